@@ -1,0 +1,1 @@
+"""Analytics tables as Dagster assets: declared once, audited before anyone sees them."""

@@ -1,0 +1,1 @@
+"""What runs when: partitions that are behind, jobs, schedules and sensors."""

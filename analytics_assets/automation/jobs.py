@@ -1,0 +1,125 @@
+"""Jobs, the nightly schedules and the sensor that carries changes on.
+
+Belongs here: Dagster objects that start runs.
+Does not belong here: choosing what to run (``plan.py``).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+
+import dagster as dg
+import sqlalchemy as sa
+
+from analytics_assets import settings
+from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, job_name, plan
+from analytics_assets.core.declaration import SourceError, Table
+from analytics_assets.core.partitions import PERIODS
+from analytics_assets.production import server
+from analytics_assets.production.assets import production_key
+from analytics_assets.production.promotion import production_engine
+from analytics_assets.warehouse.assets import asset_key
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.lake import Lake
+
+SENSOR_SECONDS = 30
+# A run that was killed is asked for again; one that fails at once is not asked for all day.
+RETRY_AFTER = timedelta(hours=1)
+
+
+def jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
+    """One job for each domain and period: Dagster allows one partitions definition a job."""
+    found = []
+    for domain in sorted({table.domain for table in tables}):
+        for period in PERIODS:
+            own = [t for t in tables if t.domain == domain and t.period is period]
+            keys = [asset_key(t) for t in own] + [production_key(t) for t in own if t.publish]
+            if own:
+                found.append(
+                    dg.define_asset_job(
+                        job_name(domain, period),
+                        selection=dg.AssetSelection.assets(*keys),
+                        partitions_def=period.definition,
+                        description=f"All {period.name} tables of {domain} and their promotions.",
+                    )
+                )
+    return found
+
+
+@contextmanager
+def present() -> Iterator[tuple[Snapshot, sa.Engine]]:
+    """Lake and production as they are now."""
+    config = settings.load()
+    with production_engine(server.urls(config).promoter) as engine:
+        yield Snapshot(Lake(config.lake)), engine
+
+
+def _next_runs(tables: Sequence[Table], land: bool) -> list[PlannedRun]:
+    with present() as (snapshot, engine):
+        return plan(tables, snapshot, engine, land)
+
+
+def nightly_schedules(
+    tables: Sequence[Table], all_jobs: Sequence[dg.JobDefinition]
+) -> list[dg.ScheduleDefinition]:
+    """Every night, for each job that lands sources: what is new, changed or otherwise behind.
+
+    A schedule has one job, so each asks for its own runs; the sensor carries on what they change.
+    """
+    landing = {job_name(table.domain, table.period) for table in tables if table.source}
+    return [_nightly(tables, job) for job in all_jobs if job.name in landing]
+
+
+def _nightly(tables: Sequence[Table], job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"{job.name}_nightly",
+        cron_schedule="0 3 * * *",
+        job=job,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Looks at the sources and asks for the partitions whose input changed.",
+    )
+    def nightly(context):
+        runs = [run for run in _next_runs(tables, land=True) if run.job == job.name]
+        return [run.request() for run in runs] or dg.SkipReason("Everything is up to date.")
+
+    return nightly
+
+
+def changes_sensor(
+    tables: Sequence[Table], all_jobs: Sequence[dg.JobDefinition]
+) -> dg.SensorDefinition:
+    """Carries a change on, one layer after another."""
+
+    @dg.sensor(
+        name="changes",
+        jobs=list(all_jobs),
+        minimum_interval_seconds=SENSOR_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for partitions whose input changed since they were built or promoted."
+        " Waits while such runs are under way.",
+    )
+    def changes(context: dg.SensorEvaluationContext):
+        if _under_way(context.instance):
+            return dg.SkipReason("Runs are under way; what they change is looked at afterwards.")
+        try:
+            runs = _next_runs(tables, land=False)
+        except SourceError as error:
+            return dg.SkipReason(str(error))
+        wanted = [run for run in runs if not _tried(context.instance, run)]
+        return [run.request() for run in wanted] or dg.SkipReason("Everything is up to date.")
+
+    return changes
+
+
+def _under_way(instance: dg.DagsterInstance) -> bool:
+    active = [
+        dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,
+    ]
+    return instance.get_runs_count(dg.RunsFilter(statuses=active)) > 0
+
+
+def _tried(instance: dg.DagsterInstance, run: PlannedRun) -> bool:
+    since = datetime.now(timezone.utc) - RETRY_AFTER
+    tried = dg.RunsFilter(tags={RECIPE_TAG: run.recipe}, created_after=since)
+    return instance.get_runs_count(tried) > 0

@@ -1,0 +1,190 @@
+"""What to run next: the partitions that are behind, and nothing else.
+
+Belongs here: turning "this is behind" into runs, for the schedule, the sensor and the command line
+alike.
+Does not belong here: knowing what is behind (``warehouse.builds``), or running.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+import sqlalchemy as sa
+
+from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.core.partitions import PERIODS, UNPARTITIONED, Period, overlapping
+from analytics_assets.production.assets import production_key
+from analytics_assets.production.promotion import held_by_production
+from analytics_assets.warehouse.assets import asset_key
+from analytics_assets.warehouse.builds import Behind, Snapshot
+
+RECIPE_TAG = "analytics_assets/recipe"
+_RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run: a job, the assets of it, and the first and last of neighbouring partitions."""
+
+    job: str
+    assets: tuple[dg.AssetKey, ...]
+    period: Period
+    first: str
+    last: str
+    why: tuple[str, ...]
+    recipe: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Run tags: Dagster's for the partitions, and what the run is made from."""
+        tags = {RECIPE_TAG: self.recipe}
+        if self.period is UNPARTITIONED:
+            return tags
+        if self.first == self.last:
+            return {**tags, "dagster/partition": self.first}
+        return {**tags, _RANGE[0]: self.first, _RANGE[1]: self.last}
+
+    def request(self) -> dg.RunRequest:
+        """As a schedule or sensor asks for it."""
+        return dg.RunRequest(job_name=self.job, asset_selection=list(self.assets), tags=self.tags)
+
+    def __str__(self) -> str:
+        span = self.first if self.first == self.last else f"{self.first} to {self.last}"
+        return f"{self.job} {span}: {len(self.assets)} assets"
+
+
+def job_name(domain: str, period: Period) -> str:
+    """The job that holds all assets of a domain and period."""
+    return f"{domain}_{period.name}"
+
+
+def plan(
+    tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine, land: bool = True
+) -> list[PlannedRun]:
+    """Runs for everything that is behind and does not wait for something else that is.
+
+    With ``land`` false the sources are not looked at: only what already landed is carried on.
+
+    Call again after they ran: what they changed decides what comes next. Partitions that failed
+    their audit are left out until their input changes; what reads their live version goes on.
+    """
+    behind = {
+        table.key: {found.partition: found for found in snapshot.behind(table)}
+        if land or table.source is None
+        else {}
+        for table in in_dependency_order(tables)
+    }
+    pending = {
+        key: {name: found for name, found in partitions.items() if not found.refused}
+        for key, partitions in behind.items()
+    }
+    ready = _Ready(pending)
+    for table in in_dependency_order(tables):
+        for found in pending[table.key].values():
+            if not _waits(found, table.upstream, pending):
+                ready.add(table, found.partition, found.recipe, found.why)
+    for table, partition, fingerprint in _unpromoted(tables, snapshot, engine):
+        if partition not in pending[table.key]:
+            ready.promote(table, partition, fingerprint)
+    return ready.runs(tables)
+
+
+def _waits(
+    found: Behind, upstream: Iterable[Table], pending: Mapping[str, Mapping[str, Behind]]
+) -> bool:
+    return any(
+        overlapping(found.table.period, [found.partition], table.period, pending[table.key])
+        for table in upstream
+    )
+
+
+def _unpromoted(
+    tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine
+) -> list[tuple[Table, str, str]]:
+    """Published partitions of which production has another version, or none."""
+    published = [table for table in tables if table.publish]
+    held = held_by_production(engine)
+    found = []
+    for table in published:
+        live = snapshot.lake_fingerprints(table)
+        there = held.get(table.key, {})
+        for key in sorted(live.keys() | there.keys()):
+            if live.get(key) != there.get(key):
+                found.append((table, key, live.get(key, "")))
+    return found
+
+
+class _Ready:
+    """Collects what may run now, and the tables of the same period that will follow from it."""
+
+    def __init__(self, pending: Mapping[str, Mapping[str, Behind]]) -> None:
+        self._pending = pending
+        self._assets: dict[tuple[str, Period, str], dict[dg.AssetKey, str]] = {}
+        self._why: dict[tuple[str, Period, str], list[str]] = {}
+        self._tables: dict[tuple[str, Period, str], set[str]] = {}
+
+    def add(self, table: Table, partition: str, recipe: str, why: str) -> None:
+        slot = (table.domain, table.period, partition)
+        self._assets.setdefault(slot, {})[asset_key(table)] = recipe
+        self._tables.setdefault(slot, set()).add(table.key)
+        self._why.setdefault(slot, []).append(f"{table.key} {partition}: {why}")
+
+    def promote(self, table: Table, partition: str, fingerprint: str) -> None:
+        slot = (table.domain, table.period, partition)
+        self._assets.setdefault(slot, {})[production_key(table)] = fingerprint
+        self._why.setdefault(slot, []).append(f"{table.key} {partition}: not promoted")
+
+    def runs(self, tables: Sequence[Table]) -> list[PlannedRun]:
+        self._follow(in_dependency_order(tables))
+        grouped: dict[tuple[str, Period, tuple[dg.AssetKey, ...]], list[str]] = {}
+        for (domain, period, partition), assets in self._assets.items():
+            grouped.setdefault((domain, period, tuple(sorted(assets))), []).append(partition)
+        runs = [
+            self._run(domain, period, assets, first, last)
+            for (domain, period, assets), partitions in grouped.items()
+            for first, last in period.spans(partitions)
+        ]
+        order = {period.name: position for position, period in enumerate(PERIODS)}
+        return sorted(runs, key=lambda run: (order[run.period.name], run.first))
+
+    def _follow(self, tables: Sequence[Table]) -> None:
+        """Take along, in the same run, what of the same period is computed from what runs."""
+        for slot, chosen in self._tables.items():
+            _, period, partition = slot
+            for table in tables:
+                if table.key in chosen or table.period is not period or not table.upstream:
+                    continue
+                fed = any(upstream.key in chosen for upstream in table.upstream)
+                held_up = any(
+                    upstream.key not in chosen
+                    and overlapping(
+                        period, [partition], upstream.period, self._pending[upstream.key]
+                    )
+                    for upstream in table.upstream
+                )
+                if fed and not held_up:
+                    chosen.add(table.key)
+                    self._assets[slot].setdefault(asset_key(table), "follows")
+            for table in tables:
+                if table.key in chosen and table.publish:
+                    self._assets[slot].setdefault(production_key(table), "follows")
+
+    def _run(
+        self, domain: str, period: Period, assets: tuple[dg.AssetKey, ...], first: str, last: str
+    ) -> PlannedRun:
+        slots = [
+            slot
+            for slot in self._assets
+            if slot[:2] == (domain, period) and first <= slot[2] <= last
+            and tuple(sorted(self._assets[slot])) == assets
+        ]
+        made_from = repr([(slot[2], sorted(self._assets[slot].items())) for slot in sorted(
+            slots, key=lambda slot: slot[2])])
+        why = tuple(reason for slot in slots for reason in self._why.get(slot, ()))
+        return PlannedRun(
+            job_name(domain, period), assets, period, first, last, why,
+            hashlib.sha256(made_from.encode()).hexdigest()[:16],
+        )

@@ -1,0 +1,48 @@
+"""Bringing everything up to date in this process: what the schedule and sensor do, without them.
+
+Belongs here: running planned runs one after another until nothing is behind.
+Does not belong here: printing, or starting servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from analytics_assets.automation.jobs import present
+from analytics_assets.automation.plan import PlannedRun, plan
+from analytics_assets.core.declaration import Table
+
+_PLANS = 20
+
+
+def refresh(
+    definitions: dg.Definitions, tables: Sequence[Table], instance: dg.DagsterInstance
+) -> Iterator[tuple[PlannedRun, dg.ExecuteInProcessResult]]:
+    """Run what is behind until nothing is; yields each run with its result as it ends.
+
+    A run that fails is not tried twice, and what does not depend on it goes on.
+    """
+    tried: set[str] = set()
+    for _ in range(_PLANS):
+        with present() as (snapshot, engine):
+            runs = [run for run in plan(tables, snapshot, engine) if run.recipe not in tried]
+        if not runs:
+            return
+        for run in runs:
+            tried.add(run.recipe)
+            yield run, execute(definitions, run, instance)
+
+
+def execute(
+    definitions: dg.Definitions, run: PlannedRun, instance: dg.DagsterInstance
+) -> dg.ExecuteInProcessResult:
+    """One planned run, in this process."""
+    job = definitions.resolve_job_def(run.job)
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=list(run.assets),
+        tags=run.tags,
+        raise_on_error=False,
+    )

@@ -1,0 +1,114 @@
+"""The flags of a birth and the one measure list of every aggregate.
+
+Belongs here: flag -> rule, and the measures and ratios that derive from flags and sums.
+Does not belong here: how a column's text is read (``columns.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analytics_assets.core.declaration import Column, Measure, MeasureList, Ratio
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A yes-or-no fact of a birth; NULL when the column that it reads is unknown."""
+
+    name: str
+    rule: str
+    description: str
+
+    @property
+    def measure(self) -> str:
+        """Stem of the measures that count it."""
+        return self.name.removeprefix("is_").removeprefix("has_")
+
+    def column(self) -> Column:
+        """The column of the fact table."""
+        return Column(self.name, "boolean", self.description)
+
+
+FLAGS: tuple[Flag, ...] = (
+    Flag("is_cesarean", "PARTO = '2'", "Caesarean delivery."),
+    Flag("is_hospital_birth", "LOCNASC = '1'", "Born in a hospital."),
+    Flag("is_multiple_birth", "GRAVIDEZ in ('2', '3')", "Twin, triplet or more."),
+    Flag("is_preterm", "coalesce(GESTACAO in ('1', '2', '3', '4'), SEMAGESTAC < 37)",
+         "Born before 37 weeks."),
+    Flag("is_extreme_preterm", "coalesce(GESTACAO in ('1', '2', '3'), SEMAGESTAC < 32)",
+         "Born before 32 weeks."),
+    Flag("is_low_birth_weight", "PESO < 2500", "Birth weight under 2500 g."),
+    Flag("is_very_low_birth_weight", "PESO < 1500", "Birth weight under 1500 g."),
+    Flag("is_extremely_low_birth_weight", "PESO < 1000", "Birth weight under 1000 g."),
+    Flag("is_high_birth_weight", "PESO >= 4000", "Birth weight of 4000 g or more."),
+    Flag("is_low_apgar1", "APGAR1 < 7", "Apgar score under 7 in the first minute."),
+    Flag("is_low_apgar5", "APGAR5 < 7", "Apgar score under 7 in the fifth minute."),
+    Flag("is_critical_apgar1", "APGAR1 <= 3", "Apgar score of 3 or less in the first minute."),
+    Flag("is_critical_apgar5", "APGAR5 <= 3", "Apgar score of 3 or less in the fifth minute."),
+    Flag("is_adolescent_pregnancy", "IDADEMAE < 20", "Mother under 20 years."),
+    Flag("is_very_young_pregnancy", "IDADEMAE < 15", "Mother under 15 years."),
+    Flag("is_geriatric_pregnancy", "IDADEMAE >= 35", "Mother of 35 years or more."),
+    Flag("is_prenatal_adequate", "CONSULTAS = '4'", "Seven prenatal visits or more."),
+    Flag("is_first_pregnancy", "QTDGESTANT = 0", "No pregnancy before."),
+    Flag("has_previous_cesarean", "QTDPARTCES > 0", "Mother had a caesarean before."),
+    Flag("has_previous_normal_delivery", "QTDPARTNOR > 0", "Mother had a vaginal delivery before."),
+    Flag("has_congenital_anomaly", "IDANOMAL = '1'", "Congenital anomaly found."),
+    Flag("birth_location_differs", "CODMUNNASC <> CODMUNRES",
+         "Born in another municipality than the mother's."),
+)
+
+# name of the mean, column, unit
+_MEANS = (
+    ("birth_weight", "PESO", "grams"),
+    ("maternal_age", "IDADEMAE", "years"),
+    ("gestational_weeks", "SEMAGESTAC", "weeks"),
+    ("apgar5", "APGAR5", "score"),
+)
+_TOTAL = "total_births"
+
+
+def _measures() -> list[Measure]:
+    found = [Measure(_TOTAL, "count(*)", "Births.", "births")]
+    for flag in FLAGS:
+        stem, text = flag.measure, flag.description.rstrip(".").lower()
+        found.append(
+            Measure(f"{stem}_count", f"count(*) filter (where {flag.name})", f"Births: {text}.", "births",
+                    usually="0")
+        )
+        found.append(
+            Measure(f"{stem}_known", f"count({flag.name})", f"Births of which it is known: {text}.",
+                    "births", usually=_TOTAL)
+        )
+    for name, column, unit in _MEANS:
+        text = name.replace("_", " ")
+        found.append(
+            Measure(f"{name}_sum", f"coalesce(sum({column}), 0)", f"Sum of {text}.", unit, "bigint")
+        )
+        found.append(
+            Measure(f"{name}_known", f"count({column})", f"Births of which {text} is known.",
+                    "births", usually=_TOTAL)
+        )
+    return found
+
+
+def _ratios() -> list[Ratio]:
+    found = []
+    for flag in FLAGS:
+        stem, text = flag.measure, flag.description.rstrip(".").lower()
+        found.append(
+            Ratio(f"{stem}_rate", f"{stem}_count", f"{stem}_known",
+                  f"Share of births of which it is known: {text}.", "percent", 100)
+        )
+        found.append(
+            Ratio(f"{stem}_pct", f"{stem}_count", _TOTAL,
+                  f"Share of all births, biased low by unknowns: {text}.", "percent", 100)
+        )
+    for name, _, unit in _MEANS:
+        found.append(
+            Ratio(f"mean_{name}", f"{name}_sum", f"{name}_known",
+                  f"Mean {name.replace('_', ' ')} where known.", unit)
+        )
+    return found
+
+
+BIRTH_MEASURES = MeasureList(tuple(_measures()), tuple(_ratios()))

@@ -1,0 +1,1 @@
+"""What a table is: declaration, contract, rollup, lineage. No input or output, no domain word."""

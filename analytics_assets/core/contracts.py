@@ -1,0 +1,146 @@
+"""A declaration, said in the words of other tools.
+
+Belongs here: declaration -> Arrow schema, Dagster's table schema, PostgreSQL types, pandera schema,
+and the SQL predicates by which a row breaks its contract.
+Does not belong here: running any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pandera.pandas as pa
+import pyarrow
+
+from analytics_assets.core.declaration import Column, Table, Type
+
+_ARROW: dict[Type, pyarrow.DataType] = {
+    "text": pyarrow.string(),
+    "integer": pyarrow.int32(),
+    "bigint": pyarrow.int64(),
+    "boolean": pyarrow.bool_(),
+    "date": pyarrow.date32(),
+    "decimal": pyarrow.decimal128(18, 4),
+}
+_SQL: dict[Type, str] = {
+    "text": "text",
+    "integer": "integer",
+    "bigint": "bigint",
+    "boolean": "boolean",
+    "date": "date",
+    "decimal": "decimal(18, 4)",
+}
+
+
+def sql_type(column: Column) -> str:
+    """The column's type; DuckDB and PostgreSQL know it by the same name."""
+    return _SQL[column.type]
+
+
+def quoted(name: str) -> str:
+    """A declared name as an SQL identifier that keeps its case."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def arrow_schema(table: Table) -> pyarrow.Schema:
+    """Schema of the stored columns."""
+    return pyarrow.schema(
+        [pyarrow.field(column.name, _ARROW[column.type]) for column in table.stored_columns]
+    )
+
+
+def table_schema(table: Table) -> dg.TableSchema:
+    """What Dagster's UI shows as the table's columns."""
+    stored = {column.name for column in table.stored_columns}
+    unique = table.unique_columns
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                sql_type(column),
+                description=_described(column, column.name in stored),
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable, unique=unique == (column.name,), other=_limits(column)
+                ),
+                tags={"personal": ""} if column.personal else {},
+            )
+            for column in table.all_columns
+        ],
+        constraints=dg.TableConstraints(other=[f"unique: {', '.join(unique)}"] if unique else []),
+    )
+
+
+def _described(column: Column, stored: bool) -> str:
+    unit = f" [{column.unit}]" if column.unit else ""
+    return f"{column.description}{unit}" + ("" if stored else " Computed where it is read.")
+
+
+def _limits(column: Column) -> list[str]:
+    limits = []
+    if column.minimum is not None:
+        limits.append(f">= {column.minimum:g}")
+    if column.maximum is not None:
+        limits.append(f"<= {column.maximum:g}")
+    if column.values:
+        limits.append("one of " + ", ".join(column.values))
+    return limits
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One way to break the contract: ``broken_sql`` is true for a row that does."""
+
+    name: str
+    broken_sql: str
+
+
+def rules(table: Table) -> list[Rule]:
+    """All rules of the columns that can be judged row by row."""
+    return [rule for column in table.stored_columns for rule in _column_rules(column)]
+
+
+def _column_rules(column: Column) -> Iterable[Rule]:
+    name = quoted(column.name)
+    if not column.nullable:
+        yield Rule(f"{column.name} is missing", f"{name} is null")
+    if column.minimum is not None:
+        yield Rule(f"{column.name} < {column.minimum:g}", f"{name} < {column.minimum:g}")
+    if column.maximum is not None:
+        yield Rule(f"{column.name} > {column.maximum:g}", f"{name} > {column.maximum:g}")
+    if column.values:
+        listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
+        yield Rule(f"{column.name} not in its code list", f"{name} not in ({listed})")
+
+
+def pandera_schema(table: Table) -> pa.DataFrameSchema:
+    """The contract as pandera knows it; explains failing rows, and serves tests and notebooks."""
+    return pa.DataFrameSchema(
+        {column.name: pa.Column(None, _checks(column), nullable=column.nullable, required=True)
+         for column in table.stored_columns},
+        unique=list(table.unique_columns) or None,
+        name=table.sql_name,
+    )
+
+
+def _checks(column: Column) -> list[pa.Check]:
+    checks: list[pa.Check] = []
+    if column.minimum is not None:
+        checks.append(pa.Check.ge(column.minimum))
+    if column.maximum is not None:
+        checks.append(pa.Check.le(column.maximum))
+    if column.values:
+        checks.append(pa.Check.isin(column.values))
+    return checks
+
+
+def failure_cases(table: Table, rows: Any) -> list[dict[str, Any]]:
+    """Column, check and value of each failure in a frame of rows, as pandera finds them."""
+    try:
+        pandera_schema(table).validate(rows, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        cases = errors.failure_cases[["column", "check", "failure_case", "index"]]
+        return cases.astype(str).to_dict("records")
+    return []

@@ -1,0 +1,334 @@
+"""The vocabulary in which a table is declared, once.
+
+Belongs here: what a table is (columns, grain, measures, where it comes from, who may read it)
+and what can be refused by looking at the declaration alone.
+Does not belong here: reading, computing or storing anything, and any word of a domain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from analytics_assets.core.partitions import UNPARTITIONED, Period
+
+Type = Literal["text", "integer", "bigint", "boolean", "date", "decimal"]
+Layer = Literal["sources", "facts", "dimensions", "aggregates"]
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
+
+
+class DeclarationError(ValueError):
+    """A declaration that contradicts itself; raised when the code location is loaded."""
+
+
+def _check_name(name: str, what: str) -> None:
+    # Names are spliced into SQL as identifiers, so nothing but plain words may become one.
+    if not _NAME.fullmatch(name):
+        raise DeclarationError(f"{what} {name!r}: use letters, digits and underscores, at most 59")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its type, unit and the values that it may hold.
+
+    ``minimum`` and ``maximum`` are inclusive; ``values`` lists all allowed values.
+    ``personal`` columns identify a person and can never be published.
+    """
+
+    name: str
+    type: Type
+    description: str
+    unit: str = ""
+    nullable: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
+    values: tuple[str, ...] = ()
+    personal: bool = False
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "column")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """An additive number of an aggregate: ``sql`` computes it from the rows of the fact.
+
+    A coarser table holds its sum. ``usually`` (SQL: a number or an earlier measure) is its most
+    frequent value, which production stores for free.
+    """
+
+    name: str
+    sql: str
+    description: str
+    unit: str
+    type: Type = "integer"
+    usually: str | None = None
+
+    def column(self) -> Column:
+        """The stored column: never NULL and never negative."""
+        return Column(self.name, self.type, self.description, self.unit, nullable=False, minimum=0)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """``scale * numerator / denominator`` of two measures; NULL where the denominator is 0.
+
+    Never stored: views compute it where it is read, so it cannot be summed or averaged.
+    """
+
+    name: str
+    numerator: str
+    denominator: str
+    description: str
+    unit: str
+    scale: int = 1
+
+    def sql(self) -> str:
+        """The expression, the same text in DuckDB and PostgreSQL, rounded to 4 decimals."""
+        return (
+            f"cast(round(cast({self.scale} * {self.numerator} as decimal(38, 10))"
+            f" / nullif({self.denominator}, 0), 4) as decimal(18, 4))"
+        )
+
+    def column(self) -> Column:
+        """The column that readers see."""
+        return Column(self.name, "decimal", self.description, self.unit)
+
+
+@dataclass(frozen=True)
+class MeasureList:
+    """The measures and ratios that all aggregates of one fact share."""
+
+    measures: tuple[Measure, ...]
+    ratios: tuple[Ratio, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = {measure.name for measure in self.measures}
+        for ratio in self.ratios:
+            missing = {ratio.numerator, ratio.denominator} - names
+            if missing:
+                raise DeclarationError(f"ratio {ratio.name}: no measure named {sorted(missing)}")
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One axis of a grain: ``keys`` key columns first, then the attributes that they decide.
+
+    An axis of time says how its first day reads from its columns (``date_sql``) and how its
+    columns read from a ``{date}`` (``from_date``), so that a coarser time can be derived.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    keys: int = 1
+    date_sql: str | None = None
+    from_date: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns[: self.keys])
+
+
+@dataclass(frozen=True)
+class Publish:
+    """That a table is promoted to production. ``indexes`` are column lists beside the grain's."""
+
+    indexes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of a staged partition: ``sql`` selects the rows that break it.
+
+    The table under test stands in ``sql`` under its own name, its upstream tables under theirs.
+    """
+
+    name: str
+    description: str
+    sql: str
+    advice: str
+    blocking: bool = True
+
+
+class Source(Protocol):
+    """Where a table that is not computed from others comes from."""
+
+    def inputs(self) -> Mapping[str, Mapping[str, str]]:
+        """Partition key -> {input name: fingerprint that changes when the input may have}."""
+
+    def land(self, session: Any, key: str, report: dict[str, Any]) -> Iterator[str]:
+        """SELECTs, run one after another, of a partition's rows in a DuckDB session.
+
+        Puts into ``report`` what people should know; raises ``SourceError`` if the input is bad.
+        """
+
+
+class SourceError(Exception):
+    """Input that cannot be landed: says what, where and what to do; retrying cannot pass."""
+
+    def __init__(self, what: str, where: str, to_do: str) -> None:
+        super().__init__(f"{where}: {what}. {to_do}")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; its asset, contract, checks, storage, DDL, lineage and promotion derive from it.
+
+    Exactly one origin: ``source``, ``sql`` or ``rollup_of`` (with ``grain``).
+    ``period`` is the partitioning in Dagster. ``slice_sql`` (an expression that gives a key of
+    ``slice_period``, or NULL) lets late data touch less than a partition: slices are stored and
+    compared one by one, and a table partitioned by ``slice_period`` depends on its own slice only.
+    ``time_column`` (date) or an axis of time in the grain decides the partition of a row.
+    ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
+    measures count, all of them for each value of the columns ``each``.
+    """
+
+    key: str
+    layer: Layer
+    description: str
+    period: Period = UNPARTITIONED
+    columns: tuple[Column, ...] = ()
+    grain: tuple[Dimension, ...] = ()
+    measures: MeasureList | None = None
+    source: Source | None = None
+    sql: str | None = None
+    rollup_of: Table | None = None
+    reads: tuple[Table, ...] = ()
+    unique: tuple[str, ...] = ()
+    time_column: str | None = None
+    slice_period: Period | None = None
+    slice_sql: str | None = None
+    checks: tuple[Check, ...] = ()
+    publish: Publish | None = None
+    keeps_rows: bool = False
+    measured_from: Table | None = None
+    each: tuple[str, ...] = ()
+    owner: str = "team:data"
+
+    def __post_init__(self) -> None:
+        for part in self.key.split("/"):
+            _check_name(part, "table")
+        if self.key.count("/") != 1:
+            raise DeclarationError(f"{self.key}: a key is <domain>/<table>")
+        if [self.source, self.sql, self.rollup_of].count(None) != 2:
+            raise DeclarationError(f"{self.key}: give exactly one of source, sql, rollup_of")
+        if not self.stored_columns:
+            raise DeclarationError(f"{self.key}: no columns")
+        names = [column.name for column in self.all_columns]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise DeclarationError(f"{self.key}: columns declared twice: {doubled}")
+        missing = sorted(set(self.unique_columns) - set(names))
+        if missing:
+            raise DeclarationError(f"{self.key}: unique columns not declared: {missing}")
+        if self.publish:
+            self._check_publishable()
+
+    def _check_publishable(self) -> None:
+        if self.layer not in ("dimensions", "aggregates"):
+            raise DeclarationError(
+                f"{self.key}: {self.layer} hold single records and cannot be published;"
+                " publish an aggregate of it"
+            )
+        personal = [column.name for column in self.all_columns if column.personal]
+        if personal:
+            raise DeclarationError(f"{self.key}: personal columns cannot be published: {personal}")
+        known = {column.name for column in self.stored_columns}
+        assert self.publish
+        for index in self.publish.indexes:
+            missing = sorted({name.strip() for name in index.split(",")} - known)
+            if missing:
+                raise DeclarationError(f"{self.key}: index on unknown columns: {missing}")
+
+    @property
+    def domain(self) -> str:
+        return self.key.split("/")[0]
+
+    @property
+    def name(self) -> str:
+        return self.key.split("/")[1]
+
+    @property
+    def sql_name(self) -> str:
+        """``domain.table``: the name in SQL, the same in warehouse and production."""
+        return f"{self.domain}.{self.name}"
+
+    @property
+    def stored_columns(self) -> tuple[Column, ...]:
+        """Columns as stored: grain and measures of an aggregate, else ``columns``."""
+        grain = tuple(column for dimension in self.grain for column in dimension.columns)
+        measures = tuple(m.column() for m in self.measures.measures) if self.measures else ()
+        return grain + self.columns + measures
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """Columns as read: the stored ones and the ratios."""
+        ratios = tuple(ratio.column() for ratio in self.measures.ratios) if self.measures else ()
+        return self.stored_columns + ratios
+
+    @property
+    def unique_columns(self) -> tuple[str, ...]:
+        """The columns that identify a row; empty where rows have no key."""
+        if self.unique:
+            return self.unique
+        return tuple(name for dimension in self.grain for name in dimension.key_names)
+
+    @property
+    def upstream(self) -> tuple[Table, ...]:
+        """The tables that this one is computed from."""
+        return (self.rollup_of,) if self.rollup_of else self.reads
+
+    @property
+    def partition_sql(self) -> str:
+        """SQL that gives a row's partition key, over the table's own columns."""
+        if self.period is UNPARTITIONED:
+            return f"'{UNPARTITIONED.only_key}'"
+        if self.time is None:
+            raise DeclarationError(f"{self.key}: nothing tells the partition of a row")
+        return self.period.key_sql(self.time)
+
+    @property
+    def time(self) -> str | None:
+        """SQL of the date that a row belongs to; the same text in DuckDB and PostgreSQL."""
+        dates = [dimension.date_sql for dimension in self.grain if dimension.date_sql]
+        return self.time_column or (dates[0] if dates else None)
+
+    @property
+    def code_version(self) -> str:
+        """Changes when a rebuild may give other rows: SQL, columns' names and types, partitions."""
+        shape = [(column.name, column.type) for column in self.stored_columns]
+        parts = (self.sql, shape, self.slice_sql, self.period.name, self.rollup_of is None)
+        measures = [(m.name, m.sql) for m in self.measures.measures] if self.measures else []
+        return hashlib.sha256(repr((parts, measures)).encode()).hexdigest()[:12]
+
+
+def read_sql(path: Path, replacements: Mapping[str, str] | None = None) -> str:
+    """The text of a ``.sql`` file with each ``{name}`` replaced."""
+    text = path.read_text(encoding="utf-8")
+    for name, value in (replacements or {}).items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+def in_dependency_order(tables: Sequence[Table]) -> list[Table]:
+    """The tables, each after everything that it is computed from."""
+    done: dict[str, Table] = {}
+    wanted = {table.key for table in tables}
+
+    def visit(table: Table, path: tuple[str, ...]) -> None:
+        if table.key in path:
+            raise DeclarationError(f"tables depend on each other: {' <- '.join(path)}")
+        if table.key in done:
+            return
+        for upstream in table.upstream:
+            visit(upstream, (*path, table.key))
+        done[table.key] = table
+
+    for table in tables:
+        visit(table, ())
+    return [table for key, table in done.items() if key in wanted]

@@ -1,0 +1,76 @@
+"""Measures and a grain, turned into SQL.
+
+Belongs here: the SQL of a table that is rolled up from a finer one, and the totals by which two
+tables of the same measures are compared.
+Does not belong here: running it, or the SQL of any particular table.
+"""
+
+from __future__ import annotations
+
+from analytics_assets.core.declaration import Column, DeclarationError, Dimension, Table
+
+
+def measures_sql(table_measures: tuple, indent: str = "        ") -> str:
+    """Select list that computes each measure from rows of the fact."""
+    return f",\n{indent}".join(
+        f"cast({measure.sql} as {measure.type}) as {measure.name}" for measure in table_measures
+    )
+
+
+def build_sql(table: Table) -> str:
+    """The SELECT that gives the rows of a table (not of one that comes from a source)."""
+    if table.sql is not None:
+        return table.sql
+    if table.rollup_of is None:
+        raise DeclarationError(f"{table.key} comes from a source, not from SQL")
+    return _rollup_sql(table, table.rollup_of)
+
+
+def _rollup_sql(table: Table, finer: Table) -> str:
+    """Sum of every measure of the finer table, by the keys of the coarser grain.
+
+    Attributes are the greatest of the finer rows', never part of the grouping: a place renamed
+    half way through a year still has one row.
+    """
+    if not table.measures or table.measures != finer.measures:
+        raise DeclarationError(f"{table.key}: not the same measures as {finer.key}")
+    keys, attributes = [], []
+    for dimension in table.grain:
+        for position, column in enumerate(dimension.columns):
+            expression = _from_finer(table, finer, dimension, column)
+            if position < dimension.keys:
+                keys.append((expression, column.name))
+            else:
+                attributes.append((f"max({expression})", column.name))
+    ordered = {column.name: position for position, column in enumerate(table.stored_columns)}
+    selected = sorted(keys + attributes, key=lambda pair: ordered[pair[1]])
+    sums = [(f"cast(sum({m.name}) as {m.type})", m.name) for m in table.measures.measures]
+    columns = ",\n    ".join(f"{expression} as {name}" for expression, name in selected + sums)
+    grouping = ", ".join(expression for expression, _ in keys)
+    return f"select\n    {columns}\nfrom {finer.sql_name}\ngroup by {grouping}"
+
+
+def _from_finer(table: Table, finer: Table, dimension: Dimension, column: Column) -> str:
+    if column.name in {stored.name for stored in finer.stored_columns}:
+        return column.name
+    if dimension.date_sql and finer.time:
+        return dimension.from_date[column.name].format(date=finer.time)
+    raise DeclarationError(f"{table.key}: {column.name} cannot be derived from {finer.key}")
+
+
+def totals_sql(table: Table, partition_sql: str, source: Table | None = None) -> str:
+    """Sum of every measure by partition key, of ``table`` or computed from the rows of ``source``.
+
+    Comparing the two proves that nothing was lost, doubled or moved between partitions. Where
+    ``table.each`` names columns, each of their values holds the full totals.
+    """
+    assert table.measures
+    if source is None:
+        each = "".join(f", {name}" for name in table.each)
+        sums = ", ".join(f"sum({m.name}) as {m.name}" for m in table.measures.measures)
+        return f"select {partition_sql} as _partition{each}, {sums} from {table.sql_name} group by all"
+    if source.measures:
+        sums = ", ".join(f"sum({m.name}) as {m.name}" for m in table.measures.measures)
+    else:
+        sums = ", ".join(f"{m.sql} as {m.name}" for m in table.measures.measures)
+    return f"select {partition_sql} as _partition, {sums} from {source.sql_name} group by all"

@@ -1,0 +1,1 @@
+"""What people read: tables promoted into PostgreSQL, with a ledger of what was promoted."""

@@ -1,0 +1,159 @@
+"""Published tables -> promotion assets.
+
+Belongs here: ``production/<domain>/<table>``, partitioned as its table and downstream of it.
+Does not belong here: how rows get there (``promotion.py``).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from analytics_assets import settings
+from analytics_assets.core.contracts import table_schema
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.partitions import PERIODS, UNPARTITIONED
+from analytics_assets.production import server
+from analytics_assets.production.promotion import Promotion, production_engine, promote, promoted
+from analytics_assets.production.schema import store_schema
+from analytics_assets.warehouse.assets import asset_key
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.session import open_session
+
+PARITY = "equals_warehouse"
+
+
+def production_key(table: Table) -> dg.AssetKey:
+    """The key of the table's promoted copy."""
+    return dg.AssetKey(["production", *table.key.split("/")])
+
+
+def production_assets(tables: Sequence[Table]) -> list[dg.AssetsDefinition]:
+    """A promotion step for each domain and period."""
+    found = []
+    for domain in sorted({table.domain for table in tables}):
+        for period in PERIODS:
+            own = [
+                table
+                for table in tables
+                if table.publish and table.domain == domain and table.period is period
+            ]
+            if own:
+                found.append(_step_asset(domain, own))
+    return found
+
+
+def _step_asset(domain: str, tables: list[Table]) -> dg.AssetsDefinition:
+    period = tables[0].period
+
+    @dg.multi_asset(
+        name=f"promote_{domain}_{period.name}",
+        specs=[_spec(table) for table in tables],
+        check_specs=[
+            dg.AssetCheckSpec(
+                PARITY,
+                asset=production_key(table),
+                description="Each partition in production is the version that the warehouse has"
+                " now, row by row: the ledger's fingerprints and counts agree with both.",
+            )
+            for table in tables
+        ],
+        partitions_def=period.definition,
+        backfill_policy=dg.BackfillPolicy.single_run() if period.definition else None,
+        can_subset=True,
+    )
+    def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        chosen = [table for table in tables if production_key(table) in context.selected_asset_keys]
+        keys = list(context.partition_keys) if period.definition else [UNPARTITIONED.only_key]
+        yield from _promote(context, chosen, keys)
+
+    return step
+
+
+def _spec(table: Table) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key=production_key(table),
+        deps=[asset_key(table)],
+        group_name=f"{table.domain}_production",
+        description=f"{table.description} The copy that people read: `{table.sql_name}`.",
+        owners=[table.owner],
+        kinds={"postgres"},
+        code_version=table.code_version,
+        metadata={
+            "dagster/column_schema": table_schema(table),
+            "dagster/table_name": table.sql_name,
+            "dagster/column_lineage": dg.TableColumnLineage(
+                {
+                    column.name: [dg.TableColumnDep(asset_key(table), column.name)]
+                    for column in table.stored_columns
+                }
+            ),
+        },
+        tags={"domain": table.domain, "layer": "production"},
+    )
+
+
+def _promote(
+    context: dg.AssetExecutionContext, tables: list[Table], keys: list[str]
+) -> Iterator[Any]:
+    config = settings.load()
+    snapshot = Snapshot(Lake(config.lake))
+    with (
+        open_session(config) as session,
+        production_engine(server.urls(config).promoter) as engine,
+    ):
+        for table in tables:
+            started = time.monotonic()
+            done = promote(engine, session, snapshot, table, keys, context.run_id)
+            key = production_key(table)
+            with engine.connect() as connection:
+                yield _parity(connection, snapshot, table, keys)
+            common = _metadata(done, time.monotonic() - started)
+            if table.period is not UNPARTITIONED:
+                for partition in keys:
+                    rows = done.rows.get(partition, 0)
+                    context.add_asset_metadata(
+                        {"dagster/partition_row_count": rows, "changed": partition in done.copied},
+                        asset_key=key,
+                        partition_key=partition,
+                    )
+            yield dg.MaterializeResult(key, metadata=common)
+
+
+def _metadata(done: Promotion, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": round(seconds, 2),
+        "partitions copied": len(done.copied),
+        "bytes sent": done.bytes,
+    }
+
+
+def _parity(
+    connection: sa.Connection, snapshot: Snapshot, table: Table, keys: list[str]
+) -> dg.AssetCheckResult:
+    """Ledger against the lake for the partitions at hand, and counted rows against the ledger."""
+    held = promoted(connection, table)
+    wanted = {file.key: (file.fingerprint, file.rows) for file in snapshot.files(table)}
+    differ = sorted(key for key in keys if held.get(key) != wanted.get(key))
+    stored = f'"{store_schema(table)}"."{table.name}"'
+    counted = connection.execute(sa.text(f"select count(*) from {stored}")).scalar_one()
+    recorded = sum(rows for _, rows in held.values())
+    size = connection.execute(
+        sa.text("select pg_total_relation_size(to_regclass(:name))"), {"name": stored}
+    ).scalar_one()
+    return dg.AssetCheckResult(
+        asset_key=production_key(table),
+        check_name=PARITY,
+        passed=not differ and counted == recorded,
+        metadata={
+            "rows counted": counted,
+            "rows in the ledger": recorded,
+            "partitions that differ": ", ".join(differ[:20]) or "none",
+            "size in bytes": size,
+            "what to do": "Materialise the partitions that differ here; if the counts differ,"
+            " somebody wrote to production by hand.",
+        },
+    )

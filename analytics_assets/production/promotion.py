@@ -1,0 +1,272 @@
+"""Promotion: copying audited partitions into production, all of them or none.
+
+Belongs here: moving rows from the lake to PostgreSQL, proving that they arrived, the ledger.
+Does not belong here: DDL (``schema.py``), or deciding what to promote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import psycopg
+import pyarrow.csv
+import sqlalchemy as sa
+
+from analytics_assets.core.contracts import quoted
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.production import schema
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.lake import StoredFile
+from analytics_assets.warehouse.session import expose
+
+_BATCH_ROWS = 50_000
+_INCOMING = "incoming"
+
+
+class PromotionError(RuntimeError):
+    """Production was left as it was; says why."""
+
+
+@dataclass
+class Promotion:
+    """What a promotion did: rows by partition, and which of them were copied or taken away."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    copied: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    bytes: int = 0
+
+
+@contextmanager
+def production_engine(url: str) -> Iterator[sa.Engine]:
+    """An engine that is closed with the block; connections ask for times in UTC."""
+    engine = sa.create_engine(
+        url, poolclass=sa.NullPool, connect_args={"options": "-c timezone=UTC -c datestyle=ISO"}
+    )
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def promoted(connection: sa.Connection, table: Table) -> dict[str, tuple[str, int]]:
+    """Partition -> (fingerprint, rows) of what production holds now; removed ones are left out."""
+    rows = connection.execute(_latest(schema.ledger.c.table_name == table.key))
+    return {row.partition: (row.fingerprint, row.rows) for row in rows if row.fingerprint}
+
+
+def held_by_production(engine: sa.Engine) -> dict[str, dict[str, str]]:
+    """Table -> partition -> fingerprint, for all tables; empty before the first promotion."""
+    held: dict[str, dict[str, str]] = {}
+    with engine.connect() as connection:
+        if sa.inspect(connection).has_table("ledger", schema=schema.LEDGER_SCHEMA):
+            for row in connection.execute(_latest(sa.true())):
+                if row.fingerprint:
+                    held.setdefault(row.table_name, {})[row.partition] = row.fingerprint
+    return held
+
+
+def _latest(condition: sa.ColumnElement[bool]) -> sa.Select:
+    """The last ledger entry of each partition."""
+    entries = schema.ledger.c
+    return (
+        sa.select(entries.table_name, entries.partition, entries.fingerprint, entries.rows)
+        .where(condition)
+        .distinct(entries.table_name, entries.partition)
+        .order_by(entries.table_name, entries.partition, entries.id.desc())
+    )
+
+
+def promote(
+    engine: sa.Engine,
+    session: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    table: Table,
+    partitions: Sequence[str],
+    run_id: str,
+) -> Promotion:
+    """Make ``partitions`` in production what they are in the lake, in one transaction.
+
+    Partitions that production already holds are left alone. Where the table's shape changed, all
+    partitions move together and the view with them. Raises ``PromotionError``.
+    """
+    files = {file.key: file for file in snapshot.files(table)}
+    version = snapshot.lake.version(table)
+    with engine.begin() as connection:
+        # Two runs that promote one table end as one after the other.
+        connection.execute(
+            sa.text("select pg_advisory_xact_lock(hashtext(:name))"), {"name": table.key}
+        )
+        schema.prepare(connection, table.domain)
+        if schema.shape_differs(connection, table):
+            partitions = _all_of_one_shape(snapshot, table, files)
+            schema.create(connection, table)
+            present: dict[str, tuple[str, int]] = {}
+        else:
+            present = promoted(connection, table)
+        done = Promotion()
+        for partition in partitions:
+            file = files.get(partition)
+            if file is None and partition in present:
+                done.removed.append(partition)
+            elif file and present.get(partition, ("", 0))[0] != file.fingerprint:
+                done.copied.append(partition)
+            done.rows[partition] = file.rows if file else 0
+        checksum = ""
+        if done.copied:
+            checksum, done.bytes = _load(connection, session, table, files, done.copied)
+        _replace(connection, table, files, present, done)
+        _enter(connection, table, files, done, version, checksum, run_id)
+    return done
+
+
+def _all_of_one_shape(
+    snapshot: Snapshot, table: Table, files: dict[str, StoredFile]
+) -> list[str]:
+    waiting = [
+        key
+        for key in files
+        if (build := snapshot.build_of(table, key)) and build.code_version != table.code_version
+    ]
+    if waiting:
+        raise PromotionError(
+            f"{table.key}: its columns changed and {len(waiting)} partitions still have the old"
+            f" ones ({', '.join(waiting[:5])}). Materialise them first; until then readers keep"
+            " the old table"
+        )
+    return sorted(files)
+
+
+def _load(
+    connection: sa.Connection,
+    session: duckdb.DuckDBPyConnection,
+    table: Table,
+    files: dict[str, StoredFile],
+    partitions: list[str],
+) -> tuple[str, int]:
+    """Copy rows into a temporary table and prove that it gives back the very bytes sent."""
+    expose(session, table, [files[partition].uri for partition in partitions])
+    stored = f"{quoted(schema.store_schema(table))}.{quoted(table.name)}"
+    connection.execute(
+        sa.text(f"create temporary table {_INCOMING} (like {stored}) on commit drop")
+    )
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    sent, received = _Digest(), _Digest()
+    texts = ", ".join(quoted(c.name) for c in table.stored_columns if c.type == "text")
+    quoting = f", force_quote ({texts})" if texts else ""
+    with driver.cursor() as cursor:
+        with cursor.copy(f"copy {_INCOMING} from stdin (format csv)") as copy:
+            for block in _as_csv(session, table):
+                sent.add(block)
+                copy.write(block)
+        with cursor.copy(f"copy {_INCOMING} to stdout (format csv{quoting})") as copy:
+            for block in copy:
+                received.add(bytes(block))
+    if sent.hex() != received.hex():
+        raise PromotionError(
+            f"{table.key}: production gave back other rows than the warehouse sent"
+            f" ({sent.bytes:,} bytes sent, {received.bytes:,} received). Nothing was changed"
+        )
+    return sent.hex(), sent.bytes
+
+
+class _Digest:
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.bytes = 0
+
+    def add(self, block: bytes) -> None:
+        self._hash.update(block)
+        self.bytes += len(block)
+
+    def hex(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _as_csv(session: duckdb.DuckDBPyConnection, table: Table) -> Iterator[bytes]:
+    """The exposed rows as PostgreSQL writes CSV: text quoted, NULL empty, the rest bare."""
+    usual = schema.measure_defaults(table)
+    columns = ", ".join(
+        f"nullif({quoted(c.name)}, {usual[c.name]}) as {quoted(c.name)}"
+        if c.name in usual
+        else quoted(c.name)
+        for c in table.stored_columns
+    )
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+    reader = session.sql(f"select {columns} from {table.sql_name}").to_arrow_reader(_BATCH_ROWS)
+    for batch in reader:
+        sink = pyarrow.BufferOutputStream()
+        pyarrow.csv.write_csv(pyarrow.Table.from_batches([batch]), sink, options)
+        yield sink.getvalue().to_pybytes()
+
+
+def _replace(
+    connection: sa.Connection,
+    table: Table,
+    files: dict[str, StoredFile],
+    present: dict[str, tuple[str, int]],
+    done: Promotion,
+) -> None:
+    """Put the incoming rows in place of the old ones; every count must be what it should."""
+    stored = f"{quoted(schema.store_schema(table))}.{quoted(table.name)}"
+    old = [key for key in (*done.copied, *done.removed) if key in present]
+    deleted = 0
+    for first, last in table.period.spans(old):
+        deleted += _delete(connection, table, stored, first, last)
+    expected = sum(present[key][1] for key in old)
+    inserted = 0
+    if done.copied:
+        inserted = connection.execute(
+            sa.text(f"insert into {stored} select * from {_INCOMING}")
+        ).rowcount
+    wanted = sum(files[key].rows for key in done.copied)
+    if (deleted, inserted) != (expected, wanted):
+        raise PromotionError(
+            f"{table.key}: {deleted:,} rows replaced where the ledger has {expected:,}, and"
+            f" {inserted:,} written where the warehouse has {wanted:,}. Nothing was changed;"
+            " somebody may have written to production by hand"
+        )
+
+
+def _delete(
+    connection: sa.Connection, table: Table, stored: str, first: str, last: str
+) -> int:
+    if table.period is UNPARTITIONED:
+        return connection.execute(sa.text(f"delete from {stored}")).rowcount
+    start, end = table.period.window(first)[0], table.period.window(last)[1]
+    return connection.execute(
+        sa.text(f"delete from {stored} where {table.time} >= :start and {table.time} < :end"),
+        {"start": start, "end": end},
+    ).rowcount
+
+
+def _enter(
+    connection: sa.Connection,
+    table: Table,
+    files: dict[str, StoredFile],
+    done: Promotion,
+    version: int | None,
+    checksum: str,
+    run_id: str,
+) -> None:
+    entries: Iterable[dict[str, Any]] = [
+        {
+            "table_name": table.key,
+            "partition": partition,
+            "delta_version": version,
+            "fingerprint": files[partition].fingerprint if partition in done.copied else "",
+            "rows": files[partition].rows if partition in done.copied else 0,
+            "checksum": checksum,
+            "run_id": run_id,
+        }
+        for partition in (*done.copied, *done.removed)
+    ]
+    if entries:
+        connection.execute(sa.insert(schema.ledger), list(entries))

@@ -1,0 +1,240 @@
+"""Declarations -> Dagster assets.
+
+Belongs here: grouping tables into steps, and telling Dagster what a build did.
+Does not belong here: the build itself (``build.py``), jobs and schedules (``automation``).
+
+Tables of one layer and period are one multi-asset, as dagster-dbt does it: they stand apart in the
+UI and can be selected one by one, but a run pays Dagster's cost of a step once, not per table.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from analytics_assets import settings
+from analytics_assets.core.contracts import table_schema
+from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
+from analytics_assets.core.lineage import column_lineage
+from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.warehouse.audit import Finding, check_names
+from analytics_assets.warehouse.build import Builder, Outcome
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.catalogue import refresh_catalogue
+from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.session import expose, open_session
+
+PREVIEW_ROWS = 10
+PLOTTED_PARTITIONS = 120
+
+
+def asset_key(table: Table) -> dg.AssetKey:
+    """The key under which Dagster knows the table."""
+    return dg.AssetKey(table.key.split("/"))
+
+
+def steps(tables: Sequence[Table]) -> list[list[Table]]:
+    """Tables that are built in one step: same domain, layer and period, and no way round between
+    two of them leads through another step."""
+    depth: dict[str, int] = {}
+    groups: dict[tuple[str, str, str, int], list[Table]] = {}
+    for table in in_dependency_order(tables):
+        def after(upstream: Table, table: Table = table) -> int:
+            same = (upstream.layer, upstream.period) == (table.layer, table.period)
+            return depth[upstream.key] + (0 if same else 1)
+
+        depth[table.key] = max((after(upstream) for upstream in table.upstream), default=0)
+        step = (table.domain, table.layer, table.period.name, depth[table.key])
+        groups.setdefault(step, []).append(table)
+    return list(groups.values())
+
+
+def warehouse_assets(tables: Sequence[Table]) -> list[dg.AssetsDefinition]:
+    """All tables of the warehouse as assets."""
+    return [_step_asset(step) for step in steps(tables)]
+
+
+def _step_asset(tables: list[Table]) -> dg.AssetsDefinition:
+    first = tables[0]
+    name = f"{first.domain}_{first.layer}_{first.period.name}_{first.name}"
+    partitions = first.period.definition
+
+    @dg.multi_asset(
+        name=name,
+        specs=[_spec(table) for table in tables],
+        check_specs=[spec for table in tables for spec in _check_specs(table)],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        can_subset=True,
+    )
+    def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        selected = [table for table in tables if asset_key(table) in context.selected_asset_keys]
+        keys = list(context.partition_keys) if partitions else [UNPARTITIONED.only_key]
+        yield from _materialise(context, selected, keys)
+
+    return step
+
+
+def _spec(table: Table) -> dg.AssetSpec:
+    metadata: dict[str, Any] = {
+        "dagster/column_schema": table_schema(table),
+        "dagster/table_name": table.sql_name,
+    }
+    lineage = column_lineage(table)
+    if lineage:
+        metadata["dagster/column_lineage"] = lineage
+    return dg.AssetSpec(
+        key=asset_key(table),
+        deps=[asset_key(upstream) for upstream in table.upstream],
+        group_name=f"{table.domain}_{table.layer}",
+        description=table.description,
+        owners=[table.owner],
+        kinds={"deltalake", "duckdb"},
+        code_version=table.code_version,
+        metadata=metadata,
+        tags={"domain": table.domain, "layer": table.layer},
+    )
+
+
+def _check_specs(table: Table) -> list[dg.AssetCheckSpec]:
+    own = {check.name: check for check in table.checks}
+    described = {
+        "contract": "Types, missing values, ranges, code lists and uniqueness of rows, before"
+        " anything is published.",
+        "reconciles": "Equal to what it was computed from: rows, or the sum of every measure.",
+    }
+    return [
+        dg.AssetCheckSpec(
+            name,
+            asset=asset_key(table),
+            description=own[name].description if name in own else described[name],
+        )
+        for name in check_names(table)
+    ]
+
+
+def _materialise(
+    context: dg.AssetExecutionContext, tables: list[Table], keys: list[str]
+) -> Iterator[Any]:
+    """Build each table; good partitions are live and recorded even if others fail the step."""
+    config = settings.load()
+    snapshot = Snapshot(Lake(config.lake))
+    failures: list[str] = []
+    changed: list[Table] = []
+    with open_session(config) as session:
+        builder = Builder(session, snapshot, context.run_id, context.log)
+        for table in tables:
+            started = time.monotonic()
+            outcome = builder.build(table, keys)
+            changed += [table] if outcome.changed or outcome.version is None else []
+            yield from _check_results(outcome)
+            failures += [
+                f"{table.key} {_explained(found)}" for found in outcome.findings if found.blocking
+            ]
+            pictures = _pictures(session, snapshot, table)
+            seconds = time.monotonic() - started
+            yield from _materialisations(context, outcome, keys, seconds, pictures)
+    refresh_catalogue(config, snapshot, changed)
+    if failures:
+        raise dg.Failure(
+            description="Not published, the live partitions stay as they were:\n"
+            + "\n".join(failures),
+            allow_retries=False,
+        )
+
+
+def _materialisations(
+    context: dg.AssetExecutionContext,
+    outcome: Outcome,
+    keys: list[str],
+    seconds: float,
+    pictures: dict[str, Any],
+) -> Iterator[dg.MaterializeResult]:
+    """The result of a table; where some of its partitions failed, events for the good ones."""
+    key = asset_key(outcome.table)
+    good = [partition for partition in keys if partition not in outcome.failed()]
+    common = _metadata(outcome, keys, seconds)
+    if outcome.table.period is UNPARTITIONED:
+        if good:
+            yield dg.MaterializeResult(key, metadata={**common, **pictures})
+        return
+    own = {partition: _partition_metadata(outcome, partition) for partition in good}
+    if good:
+        own[good[-1]].update(pictures)
+    if len(good) < len(keys):
+        for partition in good:
+            context.instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    key, partition=partition, metadata={**common, **own[partition]}
+                )
+            )
+        return
+    for partition in good:
+        context.add_asset_metadata(own[partition], asset_key=key, partition_key=partition)
+    yield dg.MaterializeResult(key, metadata=common)
+
+
+def _check_results(outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
+    for name in check_names(outcome.table):
+        findings = [finding for finding in outcome.findings if finding.check == name]
+        blocking = any(finding.blocking for finding in findings)
+        metadata: dict[str, Any] = {"partitions that fail": len({f.partition for f in findings})}
+        if findings:
+            rows = [{"partition": f.partition, **row} for f in findings for row in f.rows]
+            metadata["what"] = dg.MetadataValue.md("\n".join(f"- {_explained(f)}" for f in findings))
+            metadata["offending rows"] = dg.MetadataValue.md(rows_as_markdown(rows[:50]))
+        yield dg.AssetCheckResult(
+            asset_key=asset_key(outcome.table),
+            check_name=name,
+            passed=not findings,
+            severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
+            metadata=metadata,
+        )
+
+
+def _explained(finding: Finding) -> str:
+    return f"{finding.partition}: {finding.check}: {finding.summary}. {finding.advice}".strip()
+
+
+def _metadata(outcome: Outcome, keys: list[str], seconds: float) -> dict[str, Any]:
+    """What every partition of this run says of itself; kept small, it is stored once for each."""
+    metadata: dict[str, Any] = {"seconds": round(seconds, 2)}
+    if outcome.version is not None:
+        metadata["delta version"] = outcome.version
+    if outcome.missing:
+        metadata["no source for"] = ", ".join(outcome.missing)
+    if keys == [UNPARTITIONED.only_key]:
+        metadata["dagster/row_count"] = outcome.rows.get(keys[0], 0)
+    return metadata
+
+
+def _partition_metadata(outcome: Outcome, key: str) -> dict[str, Any]:
+    """What one partition says of itself."""
+    return {
+        "dagster/partition_row_count": outcome.rows.get(key, 0),
+        "changed": key in outcome.changed,
+        **outcome.reports.get(key, {}),
+    }
+
+
+def _pictures(session: Any, snapshot: Snapshot, table: Table) -> dict[str, Any]:
+    """Preview and plot of an aggregate or dimension; single records are never shown."""
+    files = [file for file in snapshot.files(table) if file.rows]
+    if not files or table.layer not in ("dimensions", "aggregates"):
+        return {}
+    expose(session, table, [file.uri for file in files[-PLOTTED_PARTITIONS:]])
+    names = [column.name for column in table.stored_columns if not column.personal]
+    preview = session.execute(
+        f"select {', '.join(names[:12])} from {table.sql_name} where _partition = ? limit ?",
+        [files[-1].key, PREVIEW_ROWS],
+    ).df()
+    found = {"preview": dg.MetadataValue.md(rows_as_markdown(preview.to_dict("records")))}
+    if table.measures and len(files) > 1:
+        measure = table.measures.measures[0]
+        series = session.execute(
+            f"select _partition, sum({measure.name}) from {table.sql_name} group by 1 order by 1"
+        ).fetchall()
+        found[measure.name] = dg.MetadataValue.md(plot_as_markdown(series, measure.description))
+    return found

@@ -1,0 +1,232 @@
+"""Judging staged files before anyone can see them.
+
+Belongs here: the contract, uniqueness, totals and the table's own checks, all run on staged
+files, and the rows that break them.
+Does not belong here: what happens to a partition that fails (``build.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from analytics_assets.core.contracts import failure_cases, quoted, rules
+from analytics_assets.core.declaration import Check, Table
+from analytics_assets.core.rollups import totals_sql
+from analytics_assets.warehouse.lake import partition_of
+
+CONTRACT, RECONCILES = "contract", "reconciles"
+SHOWN_ROWS = 20
+_ADVICE = {
+    CONTRACT: "Mend the rows at their source (source_file and source_row say where) and run again.",
+    RECONCILES: "The SQL loses, doubles or moves rows: compare it with its upstream table.",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A check that a partition fails: how often, by which rules, and some of the rows."""
+
+    check: str
+    partition: str
+    summary: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    blocking: bool = True
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Row count and fingerprint of each staged storage key, and what was found."""
+
+    rows: dict[str, int]
+    fingerprints: dict[str, str]
+    findings: list[Finding]
+
+    def failed(self) -> set[str]:
+        """Partitions that must not be published."""
+        return {finding.partition for finding in self.findings if finding.blocking}
+
+
+def check_names(table: Table) -> list[str]:
+    """The checks of a table, in the order in which they are made."""
+    names = [CONTRACT]
+    if reconciled_with(table) or table.keeps_rows:
+        names.append(RECONCILES)
+    return names + [check.name for check in table.checks]
+
+
+def reconciled_with(table: Table) -> Table | None:
+    """The finer table whose totals this one must have."""
+    return table.rollup_of or table.measured_from
+
+
+def audit(
+    session: duckdb.DuckDBPyConnection,
+    table: Table,
+    partitions: Sequence[str],
+    rows_read: dict[str, int] | None,
+) -> Audit:
+    """Judge the staged partitions of ``table``, which the session reads under the table's name.
+
+    ``rows_read`` is the number of upstream rows of each partition, where one row gives one row.
+    """
+    measured = _measure(session, table)
+    findings = _contract(session, table, measured.broken)
+    if table.unique_columns:
+        findings += _doubled(session, table)
+    if table.keeps_rows and rows_read is not None:
+        findings += _row_counts(table, measured.rows, rows_read)
+    finer = reconciled_with(table)
+    if finer:
+        findings += _totals(session, table, finer, partitions)
+    for check in table.checks:
+        findings += _own_check(session, table, check)
+    return Audit(measured.rows, measured.fingerprints, findings)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    rows: dict[str, int]
+    fingerprints: dict[str, str]
+    broken: dict[str, dict[str, int]]
+
+
+def _measure(session: duckdb.DuckDBPyConnection, table: Table) -> _Measured:
+    """Rows, fingerprint and broken rules of each storage key, in one scan.
+
+    The fingerprint adds up one hash per row, so it does not depend on the order of rows, and
+    rows that occur twice count twice.
+    """
+    columns = ", ".join(quoted(column.name) for column in table.stored_columns)
+    counted = "".join(f", count(*) filter (where {rule.broken_sql})" for rule in rules(table))
+    result = session.execute(
+        f"select _partition, count(*), sum(hash({columns})){counted}"
+        f" from {table.sql_name} group by _partition"
+    ).fetchall()
+    names = [rule.name for rule in rules(table)]
+    return _Measured(
+        rows={row[0]: row[1] for row in result},
+        fingerprints={row[0]: f"{row[1]:x}-{int(row[2]) % 2**64:016x}" for row in result},
+        broken={
+            row[0]: {name: n for name, n in zip(names, row[3:], strict=True) if n} for row in result
+        },
+    )
+
+
+def _contract(
+    session: duckdb.DuckDBPyConnection, table: Table, broken: dict[str, dict[str, int]]
+) -> list[Finding]:
+    findings = []
+    for key, counts in broken.items():
+        if not counts:
+            continue
+        predicate = " or ".join(rule.broken_sql for rule in rules(table) if rule.name in counts)
+        frame = session.execute(
+            f"select * from {table.sql_name} where _partition = ? and ({predicate}) limit ?",
+            [key, SHOWN_ROWS],
+        ).df()
+        cases = failure_cases(table, frame.drop(columns="_partition"))
+        summary = "; ".join(f"{name}: {count:,} rows" for name, count in list(counts.items())[:4])
+        summary += f"; and {len(counts) - 4} more rules" if len(counts) > 4 else ""
+        rows = [{**_shown(frame.iloc[int(c["index"])].to_dict()), **_named(c)}
+                for c in cases if c["index"].isdigit()]
+        findings.append(Finding(CONTRACT, partition_of(table, key), summary, rows[:SHOWN_ROWS],
+                                advice=_ADVICE[CONTRACT]))
+    return findings
+
+
+def _named(case: dict[str, str]) -> dict[str, str]:
+    return {"failed column": case["column"], "failed check": case["check"],
+            "value": case["failure_case"]}
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    # The first columns say which row it is; a wide fact would hide that.
+    return dict(list(row.items())[:6])
+
+
+def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
+    keys = ", ".join(quoted(name) for name in table.unique_columns)
+    found = session.execute(
+        f"select _partition, {keys}, count(*) as times from {table.sql_name}"
+        " group by all having count(*) > 1 order by all"
+    )
+    rows = _dicts(found)
+    return [
+        Finding(CONTRACT, partition, f"{len(own):,} values of ({keys}) stand more than once",
+                own[:SHOWN_ROWS], advice=_ADVICE[CONTRACT])
+        for partition, own in _by_partition(table, rows).items()
+    ]
+
+
+def _row_counts(table: Table, rows: dict[str, int], rows_read: dict[str, int]) -> list[Finding]:
+    written: dict[str, int] = {}
+    for key, count in rows.items():
+        written[partition_of(table, key)] = written.get(partition_of(table, key), 0) + count
+    return [
+        Finding(RECONCILES, partition, f"{read:,} rows read, {written.get(partition, 0):,} written",
+                advice=_ADVICE[RECONCILES])
+        for partition, read in rows_read.items()
+        if read != written.get(partition, 0)
+    ]
+
+
+def _totals(
+    session: duckdb.DuckDBPyConnection, table: Table, finer: Table, partitions: Sequence[str]
+) -> list[Finding]:
+    assert finer.time is not None
+    key = table.period.key_sql(finer.time)
+    own = _dicts(session.execute(totals_sql(table, table.partition_sql)))
+    theirs = {
+        row["_partition"]: row for row in _dicts(session.execute(totals_sql(table, key, finer)))
+    }
+    findings = []
+    for row in own:
+        expected = theirs.get(row["_partition"], {})
+        wrong = [
+            {**{name: row[name] for name in table.each}, "measure": name, "here": value,
+             finer.key: expected.get(name)}
+            for name, value in row.items()
+            if name != "_partition" and name not in table.each and value != expected.get(name)
+        ]
+        if wrong:
+            findings.append(
+                Finding(RECONCILES, row["_partition"], f"{len(wrong)} totals differ from {finer.key}",
+                        wrong[:SHOWN_ROWS], advice=_ADVICE[RECONCILES])
+            )
+    lost = {key for key in theirs if key in set(partitions)} - {row["_partition"] for row in own}
+    return findings + [
+        Finding(RECONCILES, key, f"no rows, but {finer.key} has some", advice=_ADVICE[RECONCILES])
+        for key in sorted(lost)
+    ]
+
+
+def _own_check(
+    session: duckdb.DuckDBPyConnection, table: Table, check: Check
+) -> list[Finding]:
+    rows = _dicts(session.execute(check.sql))
+    return [
+        Finding(check.name, partition, f"{check.description}: {len(own):,} found",
+                own[:SHOWN_ROWS], check.blocking, check.advice)
+        for partition, own in _by_partition(table, rows).items()
+    ]
+
+
+def _dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    assert result.description
+    names = [column[0] for column in result.description]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _by_partition(table: Table, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        key = partition_of(table, row["_partition"])
+        found.setdefault(key, []).append(
+            {name: value for name, value in row.items() if name != "_partition"}
+        )
+    return found

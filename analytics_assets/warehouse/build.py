@@ -1,0 +1,213 @@
+"""Build, audit, publish: the one way in which rows get into the lake.
+
+Belongs here: staging a table's partitions, judging them, publishing the good ones in one Delta
+transaction for each chunk.
+Does not belong here: Dagster (``assets.py``), or deciding which partitions to build.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+
+from analytics_assets.core.contracts import quoted, sql_type
+from analytics_assets.core.declaration import SourceError, Table
+from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.rollups import build_sql
+from analytics_assets.warehouse.audit import CONTRACT, Finding, audit
+from analytics_assets.warehouse.builds import Build, Snapshot, now
+from analytics_assets.warehouse.lake import StoredFile, partition_of
+from analytics_assets.warehouse.session import expose, literal
+
+# Partitions are computed together until they read this much; more would only cost memory.
+CHUNK_BYTES = 192 * 2**20
+_COMPLETE = "Build the upstream partitions named here first, or mend what makes their checks fail."
+
+
+@dataclass
+class Outcome:
+    """What came of building a table: rows by partition, what failed, and what to tell people."""
+
+    table: Table
+    rows: dict[str, int] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    version: int | None = None
+
+    def failed(self) -> set[str]:
+        """Partitions that were not published."""
+        return {finding.partition for finding in self.findings if finding.blocking}
+
+
+class Builder:
+    """Builds tables in one DuckDB session, against one snapshot of the lake."""
+
+    def __init__(
+        self, session: duckdb.DuckDBPyConnection, snapshot: Snapshot, run_id: str,
+        log: logging.Logger,
+    ) -> None:
+        self._session = session
+        self._snapshot = snapshot
+        self._lake = snapshot.lake
+        self._run_id = run_id
+        self._log = log
+
+    def build(self, table: Table, partitions: Sequence[str]) -> Outcome:
+        """Build partitions; what fails is in the outcome and leaves the live table as it was."""
+        outcome = Outcome(table)
+        ready = [key for key in partitions if self._is_ready(table, key, outcome)]
+        builds: list[Build] = []
+        for chunk in self._chunks(table, ready):
+            builds += self._build_chunk(table, chunk, outcome)
+            if len(ready) > len(chunk):
+                self._log.info(
+                    "%s: %d of %d partitions built", table.key, len(builds), len(ready)
+                )
+        self._snapshot.ledger.record(builds)
+        self._snapshot.forget(table, builds)
+        outcome.version = self._lake.version(table)
+        return outcome
+
+    def _is_ready(self, table: Table, partition: str, outcome: Outcome) -> bool:
+        waiting = self._snapshot.waiting_for(table, partition)
+        if waiting:
+            rows = [{"missing upstream partition": name} for name in waiting]
+            outcome.findings.append(
+                Finding(CONTRACT, partition, f"{len(waiting)} upstream partitions are missing",
+                        rows, advice=_COMPLETE)
+            )
+        return not waiting
+
+    def _chunks(self, table: Table, partitions: Sequence[str]) -> Iterable[list[str]]:
+        """Partitions to compute together, so that their inputs fit ``CHUNK_BYTES``."""
+        chunk: list[str] = []
+        size = 0
+        for partition in partitions:
+            if table.source is not None:
+                yield [partition]
+                continue
+            cost = sum(
+                file.bytes
+                for upstream in table.upstream
+                for file in self._snapshot.feeding(upstream, table, [partition])
+            )
+            if chunk and size + cost > CHUNK_BYTES:
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(partition)
+            size += cost
+        if chunk:
+            yield chunk
+
+    def _build_chunk(self, table: Table, chunk: list[str], outcome: Outcome) -> list[Build]:
+        inputs = {key: self._snapshot.inputs(table, key) for key in chunk}
+        outcome.missing += [key for key in chunk if not inputs[key]]
+        staged: list[StoredFile] = []
+        try:
+            for sql in self._selects(table, chunk, outcome):
+                staged += self._stage(table, chunk, sql)
+            expose(self._session, table, [file.uri for file in staged])
+            audited = audit(self._session, table, chunk, self._rows_read(table, chunk))
+        except SourceError as error:
+            self._lake.discard(staged)
+            outcome.findings += [Finding(CONTRACT, key, str(error)) for key in chunk]
+            return [self._snapshot.refusal(table, key, self._run_id) for key in chunk]
+        except BaseException:
+            self._lake.discard(staged)
+            raise
+        outcome.findings += audited.findings
+        failed = audited.failed()
+        for finding in audited.findings:
+            self._log.warning("%s %s: %s", table.key, finding.partition, finding.summary)
+        staged = [
+            StoredFile(f.key, f.uri, f.rows, f.bytes, audited.fingerprints[f.key]) for f in staged
+        ]
+        good = [key for key in chunk if key not in failed]
+        self._publish(table, good, staged, outcome)
+        counts = dict.fromkeys(good, 0)
+        for key, count in audited.rows.items():
+            if partition_of(table, key) in counts:
+                counts[partition_of(table, key)] += count
+        outcome.rows.update(counts)
+        return [
+            Build(table.key, key, table.code_version, inputs[key], counts[key], self._run_id, now())
+            for key in good
+            if inputs[key]
+        ] + [self._snapshot.refusal(table, key, self._run_id) for key in chunk if key in failed]
+
+    def _selects(self, table: Table, chunk: list[str], outcome: Outcome) -> Iterator[str]:
+        """The SELECTs of the chunk's rows, their inputs exposed."""
+        if table.source is not None:
+            report = outcome.reports.setdefault(chunk[0], {})
+            yield from table.source.land(self._session, chunk[0], report)
+            return
+        for upstream in table.upstream:
+            files = self._snapshot.feeding(upstream, table, chunk)
+            expose(self._session, upstream, [file.uri for file in files])
+        yield build_sql(table)
+
+    def _rows_read(self, table: Table, chunk: list[str]) -> dict[str, int] | None:
+        """Upstream rows of each partition, where each must give one row."""
+        if not table.keeps_rows:
+            return None
+        return {
+            key: sum(
+                file.rows
+                for upstream in table.upstream
+                for file in self._snapshot.feeding(upstream, table, [key])
+                if upstream.period is not UNPARTITIONED
+            )
+            for key in chunk
+        }
+
+    def _stage(self, table: Table, chunk: list[str], sql: str) -> list[StoredFile]:
+        """Write the chunk's rows as Parquet, one file a storage key, where no reader looks."""
+        self._lake.prepare(table)
+        columns = ", ".join(
+            f"cast({quoted(column.name)} as {sql_type(column)}) as {quoted(column.name)}"
+            for column in table.stored_columns
+        )
+        partition = table.partition_sql if table.source is None else literal(chunk[0])
+        key = f"coalesce({table.slice_sql}, {partition})" if table.slice_sql else partition
+        wanted = ", ".join(literal(key) for key in chunk)
+        written = self._session.execute(
+            f"copy (select {columns}, {key} as _partition from ({sql}) as built"
+            f" where {partition} in ({wanted})) to {literal(self._lake.uri(table))}"
+            " (format parquet, compression zstd, partition_by (_partition),"
+            " write_partition_columns false, overwrite_or_ignore true,"
+            f" filename_pattern '{uuid4().hex}_{{i}}', return_stats true)"
+        ).fetchall()
+        return [
+            StoredFile(_key_in_path(path), path, rows, size, "")
+            for path, rows, size, *_ in written
+        ]
+
+    def _publish(
+        self, table: Table, good: list[str], staged: list[StoredFile], outcome: Outcome
+    ) -> None:
+        """Publish the storage keys that differ from the live ones; throw away the rest."""
+        partitions = set(good)
+        live = {
+            key: value
+            for key, value in self._lake.fingerprints(table).items()
+            if partition_of(table, key) in partitions
+        }
+        new = {f.key: f.fingerprint for f in staged if partition_of(table, f.key) in partitions}
+        changed = {key for key in live.keys() | new.keys() if live.get(key) != new.get(key)}
+        self._lake.discard([file for file in staged if file.key not in changed])
+        if changed:
+            notes = {"run_id": self._run_id, "code_version": table.code_version}
+            self._lake.publish(table, [f for f in staged if f.key in changed], changed, notes)
+            outcome.changed += sorted({partition_of(table, key) for key in changed})
+
+
+def _key_in_path(path: str) -> str:
+    folder = path.rsplit("/", 2)[1]
+    return folder.removeprefix("_partition=")

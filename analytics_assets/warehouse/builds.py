@@ -1,0 +1,276 @@
+"""What each live partition was built from, and so which partitions are behind.
+
+Belongs here: the build ledger (a Delta table beside the others) and the comparison of what a
+partition was built from with what there is now.
+Does not belong here: building, or deciding when to build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+import pyarrow
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.partitions import UNPARTITIONED, overlapping
+from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions
+
+_SCHEMA = pyarrow.schema(
+    [
+        ("table", pyarrow.string()),
+        ("partition", pyarrow.string()),
+        ("code_version", pyarrow.string()),
+        ("inputs", pyarrow.string()),
+        ("rows", pyarrow.int64()),
+        ("run_id", pyarrow.string()),
+        ("built_at", pyarrow.timestamp("us", tz="UTC")),
+        ("refused", pyarrow.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """One ledger entry: the inputs (name -> fingerprint) that a live partition was built from.
+
+    ``refused`` is the recipe of a later build that failed its audit; ``inputs`` is empty where no
+    build ever passed.
+    """
+
+    table: str
+    partition: str
+    code_version: str
+    inputs: Mapping[str, str]
+    rows: int
+    run_id: str
+    built_at: datetime
+    refused: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether a version of the partition was ever published."""
+        return bool(self.inputs)
+
+
+class BuildLedger:
+    """The ledger of one lake."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._uri = f"{lake.root}/_builds"
+
+    def read(self) -> dict[str, dict[str, Build]]:
+        """Table key -> partition -> entry."""
+        entries: dict[str, dict[str, Build]] = {}
+        for row in self._rows():
+            build = Build(**{**row, "inputs": json.loads(row["inputs"])})
+            entries.setdefault(build.table, {})[build.partition] = build
+        return entries
+
+    def record(self, builds: Iterable[Build]) -> None:
+        """Add entries, or replace those of the same table and partition."""
+        new = {(build.table, build.partition): build for build in builds}
+        if not new:
+            return
+        tables = sorted({table for table, _ in new})
+        listed = ", ".join(f"'{table}'" for table in tables)
+        for attempt in range(8):
+            kept = [
+                row for row in self._rows(tables) if (row["table"], row["partition"]) not in new
+            ]
+            rows = kept + [
+                {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
+                for build in new.values()
+            ]
+            try:
+                write_deltalake(
+                    self._uri,
+                    pyarrow.Table.from_pylist(rows, schema=_SCHEMA),
+                    mode="overwrite",
+                    predicate=f"table in ({listed})",
+                    partition_by=["table"],
+                )
+                return
+            except CommitFailedError:
+                # Another run recorded at the same moment: read again what it wrote.
+                if attempt == 7:
+                    raise
+                time.sleep(0.05 * 2**attempt)
+
+    def _rows(self, tables: list[str] | None = None) -> list[dict]:
+        try:
+            delta = DeltaTable(self._uri)
+        except TableNotFoundError:
+            return []
+        partitions = [("table", "in", tables)] if tables else None
+        return delta.to_pyarrow_table(partitions=partitions).to_pylist()
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A partition that is not what its inputs would give now, and why.
+
+    ``refused``: it was tried with these very inputs and failed its audit, so that trying again
+    cannot help.
+    """
+
+    table: Table
+    partition: str
+    why: str
+    recipe: str
+    refused: bool
+
+
+class Snapshot:
+    """The lake and its ledger as they are at one moment; every look-up is answered from it.
+
+    Tables are read when first asked for, and again after ``forget``.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self.ledger = BuildLedger(lake)
+        self._builds = self.ledger.read()
+        self._files: dict[str, list[StoredFile]] = {}
+        self._sources: dict[str, Mapping[str, Mapping[str, str]]] = {}
+        self._fed: dict[tuple[str, str], dict[str, list[StoredFile]]] = {}
+        self._never_built: dict[str, list[str]] = {}
+
+    def files(self, table: Table) -> list[StoredFile]:
+        """The table's live files."""
+        if table.key not in self._files:
+            self._files[table.key] = self.lake.files(table)
+        return self._files[table.key]
+
+    def lake_fingerprints(self, table: Table) -> dict[str, str]:
+        """Storage key -> fingerprint of its live rows."""
+        return {file.key: file.fingerprint for file in self.files(table)}
+
+    def forget(self, table: Table, builds: Iterable[Build] = ()) -> None:
+        """The table has a new version, and these are its new entries."""
+        self._files.pop(table.key, None)
+        self._fed = {names: fed for names, fed in self._fed.items() if names[0] != table.key}
+        self._never_built.clear()
+        for build in builds:
+            self._builds.setdefault(table.key, {})[build.partition] = build
+
+    def build_of(self, table: Table, partition: str) -> Build | None:
+        """The ledger entry of a live partition."""
+        build = self._builds.get(table.key, {}).get(partition)
+        return build if build and build.live else None
+
+    def refusal(self, table: Table, partition: str, run_id: str) -> Build:
+        """The entry of a partition whose build, from what there is now, failed its audit."""
+        wanted = recipe(table, self.inputs(table, partition))
+        build = self._builds.get(table.key, {}).get(partition)
+        if build is None:
+            build = Build(table.key, partition, "", {}, 0, run_id, now())
+        return replace(build, refused=wanted)
+
+    def inputs(self, table: Table, partition: str) -> dict[str, str]:
+        """What the partition would be built from now: name -> fingerprint; empty if nothing is."""
+        if table.source is not None:
+            return dict(self._landed(table).get(partition, {}))
+        return {
+            f"{upstream.key}@{file.key}": file.fingerprint
+            for upstream in table.upstream
+            for file in self.feeding(upstream, table, [partition])
+        }
+
+    def _landed(self, table: Table) -> Mapping[str, Mapping[str, str]]:
+        assert table.source is not None
+        if table.key not in self._sources:
+            self._sources[table.key] = table.source.inputs()
+        return self._sources[table.key]
+
+    def feeding(
+        self, upstream: Table, reader: Table, partitions: Iterable[str]
+    ) -> list[StoredFile]:
+        """Files of ``upstream`` that any of the reader's partitions is computed from."""
+        if UNPARTITIONED in (upstream.period, reader.period):
+            return self.files(upstream)
+        readers = self._readers(upstream, reader)
+        found = {file.uri: file for key in partitions for file in readers.get(key, ())}
+        return list(found.values())
+
+    def _readers(self, upstream: Table, reader: Table) -> dict[str, list[StoredFile]]:
+        """Partition of the reader -> files of ``upstream``; worked out once for all partitions."""
+        names = (upstream.key, reader.key)
+        if names not in self._fed:
+            found: dict[str, list[StoredFile]] = {}
+            for file in self.files(upstream):
+                for partition in fed_partitions(upstream, reader, file.key):
+                    found.setdefault(partition, []).append(file)
+            self._fed[names] = found
+        return self._fed[names]
+
+    def candidates(self, table: Table) -> list[str]:
+        """Partitions for which there is input."""
+        if table.source is not None:
+            return sorted(self._landed(table))
+        if table.period is UNPARTITIONED:
+            return [UNPARTITIONED.only_key]
+        found: set[str] = set()
+        for upstream in table.upstream:
+            if upstream.period is not UNPARTITIONED:
+                found.update(self._readers(upstream, table))
+        return sorted(found)
+
+    def waiting_for(self, table: Table, partition: str) -> list[str]:
+        """Upstream partitions that have input but were never built: without them a sum is short."""
+        return [
+            f"{upstream.key} {key}"
+            for upstream in table.upstream
+            for key in self._unbuilt(upstream)
+            if overlapping(table.period, [partition], upstream.period, [key])
+        ]
+
+    def _unbuilt(self, table: Table) -> list[str]:
+        if table.key not in self._never_built:
+            self._never_built[table.key] = [
+                key for key in self.candidates(table) if self.build_of(table, key) is None
+            ]
+        return self._never_built[table.key]
+
+    def behind(self, table: Table) -> list[Behind]:
+        """Partitions to rebuild; those whose inputs are not complete yet are left out."""
+        found = []
+        for partition in self.candidates(table):
+            inputs = self.inputs(table, partition)
+            why = self._why(table, partition, inputs)
+            if why and inputs and not self.waiting_for(table, partition):
+                wanted = recipe(table, inputs)
+                build = self._builds.get(table.key, {}).get(partition)
+                refused = build is not None and build.refused == wanted
+                found.append(Behind(table, partition, why, wanted, refused))
+        return found
+
+    def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:
+        build = self.build_of(table, partition)
+        if build is None:
+            return "never built"
+        if build.code_version != table.code_version:
+            return "its declaration changed"
+        changed = sorted(
+            name
+            for name in inputs.keys() | build.inputs.keys()
+            if inputs.get(name) != build.inputs.get(name)
+        )
+        return f"changed since: {', '.join(changed[:5])}" if changed else None
+
+
+def recipe(table: Table, inputs: Mapping[str, str]) -> str:
+    """One word for what a partition is built from; equal recipes give equal rows."""
+    text = json.dumps([table.key, table.code_version, dict(inputs)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def now() -> datetime:
+    """The moment that a ledger entry is written; never part of a result."""
+    return datetime.now(timezone.utc)

@@ -1,0 +1,66 @@
+"""``warehouse.duckdb``: views over the live files, so that any DuckDB client opens the warehouse.
+
+Belongs here: writing that file. It holds no data: deleting it loses nothing.
+Does not belong here: anything that the pipeline itself reads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+import fasteners
+
+from analytics_assets.core.contracts import quoted
+from analytics_assets.core.declaration import Table
+from analytics_assets.settings import Settings
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.session import select_files
+
+
+def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[Table]) -> None:
+    """Point the views of ``tables`` at their live files: a copy is changed and renamed into place.
+
+    Clients that have the file open go on with what they opened and are never locked out.
+    """
+    changed = list(tables)
+    if not changed:
+        return
+    target = settings.catalogue
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Two runs that end together would each lose the other's views.
+    with fasteners.InterProcessLock(str(target) + ".lock"):
+        draft = target.with_name(f".{target.name}.{uuid4().hex}")
+        if target.exists():
+            shutil.copyfile(target, draft)
+        try:
+            with duckdb.connect(str(draft)) as connection:
+                for table in changed:
+                    _write_view(connection, snapshot, table)
+            os.replace(draft, target)
+        finally:
+            for leftover in (draft, Path(f"{draft}.wal")):
+                leftover.unlink(missing_ok=True)
+
+
+def _write_view(
+    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table
+) -> None:
+    """``domain.table`` with its ratios, and ``table`` alone for those who leave out the schema."""
+    files = select_files(table, [file.uri for file in snapshot.files(table)])
+    ratios = table.measures.ratios if table.measures else ()
+    connection.execute(f"create schema if not exists {quoted(table.domain)}")
+    columns = [quoted(column.name) for column in table.stored_columns]
+    columns += [f"{ratio.sql()} as {quoted(ratio.name)}" for ratio in ratios]
+    connection.execute(
+        f"create or replace view {quoted(table.domain)}.{quoted(table.name)} as"
+        f" select {', '.join(columns)} from ({files})"
+    )
+    connection.execute(
+        f"create or replace view main.{quoted(table.name)} as"
+        f" select * from {quoted(table.domain)}.{quoted(table.name)}"
+    )

@@ -1,0 +1,194 @@
+"""The Delta lake: which files make up a table now, and how a new version is published.
+
+Belongs here: files, versions, commits. A storage key is a partition or a slice of one; every file
+carries its key and the fingerprint of that key's rows as Delta partition values, so the state of
+a table, also of an older version, reads from its log alone.
+Does not belong here: computing or judging rows.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlparse
+
+import pyarrow
+import pyarrow.fs
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.transaction import AddAction
+
+from analytics_assets.core.contracts import arrow_schema
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.partitions import UNPARTITIONED
+
+KEY, FINGERPRINT = "_partition", "_fingerprint"
+_COMMIT_ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One Parquet file: its storage key, place, rows, bytes and its key's fingerprint."""
+
+    key: str
+    uri: str
+    rows: int
+    bytes: int
+    fingerprint: str
+
+
+def storage_schema(table: Table) -> pyarrow.Schema:
+    """Schema of the Delta table: the stored columns and the two partition columns."""
+    schema = arrow_schema(table)
+    for name in (KEY, FINGERPRINT):
+        schema = schema.append(pyarrow.field(name, pyarrow.string()))
+    return schema
+
+
+def fed_partitions(upstream: Table, reader: Table, storage_key: str) -> list[str]:
+    """Partitions of ``reader`` that are computed from a storage key of ``upstream``.
+
+    What could not be put into a slice feeds readers that are as coarse as ``upstream`` itself, not
+    those that read slices. Empty where the reader has no partitions: it reads everything.
+    """
+    if UNPARTITIONED in (upstream.period, reader.period):
+        return []
+    own = key_period(upstream, storage_key)
+    if reader.period is upstream.slice_period and own is not reader.period:
+        return []
+    return reader.period.keys_between(*own.window(storage_key))
+
+
+def key_period(table: Table, storage_key: str):
+    """The period of a storage key: the slice's, or the partition's for what has no slice."""
+    if table.slice_period is not None:
+        try:
+            table.slice_period.window(storage_key)
+            return table.slice_period
+        except ValueError:
+            return table.period
+    return table.period
+
+
+def partition_of(table: Table, storage_key: str) -> str:
+    """The Dagster partition that a storage key belongs to."""
+    if table.period is UNPARTITIONED:
+        return storage_key
+    return table.period.key(key_period(table, storage_key).window(storage_key)[0])
+
+
+class Lake:
+    """All Delta tables below one root (a folder or URL)."""
+
+    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.root = root
+        self._options = dict(storage_options or {})
+        local = not urlparse(root).scheme
+        self._fs, self._base = (
+            (pyarrow.fs.LocalFileSystem(), root) if local else pyarrow.fs.FileSystem.from_uri(root)
+        )
+
+    def uri(self, table: Table) -> str:
+        """The folder of a table."""
+        return f"{self.root}/{table.key}"
+
+    def prepare(self, table: Table) -> None:
+        """Make the folder that files are staged in."""
+        self._fs.create_dir(f"{self._base}/{table.key}", recursive=True)
+
+    def files(self, table: Table, version: int | None = None) -> list[StoredFile]:
+        """The files of the current version (or an older one), in order of key."""
+        delta = self.open(table, version)
+        if delta is None:
+            return []
+        actions = pyarrow.table(delta.get_add_actions(flatten=True))
+        columns = ("path", "num_records", "size_bytes", f"partition.{KEY}", f"partition.{FINGERPRINT}")
+        rows = zip(*(actions[name].to_pylist() for name in columns), strict=True)
+        return sorted(
+            (
+                StoredFile(key, f"{self.uri(table)}/{path}", count, size, fingerprint)
+                for path, count, size, key, fingerprint in rows
+            ),
+            key=lambda file: (file.key, file.uri),
+        )
+
+    def fingerprints(self, table: Table, version: int | None = None) -> dict[str, str]:
+        """Storage key -> fingerprint of its rows."""
+        return {file.key: file.fingerprint for file in self.files(table, version)}
+
+    def version(self, table: Table) -> int | None:
+        """Number of the current version; ``None`` before the first."""
+        delta = self.open(table)
+        return None if delta is None else delta.version()
+
+    def open(self, table: Table, version: int | None = None) -> DeltaTable | None:
+        """The Delta table, or ``None`` where nothing was published yet."""
+        try:
+            return DeltaTable(self.uri(table), version=version, storage_options=self._options)
+        except TableNotFoundError:
+            return None
+
+    def publish(
+        self,
+        table: Table,
+        staged: Iterable[StoredFile],
+        replaced: Iterable[str],
+        notes: Mapping[str, str],
+    ) -> int:
+        """Make staged files the only files of the ``replaced`` storage keys; returns the version.
+
+        One Delta transaction: readers see all of it or nothing. A run that commits at the same
+        moment makes this one read the log again; the later of the two stands.
+        """
+        actions = [
+            AddAction(
+                path=file.uri.removeprefix(f"{self.uri(table)}/"),
+                size=file.bytes,
+                partition_values={KEY: file.key, FINGERPRINT: file.fingerprint},
+                modification_time=int(time.time() * 1000),
+                data_change=True,
+                stats=json.dumps({"numRecords": file.rows}),
+            )
+            for file in staged
+        ]
+        keys = sorted(replaced)
+        for attempt in range(_COMMIT_ATTEMPTS):
+            delta = self._created(table)
+            try:
+                delta.create_write_transaction(
+                    actions,
+                    mode="overwrite",
+                    schema=storage_schema(table),
+                    partition_by=[KEY, FINGERPRINT],
+                    partition_filters=[(KEY, "in", keys)],
+                    commit_properties=CommitProperties(custom_metadata=dict(notes)),
+                )
+                break
+            except CommitFailedError:
+                if attempt + 1 == _COMMIT_ATTEMPTS:
+                    raise
+                time.sleep(0.05 * 2**attempt)
+        version = self.version(table)
+        assert version is not None
+        return version
+
+    def _created(self, table: Table) -> DeltaTable:
+        existing = self.open(table)
+        if existing is not None:
+            return existing
+        return DeltaTable.create(
+            self.uri(table),
+            schema=storage_schema(table),
+            mode="ignore",
+            partition_by=[KEY, FINGERPRINT],
+            name=table.sql_name,
+            description=table.description,
+            storage_options=self._options,
+        )
+
+    def discard(self, staged: Iterable[StoredFile]) -> None:
+        """Delete staged files that will not be published."""
+        for file in staged:
+            self._fs.delete_file(self._base + file.uri.removeprefix(self.root))

@@ -1,0 +1,70 @@
+"""DuckDB sessions over the lake.
+
+Belongs here: opening a session within its memory limit, and letting SQL read a table's files
+under the table's own name.
+Does not belong here: what is read, or writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import duckdb
+from dagster_duckdb import DuckDBResource
+
+from analytics_assets.core.contracts import quoted, sql_type
+from analytics_assets.core.declaration import Table
+from analytics_assets.settings import Settings
+
+
+def literal(value: str) -> str:
+    """Text as an SQL literal, for the places where DuckDB takes no parameter."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+@contextmanager
+def open_session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory session; its spill folder is its own and goes with it."""
+    settings.scratch.mkdir(parents=True, exist_ok=True)
+    resource = DuckDBResource(
+        database=":memory:",
+        connection_config={
+            "memory_limit": settings.memory_limit,
+            "threads": settings.threads,
+            "temp_directory": str(settings.scratch / f"duckdb-{uuid4().hex}"),
+            # Order costs memory and no table promises one.
+            "preserve_insertion_order": False,
+        },
+    )
+    with resource.get_connection() as connection:
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def select_files(table: Table, uris: Iterable[str]) -> str:
+    """SELECT of these files' rows; no file gives an empty table of the declared columns."""
+    listed = ", ".join(literal(uri) for uri in uris)
+    if listed:
+        # Keys stay text: left to guess, 2020 becomes a number and 2020-05 does not.
+        return (
+            f"select * from read_parquet([{listed}], hive_partitioning = true,"
+            " hive_types = {'_partition': varchar}, union_by_name = true)"
+        )
+    columns = ", ".join(
+        f"cast(null as {sql_type(column)}) as {quoted(column.name)}"
+        for column in table.stored_columns
+    )
+    return f"select {columns}, cast(null as varchar) as _partition where false"
+
+
+def expose(session: duckdb.DuckDBPyConnection, table: Table, uris: Iterable[str]) -> None:
+    """Let SQL read these files as ``domain.table``."""
+    session.execute(f"create schema if not exists {quoted(table.domain)}")
+    session.execute(
+        f"create or replace view {quoted(table.domain)}.{quoted(table.name)} as"
+        f" {select_files(table, uris)}"
+    )
