@@ -120,11 +120,18 @@ def _drop_replaced(files: list[LandedFile]) -> list[Path]:
     return [file.path for file in old]
 
 
-class SinascSource:
-    """Birth records of a landing folder, by year."""
+def landing_folder() -> Path:
+    """``SINASC_SOURCE``, or the folder of the generated sample."""
+    return Path(os.environ.get("SINASC_SOURCE") or settings.load().home / "samples" / "sinasc")
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+
+class SinascSource:
+    """Birth records of the landing folder, by year."""
+
+    @property
+    def folder(self) -> Path:
+        """Looked up at each use: a code location outlives a change of settings."""
+        return landing_folder()
 
     def inputs(self) -> dict[str, dict[str, str]]:
         """Year -> file name -> size and time of change: looked at, not read."""
@@ -163,11 +170,8 @@ class SinascSource:
 class HealthFacilitySource:
     """Names of health facilities: the newest ``CNESDO*.DBF`` of the landing folder, if any."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
     def _file(self) -> Path | None:
-        found = [p for p in self.folder.glob("*") if re.fullmatch(r"(?i)CNESDO\d+\.dbf", p.name)]
+        found = [p for p in landing_folder().glob("*") if re.fullmatch(r"(?i)CNESDO\d+\.dbf", p.name)]
         return max(found, key=lambda path: path.name.upper(), default=None)
 
     def inputs(self) -> dict[str, dict[str, str]]:
@@ -475,8 +479,3 @@ def _is_utf8(path: Path) -> bool:
 def _count_lines(path: Path) -> int:
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 22), b""))
-
-
-def landing_folder() -> Path:
-    """``SINASC_SOURCE``, or the folder of the generated sample."""
-    return Path(os.environ.get("SINASC_SOURCE") or settings.load().home / "samples" / "sinasc")

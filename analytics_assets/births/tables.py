@@ -22,7 +22,6 @@ from analytics_assets.births.measures import BIRTH_MEASURES, FLAGS
 from analytics_assets.births.sources import (
     HealthFacilitySource,
     SinascSource,
-    landing_folder,
 )
 from analytics_assets.core.declaration import (
     Check,
@@ -110,7 +109,7 @@ _BIRTH_DATE = date_sql("DTNASC")
 
 raw_births = Table(
     "births/raw_births", layer="sources", period=YEARLY, columns=_LANDED,
-    source=SinascSource(landing_folder()), unique=("source_file", "source_row"),
+    source=SinascSource(), unique=("source_file", "source_row"),
     slice_period=MONTHLY,
     slice_sql=f"case when year({_BIRTH_DATE}) = source_year"
     f" then strftime({_BIRTH_DATE}, '%Y-%m') end",
@@ -118,7 +117,7 @@ raw_births = Table(
 )
 raw_health_facilities = Table(
     "births/raw_health_facilities", layer="sources",
-    columns=FACILITY.columns, unique=("cnes_code",), source=HealthFacilitySource(landing_folder()),
+    columns=FACILITY.columns, unique=("cnes_code",), source=HealthFacilitySource(),
     description="Names of health facilities, from a CNESDO file in the landing folder if there is"
     " one.",
 )

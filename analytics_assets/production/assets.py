@@ -112,7 +112,9 @@ def _promote(
             with engine.connect() as connection:
                 yield _parity(connection, snapshot, table, keys)
             common = _metadata(done, time.monotonic() - started)
-            if table.period is not UNPARTITIONED:
+            if table.period is UNPARTITIONED:
+                common["dagster/row_count"] = done.rows[UNPARTITIONED.only_key]
+            else:
                 for partition in keys:
                     rows = done.rows.get(partition, 0)
                     context.add_asset_metadata(

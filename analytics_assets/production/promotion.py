@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
-import psycopg
 import pyarrow.csv
 import sqlalchemy as sa
 
@@ -44,11 +43,12 @@ class Promotion:
 
 
 @contextmanager
-def production_engine(url: str) -> Iterator[sa.Engine]:
-    """An engine that is closed with the block; connections ask for times in UTC."""
-    engine = sa.create_engine(
-        url, poolclass=sa.NullPool, connect_args={"options": "-c timezone=UTC -c datestyle=ISO"}
-    )
+def production_engine(url: str, read_only: bool = False) -> Iterator[sa.Engine]:
+    """An engine that is closed with the block; its sessions write dates as ISO does."""
+    options = "-c timezone=UTC -c datestyle=ISO"
+    if read_only:
+        options += " -c default_transaction_read_only=on"
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"options": options})
     try:
         yield engine
     finally:
@@ -156,19 +156,14 @@ def _load(
     connection.execute(
         sa.text(f"create temporary table {_INCOMING} (like {stored}) on commit drop")
     )
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
+    cursor = connection.connection.cursor()
     sent, received = _Digest(), _Digest()
     texts = ", ".join(quoted(c.name) for c in table.stored_columns if c.type == "text")
     quoting = f", force_quote ({texts})" if texts else ""
-    with driver.cursor() as cursor:
-        with cursor.copy(f"copy {_INCOMING} from stdin (format csv)") as copy:
-            for block in _as_csv(session, table):
-                sent.add(block)
-                copy.write(block)
-        with cursor.copy(f"copy {_INCOMING} to stdout (format csv{quoting})") as copy:
-            for block in copy:
-                received.add(bytes(block))
+    cursor.copy_expert(
+        f"copy {_INCOMING} from stdin (format csv)", _Blocks(_as_csv(session, table), sent)
+    )
+    cursor.copy_expert(f"copy {_INCOMING} to stdout (format csv{quoting})", received)
     if sent.hex() != received.hex():
         raise PromotionError(
             f"{table.key}: production gave back other rows than the warehouse sent"
@@ -177,12 +172,33 @@ def _load(
     return sent.hex(), sent.bytes
 
 
+class _Blocks:
+    """Blocks of bytes as the file that psycopg2 reads from, each added to a digest on the way."""
+
+    def __init__(self, blocks: Iterator[bytes], digest: "_Digest") -> None:
+        self._blocks = blocks
+        self._digest = digest
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        while not self._rest:
+            block = next(self._blocks, None)
+            if block is None:
+                return b""
+            self._digest.write(block)
+            self._rest = block
+        head, self._rest = self._rest[:size], self._rest[size:]
+        return head
+
+
 class _Digest:
+    """Checksum and length of what is written to it."""
+
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self.bytes = 0
 
-    def add(self, block: bytes) -> None:
+    def write(self, block: bytes) -> None:
         self._hash.update(block)
         self.bytes += len(block)
 

@@ -95,13 +95,19 @@ def view_sql(table: Table) -> str:
 
 def prepare(connection: sa.Connection, domain: str) -> None:
     """Schemas, ledger and rights of a domain; does nothing the second time."""
-    quoted_store = quoted(f"{domain}_store")
+    known = set(connection.scalars(sa.text("select nspname from pg_namespace")))
+    if {LEDGER_SCHEMA, domain, f"{domain}_store"} <= known:
+        return
     for schema in (LEDGER_SCHEMA, domain, f"{domain}_store"):
         connection.execute(sa.text(f"create schema if not exists {quoted(schema)}"))
     _metadata.create_all(connection)
-    # Nobody but the promoter may see rows outside the views.
-    connection.execute(sa.text(f"revoke all on schema {quoted_store} from public"))
     _grant(connection, domain)
+    # Every domain answers without its schema, too.
+    domains = sorted({name.removesuffix("_store") for name in known if name.endswith("_store")}
+                     | {domain})
+    database = connection.scalar(sa.text("select current_database()"))
+    path = ", ".join(quoted(name) for name in [*domains, "public"])
+    connection.execute(sa.text(f"alter database {quoted(str(database))} set search_path = {path}"))
 
 
 def _grant(connection: sa.Connection, domain: str) -> None:

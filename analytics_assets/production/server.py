@@ -7,12 +7,13 @@ Does not belong here: what is stored.
 from __future__ import annotations
 
 import warnings
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import psycopg
-from psycopg import sql
+import psycopg2
+from psycopg2 import sql
 
 from analytics_assets.settings import Settings
 
@@ -36,23 +37,23 @@ def urls(settings: Settings) -> Urls:
     """
     production, dagster = settings.production_url, settings.dagster_pg_url
     if production and dagster:
-        return Urls(_with_driver(production), _with_driver(production), dagster)
+        return Urls(*map(_with_driver, (production, production, dagster)))
     folder = _start(settings.home / "postgres")
     return Urls(
         promoter=_with_driver(production) if production else _url(PROMOTER, folder),
         reader=_with_driver(production) if production else _url(READER, folder),
-        # dagster-postgres is built on psycopg2; SQLAlchemy 2.1 takes a bare scheme for psycopg 3.
-        dagster=dagster or _url(METADATA, folder, METADATA_DATABASE, "psycopg2"),
+        dagster=_with_driver(dagster) if dagster else _url(METADATA, folder, METADATA_DATABASE),
     )
 
 
 def _with_driver(url: str) -> str:
+    # dagster-postgres brings psycopg2; SQLAlchemy 2.1 takes a bare scheme for psycopg 3.
     scheme, rest = url.split("://", 1)
-    return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
+    return f"postgresql+psycopg2://{rest}" if scheme in ("postgres", "postgresql") else url
 
 
-def _url(role: str, folder: str, database: str = PRODUCTION_DATABASE, driver: str = "psycopg") -> str:
-    return f"postgresql+{driver}://{role}@/{database}?host={quote(folder, safe='')}"
+def _url(role: str, folder: str, database: str = PRODUCTION_DATABASE) -> str:
+    return f"postgresql+psycopg2://{role}@/{database}?host={quote(folder, safe='')}"
 
 
 def _start(folder: Path) -> str:
@@ -73,14 +74,17 @@ def _start(folder: Path) -> str:
 
 def _set_up(socket: str) -> None:
     """Roles and databases; the only thing ever done as superuser."""
-    with psycopg.connect(host=socket, user="postgres", dbname="postgres", autocommit=True) as admin:
+    connection = psycopg2.connect(host=socket, user="postgres", dbname="postgres")
+    connection.autocommit = True
+    with closing(connection), connection.cursor() as admin:
         for role in (PROMOTER, READER, METADATA):
-            if not admin.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone():
+            admin.execute("select 1 from pg_roles where rolname = %s", [role])
+            if not admin.fetchone():
                 admin.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
         for database, owner in ((PRODUCTION_DATABASE, PROMOTER), (METADATA_DATABASE, METADATA)):
-            exists = admin.execute("select 1 from pg_database where datname = %s", [database])
+            admin.execute("select 1 from pg_database where datname = %s", [database])
             names = (sql.Identifier(database), sql.Identifier(owner))
-            if not exists.fetchone():
+            if not admin.fetchone():
                 admin.execute(sql.SQL("create database {} owner {}").format(*names))
             admin.execute(sql.SQL("revoke all on database {} from public").format(names[0]))
         admin.execute(

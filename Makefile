@@ -1,0 +1,51 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run materialize test test-slow lint bench duckdb psql clean
+
+run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then the UI on 127.0.0.1:3000
+	@$(BIN)/analytics-assets run
+
+materialize: $(VENV)/.installed  ## the same without the UI
+	@$(BIN)/analytics-assets materialize
+
+test: lint  ## formatting, types, import rules and the test suite
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed-dev  ## the proofs that take minutes: the UI's own backfills, in a browser
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev  ## against a hand-written script; BIRTHS=27500000 for ten national years
+	@$(BIN)/python -m analytics_assets_tests.bench $(BIRTHS)
+
+duckdb: $(VENV)/.installed  ## make duckdb SQL='select ...': one statement on the warehouse, as CSV
+	@$(BIN)/analytics-assets duckdb $(if $(SQL),"$$SQL")
+
+psql: $(VENV)/.installed  ## make psql SQL='select ...': one statement on production, as CSV
+	@$(BIN)/analytics-assets psql $(if $(SQL),"$$SQL")
+
+export SQL
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; assert (3, 10) <= v <= (3, 13), f"Python 3.10 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}; set PYTHON=..."'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[births]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing into $(VENV) with the tools for tests (about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[births,dev]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) *.egg-info

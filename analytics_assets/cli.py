@@ -1,0 +1,274 @@
+"""The command line: run, materialize, duckdb, psql.
+
+Belongs here: starting things in order and printing what they did.
+Does not belong here: anything that the UI, a schedule or a test would also need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analytics_assets import settings
+
+HOST = "127.0.0.1"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="analytics-assets", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    for name, command in (("run", _run), ("materialize", _materialize)):
+        commands.add_parser(name, help=str(command.__doc__)).set_defaults(command=command)
+    for name, query in (("duckdb", _duckdb), ("psql", _psql)):
+        sub = commands.add_parser(name, help=str(query.__doc__))
+        sub.add_argument("sql", nargs="?")
+        sub.set_defaults(command=query)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except KeyboardInterrupt:
+        return 130
+
+
+# ---- run and materialize ------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Materialise everything that is behind, then serve the UI with the daemon."""
+    with _environment() as config:
+        _refresh(config)
+        return _serve()
+
+
+def _materialize(options: argparse.Namespace) -> int:
+    """Materialise everything that is behind; exit code 1 if a run or check failed."""
+    with _environment() as config:
+        return 0 if _refresh(config) else 1
+
+
+@contextmanager
+def _environment() -> Iterator[settings.Settings]:
+    """Servers, Dagster's home and the sample, as every command and child process expects them."""
+    from analytics_assets.production import server
+
+    config = settings.load()
+    os.environ["DAGSTER_PG_URL"] = server.urls(config).dagster
+    os.environ["DAGSTER_HOME"] = str(config.dagster_home)
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+    # Materialisation events are the cost of a long backfill; on PostgreSQL they go in batches.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    config.dagster_home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_project_file("dagster.yaml"), config.dagster_home / "dagster.yaml")
+    _make_sample()
+    yield config
+
+
+def _project_file(name: str) -> Path:
+    return Path(__file__).parents[1] / name
+
+
+def _make_sample() -> None:
+    if os.environ.get("SINASC_SOURCE"):
+        return
+    from analytics_assets.births.sample import generate
+    from analytics_assets.births.sources import landing_folder
+
+    folder = landing_folder()
+    if not folder.exists():
+        print("Generating the sample of birth records ...", flush=True)
+        draft = folder.with_name(f".{folder.name}-{os.getpid()}")
+        draft.mkdir(parents=True)
+        generate(draft)
+        draft.rename(folder)
+
+
+@dataclass
+class _Row:
+    partitions: int = 0
+    rows: int = 0
+    passed: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+def _refresh(config: settings.Settings) -> bool:
+    """Bring everything up to date and print one table; ``False`` if anything failed."""
+    import dagster as dg
+
+    from analytics_assets.automation.refresh import refresh
+    from analytics_assets.definitions import TABLES, defs
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    started = time.monotonic()
+    table: dict[str, _Row] = {}
+    problems: list[str] = []
+    with dg.DagsterInstance.get() as instance:
+        for run, result in refresh(defs(), TABLES, instance):
+            print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
+            _count(result.all_events, table, problems)
+    _print_table(table)
+    for problem in problems:
+        print(f"\n{problem}", file=sys.stderr)
+    done = "Everything is up to date" if not table else f"{len(table)} assets materialised"
+    print(f"\n{done} in {time.monotonic() - started:.0f} s. Kept in {config.home}")
+    return not problems
+
+
+def _count(events: Sequence[Any], table: dict[str, _Row], problems: list[str]) -> None:
+    seconds: dict[str, float] = {}
+    for event in events:
+        if event.event_type_value == "ASSET_MATERIALIZATION":
+            entry = event.step_materialization_data.materialization
+            row = table.setdefault("/".join(entry.asset_key.path), _Row())
+            values = {name: getattr(value, "value", 0) for name, value in entry.metadata.items()}
+            row.partitions += 1
+            row.rows += int(
+                values.get("dagster/partition_row_count", values.get("dagster/row_count", 0))
+            )
+            seconds["/".join(entry.asset_key.path)] = float(values.get("seconds", 0))
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+            check = event.asset_check_evaluation_data
+            row = table.setdefault("/".join(check.asset_key.path), _Row())
+            row.passed += check.passed
+            row.failed += not check.passed
+        elif event.event_type_value == "STEP_FAILURE":
+            failure = event.step_failure_data
+            problems.append(
+                failure.user_failure_data.description
+                if failure.user_failure_data
+                else failure.error.to_string()
+            )
+    for key, value in seconds.items():
+        table[key].seconds += value
+
+
+def _print_table(table: dict[str, _Row]) -> None:
+    if not table:
+        return
+    width = max(map(len, table))
+    head = f"{'asset':<{width}}  partitions        rows  passed  failed  seconds"
+    print(f"\n{head}\n{'-' * len(head)}")
+    for key, row in table.items():
+        print(
+            f"{key:<{width}}  {row.partitions:>10,}  {row.rows:>10,}  {row.passed:>6}"
+            f"  {row.failed:>6}  {row.seconds:>7.1f}"
+        )
+
+
+def _serve() -> int:
+    """`dagster dev` in the foreground until it is interrupted."""
+    port = os.environ.get("ANALYTICS_PORT") or "3000"
+    print(f"Serving http://{HOST}:{port} (Ctrl-C to stop)", flush=True)
+    command = [sys.executable, "-m", "dagster", "dev", "-h", HOST, "-p", port]
+    command += ["-w", str(_project_file("workspace.yaml")), "--log-level", "warning"]
+    server = subprocess.Popen(command, preexec_fn=_default_signals)
+    # Ctrl-C reaches the whole group; a TERM sent to this process alone is passed on.
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    while True:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def _default_signals() -> None:
+    # Started in the background a shell makes it ignore SIGINT, and then it cannot be stopped.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
+# ---- duckdb and psql ----------------------------------------------------------------------------
+
+
+def _duckdb(options: argparse.Namespace) -> int:
+    """Run one statement on the warehouse, read-only, and print CSV; a shell without SQL."""
+    import duckdb
+
+    config = settings.load()
+    if not config.catalogue.exists():
+        print(f"There is no warehouse in {config.home} yet: run `make materialize`.", file=sys.stderr)
+        return 1
+    with duckdb.connect(str(config.catalogue), read_only=True) as connection:
+
+        def execute(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
+            result = connection.execute(sql)
+            names = [column[0] for column in result.description or []]
+            return names, iter(result.fetchone, None)
+
+        return _query(options.sql, "duckdb", execute, duckdb.Error)
+
+
+def _psql(options: argparse.Namespace) -> int:
+    """Run one statement on production, read-only, and print CSV; a shell without SQL."""
+    import sqlalchemy as sa
+
+    from analytics_assets.production import server
+    from analytics_assets.production.promotion import production_engine
+
+    with (
+        production_engine(server.urls(settings.load()).reader, read_only=True) as engine,
+        engine.connect() as connection,
+    ):
+
+        def execute(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
+            # exec_driver_sql: a colon in the user's SQL is no parameter.
+            result = connection.execution_options(stream_results=True).exec_driver_sql(sql)
+            return list(result.keys()), iter(result)
+
+        def safely(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
+            connection.rollback()
+            return execute(sql)
+
+        return _query(options.sql, "psql", safely, sa.exc.DBAPIError)
+
+
+_Execute = Callable[[str], tuple[list[str], Iterator[Sequence[Any]]]]
+
+
+def _query(sql: str | None, prompt: str, execute: _Execute, errors: type[Exception]) -> int:
+    if sql is None:
+        return _shell(prompt, execute, errors)
+    try:
+        _print_csv(*execute(sql))
+    except errors as error:
+        print(str(getattr(error, "orig", error)).strip(), file=sys.stderr)
+        return 1
+    return 0
+
+
+def _shell(prompt: str, execute: _Execute, errors: type[Exception]) -> int:
+    import contextlib
+
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  (line editing and history for input())
+    print("One statement a line; Ctrl-D to leave.", file=sys.stderr)
+    while True:
+        try:
+            sql = input(f"{prompt}> ")
+        except EOFError:
+            return 0
+        if sql.strip():
+            _query(sql, prompt, execute, errors)
+
+
+def _print_csv(names: list[str], rows: Iterator[Sequence[Any]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
