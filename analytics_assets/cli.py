@@ -199,7 +199,9 @@ def _duckdb(options: argparse.Namespace) -> int:
 
     config = settings.load()
     if not config.catalogue.exists():
-        print(f"There is no warehouse in {config.home} yet: run `make materialize`.", file=sys.stderr)
+        print(
+            f"There is no warehouse in {config.home} yet: run `make materialize`.", file=sys.stderr
+        )
         return 1
     with duckdb.connect(str(config.catalogue), read_only=True) as connection:
 

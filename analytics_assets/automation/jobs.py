@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 import sqlalchemy as sa
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from analytics_assets import settings
 from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, job_name, plan
@@ -22,12 +23,13 @@ from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
 
+Job = UnresolvedAssetJobDefinition
 SENSOR_SECONDS = 30
 # A run that was killed is asked for again; one that fails at once is not asked for all day.
 RETRY_AFTER = timedelta(hours=1)
 
 
-def jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
+def jobs(tables: Sequence[Table]) -> list[Job]:
     """One job for each domain and period: Dagster allows one partitions definition a job."""
     found = []
     for domain in sorted({table.domain for table in tables}):
@@ -60,7 +62,7 @@ def _next_runs(tables: Sequence[Table], land: bool) -> list[PlannedRun]:
 
 
 def nightly_schedules(
-    tables: Sequence[Table], all_jobs: Sequence[dg.JobDefinition]
+    tables: Sequence[Table], all_jobs: Sequence[Job]
 ) -> list[dg.ScheduleDefinition]:
     """Every night, for each job that lands sources: what is new, changed or otherwise behind.
 
@@ -70,7 +72,7 @@ def nightly_schedules(
     return [_nightly(tables, job) for job in all_jobs if job.name in landing]
 
 
-def _nightly(tables: Sequence[Table], job: dg.JobDefinition) -> dg.ScheduleDefinition:
+def _nightly(tables: Sequence[Table], job: Job) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=f"{job.name}_nightly",
         cron_schedule="0 3 * * *",
@@ -85,9 +87,7 @@ def _nightly(tables: Sequence[Table], job: dg.JobDefinition) -> dg.ScheduleDefin
     return nightly
 
 
-def changes_sensor(
-    tables: Sequence[Table], all_jobs: Sequence[dg.JobDefinition]
-) -> dg.SensorDefinition:
+def changes_sensor(tables: Sequence[Table], all_jobs: Sequence[Job]) -> dg.SensorDefinition:
     """Carries a change on, one layer after another."""
 
     @dg.sensor(
@@ -113,8 +113,11 @@ def changes_sensor(
 
 def _under_way(instance: dg.DagsterInstance) -> bool:
     active = [
-        dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
     ]
     return instance.get_runs_count(dg.RunsFilter(statuses=active)) > 0
 

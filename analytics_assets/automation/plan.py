@@ -178,13 +178,23 @@ class _Ready:
         slots = [
             slot
             for slot in self._assets
-            if slot[:2] == (domain, period) and first <= slot[2] <= last
+            if slot[:2] == (domain, period)
+            and first <= slot[2] <= last
             and tuple(sorted(self._assets[slot])) == assets
         ]
-        made_from = repr([(slot[2], sorted(self._assets[slot].items())) for slot in sorted(
-            slots, key=lambda slot: slot[2])])
+        made_from = repr(
+            [
+                (slot[2], sorted(self._assets[slot].items()))
+                for slot in sorted(slots, key=lambda slot: slot[2])
+            ]
+        )
         why = tuple(reason for slot in slots for reason in self._why.get(slot, ()))
         return PlannedRun(
-            job_name(domain, period), assets, period, first, last, why,
+            job_name(domain, period),
+            assets,
+            period,
+            first,
+            last,
+            why,
             hashlib.sha256(made_from.encode()).hexdigest()[:16],
         )

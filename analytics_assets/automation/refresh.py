@@ -15,6 +15,8 @@ from analytics_assets.automation.plan import PlannedRun, plan
 from analytics_assets.core.declaration import Table
 
 _PLANS = 20
+# Everything is in Dagster's event log; on the console it would bury what the caller prints.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def refresh(
@@ -44,5 +46,6 @@ def execute(
         instance=instance,
         asset_selection=list(run.assets),
         tags=run.tags,
+        run_config=_QUIET,
         raise_on_error=False,
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -48,12 +48,18 @@ class SourceColumn:
         """The column of the fact table."""
         values = tuple(code for code, _, _ in code_list(self.code_list)) if self.code_list else ()
         return Column(
-            self.name, _TYPES.get(self.kind, "text"), self.description, self.unit,
-            minimum=self.low, maximum=self.high, values=values, personal=self.personal,
+            self.name,
+            _TYPES.get(self.kind, "text"),
+            self.description,
+            self.unit,
+            minimum=self.low,
+            maximum=self.high,
+            values=values,
+            personal=self.personal,
         )
 
 
-@lru_cache(maxsize=None)
+@cache
 def code_list(name: str) -> tuple[tuple[str, str, str], ...]:
     """(code, label, Portuguese label) of a code list, in its order; ``KeyError`` if unknown."""
     with (REFERENCE / "code_lists.csv").open(encoding="utf-8", newline="") as file:
@@ -63,7 +69,9 @@ def code_list(name: str) -> tuple[tuple[str, str, str], ...]:
     return tuple((row["code"], row["label"], row["label_pt"]) for row in rows)
 
 
-def _code(name: str, code_list: str, description: str, *unknown: str, width: int = 0) -> SourceColumn:
+def _code(
+    name: str, code_list: str, description: str, *unknown: str, width: int = 0
+) -> SourceColumn:
     return SourceColumn(name, "code", description, unknown or ("9",), code_list, width)
 
 
@@ -74,21 +82,22 @@ def _number(
 
 
 def _date(name: str, description: str, personal: bool = False) -> SourceColumn:
-    return SourceColumn(
-        name, "date", description, ("00000000", "99999999", "0"), personal=personal
-    )
+    return SourceColumn(name, "date", description, ("00000000", "99999999", "0"), personal=personal)
 
 
 def _place(name: str, description: str) -> SourceColumn:
-    return SourceColumn(
-        name, "place", description, ("000000", "0000000", "999999", "9999999", "0")
-    )
+    return SourceColumn(name, "place", description, ("000000", "0000000", "999999", "9999999", "0"))
 
 
 SOURCE_COLUMNS: tuple[SourceColumn, ...] = (
     SourceColumn("ORIGEM", "text", "Origin of the record: 1 Oracle, 2 FTP, 3 SEAD."),
-    SourceColumn("CODESTAB", "digits", "Health facility of birth (CNES).",
-                 ("0", "0000000", "9999999"), width=7),
+    SourceColumn(
+        "CODESTAB",
+        "digits",
+        "Health facility of birth (CNES).",
+        ("0", "0000000", "9999999"),
+        width=7,
+    ),
     _place("CODMUNNASC", "Municipality of birth (IBGE)."),
     _code("LOCNASC", "birth_place", "Kind of place of birth."),
     _number("IDADEMAE", 8, 70, "Age of the mother.", "0", "00", "99", unit="years"),
@@ -132,8 +141,14 @@ SOURCE_COLUMNS: tuple[SourceColumn, ...] = (
     _number("SEMAGESTAC", 15, 46, "Weeks of gestation.", "0", "00", "99", unit="weeks"),
     _code("TPMETESTIM", "gestation_method", "How the length of gestation was found."),
     _number("CONSPRENAT", 0, 98, "Prenatal visits.", "99"),
-    _number("MESPRENAT", 0, 10, "Month of gestation at the first prenatal visit.", "99",
-            unit="month of gestation"),
+    _number(
+        "MESPRENAT",
+        0,
+        10,
+        "Month of gestation at the first prenatal visit.",
+        "99",
+        unit="month of gestation",
+    ),
     _code("TPAPRESENT", "presentation", "Presentation of the child."),
     _code("STTRABPART", "labour_induced", "Labour was induced.", "3", "9"),
     _code("STCESPARTO", "caesarean_before_labour", "Caesarean before labour began."),
@@ -141,8 +156,14 @@ SOURCE_COLUMNS: tuple[SourceColumn, ...] = (
     SourceColumn("TPFUNCRESP", "text", "Function of who filled in the form.", ("0", "9")),
     SourceColumn("TPDOCRESP", "text", "Kind of document of who filled in the form.", ("9",)),
     _date("DTDECLARAC", "Date of the declaration."),
-    _code("ESCMAEAGR1", "schooling_2010_grouped", "Schooling of the mother, regrouped.",
-          "09", "9", width=2),
+    _code(
+        "ESCMAEAGR1",
+        "schooling_2010_grouped",
+        "Schooling of the mother, regrouped.",
+        "09",
+        "9",
+        width=2,
+    ),
     SourceColumn("STDNEPIDEM", "text", "Declaration taken up by epidemiological search.", ("9",)),
     SourceColumn("STDNNOVA", "text", "New form of the declaration.", ("9",)),
     SourceColumn("CODPAISRES", "text", "Country of residence.", ("999",)),
@@ -155,8 +176,20 @@ COLUMN_NAMES = tuple(column.name for column in SOURCE_COLUMNS)
 
 # In the files of some years, but not among the 61: left out without a warning.
 KNOWN_BUT_LEFT_OUT = frozenset(
-    "NUMERODN CODBAINASC CODBAIRES UFINFORM CODINST CODCART NUMREGCART DTREGCART CODMUNCART"
-    " RACACORN RACACOR_RN ESTADO_DF ANO_DF ANO KOTELCHUK ESCMAEAGR2 CODINSTRES UF".split()
+    {
+        "NUMERODN",
+        "CODBAINASC",
+        "CODBAIRES",
+        "UFINFORM",
+        "CODINST",
+        "CODINSTRES",
+        "CODCART",
+        "NUMREGCART",
+        "DTREGCART",
+        "CODMUNCART",
+        "RACACORN",
+        "RACACOR_RN",
+    }  # fmt: skip
 )
 RENAMED = {"DTRECORIG": "DTRECORIGA", "DTRECORI": "DTRECORIGA"}
 
@@ -229,7 +262,7 @@ def _place_sql(column: SourceColumn) -> str:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def state_codes() -> tuple[str, ...]:
     """IBGE codes of the 27 states."""
     with (REFERENCE / "states.csv").open(encoding="utf-8", newline="") as file:
@@ -272,7 +305,9 @@ def _code_sql(column: SourceColumn) -> str:
     labels = {label.lower(): code for code, _, label in entries}
     if column.code_list == "sex":
         labels.update(m="1", f="2")
-    whens = " ".join(f"when {literal(label)} then {literal(code)}" for label, code in labels.items())
+    whens = " ".join(
+        f"when {literal(label)} then {literal(code)}" for label, code in labels.items()
+    )
     return (
         f"case when {column.name} in ({_listed(codes)}) then {column.name}"
         f" when {column.name} is null or {column.name} in ({_listed(column.unknown)}) then null"

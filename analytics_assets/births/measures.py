@@ -33,10 +33,16 @@ FLAGS: tuple[Flag, ...] = (
     Flag("is_cesarean", "PARTO = '2'", "Caesarean delivery."),
     Flag("is_hospital_birth", "LOCNASC = '1'", "Born in a hospital."),
     Flag("is_multiple_birth", "GRAVIDEZ in ('2', '3')", "Twin, triplet or more."),
-    Flag("is_preterm", "coalesce(GESTACAO in ('1', '2', '3', '4'), SEMAGESTAC < 37)",
-         "Born before 37 weeks."),
-    Flag("is_extreme_preterm", "coalesce(GESTACAO in ('1', '2', '3'), SEMAGESTAC < 32)",
-         "Born before 32 weeks."),
+    Flag(
+        "is_preterm",
+        "coalesce(GESTACAO in ('1', '2', '3', '4'), SEMAGESTAC < 37)",
+        "Born before 37 weeks.",
+    ),
+    Flag(
+        "is_extreme_preterm",
+        "coalesce(GESTACAO in ('1', '2', '3'), SEMAGESTAC < 32)",
+        "Born before 32 weeks.",
+    ),
     Flag("is_low_birth_weight", "PESO < 2500", "Birth weight under 2500 g."),
     Flag("is_very_low_birth_weight", "PESO < 1500", "Birth weight under 1500 g."),
     Flag("is_extremely_low_birth_weight", "PESO < 1000", "Birth weight under 1000 g."),
@@ -53,8 +59,11 @@ FLAGS: tuple[Flag, ...] = (
     Flag("has_previous_cesarean", "QTDPARTCES > 0", "Mother had a caesarean before."),
     Flag("has_previous_normal_delivery", "QTDPARTNOR > 0", "Mother had a vaginal delivery before."),
     Flag("has_congenital_anomaly", "IDANOMAL = '1'", "Congenital anomaly found."),
-    Flag("birth_location_differs", "CODMUNNASC <> CODMUNRES",
-         "Born in another municipality than the mother's."),
+    Flag(
+        "birth_location_differs",
+        "CODMUNNASC <> CODMUNRES",
+        "Born in another municipality than the mother's.",
+    ),
 )
 
 # name of the mean, column, unit
@@ -72,12 +81,22 @@ def _measures() -> list[Measure]:
     for flag in FLAGS:
         stem, text = flag.measure, flag.description.rstrip(".").lower()
         found.append(
-            Measure(f"{stem}_count", f"count(*) filter (where {flag.name})", f"Births: {text}.", "births",
-                    usually="0")
+            Measure(
+                f"{stem}_count",
+                f"count(*) filter (where {flag.name})",
+                f"Births: {text}.",
+                "births",
+                usually="0",
+            )
         )
         found.append(
-            Measure(f"{stem}_known", f"count({flag.name})", f"Births of which it is known: {text}.",
-                    "births", usually=_TOTAL)
+            Measure(
+                f"{stem}_known",
+                f"count({flag.name})",
+                f"Births of which it is known: {text}.",
+                "births",
+                usually=_TOTAL,
+            )
         )
     for name, column, unit in _MEANS:
         text = name.replace("_", " ")
@@ -85,8 +104,13 @@ def _measures() -> list[Measure]:
             Measure(f"{name}_sum", f"coalesce(sum({column}), 0)", f"Sum of {text}.", unit, "bigint")
         )
         found.append(
-            Measure(f"{name}_known", f"count({column})", f"Births of which {text} is known.",
-                    "births", usually=_TOTAL)
+            Measure(
+                f"{name}_known",
+                f"count({column})",
+                f"Births of which {text} is known.",
+                "births",
+                usually=_TOTAL,
+            )
         )
     return found
 
@@ -96,17 +120,34 @@ def _ratios() -> list[Ratio]:
     for flag in FLAGS:
         stem, text = flag.measure, flag.description.rstrip(".").lower()
         found.append(
-            Ratio(f"{stem}_rate", f"{stem}_count", f"{stem}_known",
-                  f"Share of births of which it is known: {text}.", "percent", 100)
+            Ratio(
+                f"{stem}_rate",
+                f"{stem}_count",
+                f"{stem}_known",
+                f"Share of births of which it is known: {text}.",
+                "percent",
+                100,
+            )
         )
         found.append(
-            Ratio(f"{stem}_pct", f"{stem}_count", _TOTAL,
-                  f"Share of all births, biased low by unknowns: {text}.", "percent", 100)
+            Ratio(
+                f"{stem}_pct",
+                f"{stem}_count",
+                _TOTAL,
+                f"Share of all births, biased low by unknowns: {text}.",
+                "percent",
+                100,
+            )
         )
     for name, _, unit in _MEANS:
         found.append(
-            Ratio(f"mean_{name}", f"{name}_sum", f"{name}_known",
-                  f"Mean {name.replace('_', ' ')} where known.", unit)
+            Ratio(
+                f"mean_{name}",
+                f"{name}_sum",
+                f"{name}_known",
+                f"Mean {name.replace('_', ' ')} where known.",
+                unit,
+            )
         )
     return found
 

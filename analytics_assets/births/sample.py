@@ -253,22 +253,20 @@ THREE_DIGITS = _words([f"{number:03d}" for number in range(1000)])
 DIGITS = _words([str(number) for number in range(10)])
 GRAMS = _words([f"{number:04d}" for number in range(10_000)] + [""])
 
-INDEPENDENT = {
-    column: _Codes.of(shares)
-    for column, shares in {
-        "ORIGEM": {"1": 1},
-        "SEXO": {"1": 51.2, "2": 48.78, "0": 0.02},
-        "VERSAOSIST": {"3.2.01": 96, "3.2.00": 2, "": 2},
-        "TPFUNCRESP": {"2": 60, "5": 36, "4": 2, "3": 0.4, "1": 0.6, "": 1},
-        "TPDOCRESP": {"4": 54, "3": 40, "0": 4, "5": 1, "": 1},
-        "STDNEPIDEM": {"0": 99.9, "1": 0.1},
-        "STDNNOVA": {"1": 1},
-        "CODPAISRES": {"1": 1},
-        "DTRECORIGA": {"": 1},
-        "CODBAINASC": {"": 94} | {f"{number:08d}": 1 for number in (2, 3, 20, 798, 800, 804)},
-        "CODBAIRES": {"": 40} | {f"{number:08d}": 60 / number for number in range(1, 200)},
-    }.items()
+_SHARES: dict[str, dict[str, float]] = {
+    "ORIGEM": {"1": 1},
+    "SEXO": {"1": 51.2, "2": 48.78, "0": 0.02},
+    "VERSAOSIST": {"3.2.01": 96, "3.2.00": 2, "": 2},
+    "TPFUNCRESP": {"2": 60, "5": 36, "4": 2, "3": 0.4, "1": 0.6, "": 1},
+    "TPDOCRESP": {"4": 54, "3": 40, "0": 4, "5": 1, "": 1},
+    "STDNEPIDEM": {"0": 99.9, "1": 0.1},
+    "STDNNOVA": {"1": 1},
+    "CODPAISRES": {"1": 1},
+    "DTRECORIGA": {"": 1},
+    "CODBAINASC": {"": 94} | {f"{number:08d}": 1 for number in (2, 3, 20, 798, 800, 804)},
+    "CODBAIRES": {"": 40} | {f"{number:08d}": 60 / number for number in range(1, 200)},
 }
+INDEPENDENT = {column: _Codes.of(shares) for column, shares in _SHARES.items()}
 OTHER_FACILITY = 1
 BIRTH_PLACE = _Codes.of({"1": 98.1, "2": 0.5, "3": 0.9, "4": 0.2, "5": 0.2, "9": 0.1})
 
@@ -303,7 +301,7 @@ SCHOOLING = [
     ("", "", "", "", 1, (1, 1, 1)),
 ]
 SCHOOLING_WORDS = {
-    column: _words([row[number] for row in SCHOOLING])
+    column: _words([str(row[number]) for row in SCHOOLING])
     for number, column in enumerate(("ESCMAE", "ESCMAE2010", "ESCMAEAGR1", "SERIESCMAE"))
 }
 SCHOOLING_GROUP = np.array([row[4] for row in SCHOOLING], dtype=np.uint8)

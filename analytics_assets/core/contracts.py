@@ -118,8 +118,10 @@ def _column_rules(column: Column) -> Iterable[Rule]:
 def pandera_schema(table: Table) -> pa.DataFrameSchema:
     """The contract as pandera knows it; explains failing rows, and serves tests and notebooks."""
     return pa.DataFrameSchema(
-        {column.name: pa.Column(None, _checks(column), nullable=column.nullable, required=True)
-         for column in table.stored_columns},
+        {
+            column.name: pa.Column(None, _checks(column), nullable=column.nullable, required=True)
+            for column in table.stored_columns
+        },
         unique=list(table.unique_columns) or None,
         name=table.sql_name,
     )

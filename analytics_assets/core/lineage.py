@@ -6,7 +6,7 @@ Does not belong here: running SQL.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import dagster as dg
 import sqlglot
@@ -38,16 +38,21 @@ def upstream_of(sql: str, known: dict[str, Table]) -> tuple[Table, ...]:
     return tuple(known[name] for name in names)
 
 
-@lru_cache(maxsize=None)
+@cache
 def column_lineage(table: Table) -> dg.TableColumnLineage | None:
     """Upstream columns of every stored column; ``None`` for a table that comes from a source."""
     if table.source is not None:
         return None
     by_name = {upstream.sql_name: upstream for upstream in table.upstream}
-    schema: dict[str, dict[str, dict[str, str]]] = {}
-    for upstream in table.upstream:
-        columns = {column.name: column.type for column in upstream.stored_columns}
-        schema.setdefault(upstream.domain, {})[upstream.name] = columns
+    domains = {upstream.domain for upstream in table.upstream}
+    schema: dict[str, object] = {
+        domain: {
+            upstream.name: {column.name: column.type for column in upstream.stored_columns}
+            for upstream in table.upstream
+            if upstream.domain == domain
+        }
+        for domain in domains
+    }
     tree = sqlglot.parse_one(build_sql(table), dialect="duckdb")
     tree = qualify(tree, schema=schema, dialect="duckdb", validate_qualify_columns=False)
     scope = build_scope(tree)
@@ -56,7 +61,9 @@ def column_lineage(table: Table) -> dg.TableColumnLineage | None:
     found = _Columns(by_name).of_scope(scope)
     deps = {
         column.name: [
-            dg.TableColumnDep(asset_key=dg.AssetKey(by_name[name].key.split("/")), column_name=source)
+            dg.TableColumnDep(
+                asset_key=dg.AssetKey(by_name[name].key.split("/")), column_name=source
+            )
             for name, source in sorted(found.get(column.name.lower(), set()))
         ]
         for column in table.stored_columns
@@ -81,13 +88,14 @@ class _Columns:
                 for name, sources in self.of_scope(branch).items():
                     result.setdefault(name, set()).update(sources)
         else:
+            assert isinstance(scope.expression, exp.Query)
             for projection in scope.expression.selects:
                 name = projection.alias_or_name.lower()
                 result[name] = self._of_expression(projection, scope)
         self._known[id(scope)] = result
         return result
 
-    def _of_expression(self, expression: exp.Expression, scope: Scope) -> set[tuple[str, str]]:
+    def _of_expression(self, expression: exp.Expr, scope: Scope) -> set[tuple[str, str]]:
         found: set[tuple[str, str]] = set()
         for column in expression.find_all(exp.Column):
             source = scope.sources.get(column.table)

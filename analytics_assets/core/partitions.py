@@ -122,7 +122,5 @@ def overlapping(
     """Which of ``other_keys`` share a day with any of ``keys``."""
     if UNPARTITIONED in (period, other):
         return set(other_keys)
-    wanted = {
-        key for own in keys for key in other.keys_between(*period.window(own))
-    }
+    wanted = {key for own in keys for key in other.keys_between(*period.window(own))}
     return wanted & set(other_keys)

@@ -68,7 +68,9 @@ def totals_sql(table: Table, partition_sql: str, source: Table | None = None) ->
     if source is None:
         each = "".join(f", {name}" for name in table.each)
         sums = ", ".join(f"sum({m.name}) as {m.name}" for m in table.measures.measures)
-        return f"select {partition_sql} as _partition{each}, {sums} from {table.sql_name} group by all"
+        return (
+            f"select {partition_sql} as _partition{each}, {sums} from {table.sql_name} group by all"
+        )
     if source.measures:
         sums = ", ".join(f"sum({m.name}) as {m.name}" for m in table.measures.measures)
     else:

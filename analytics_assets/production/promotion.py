@@ -126,9 +126,7 @@ def promote(
     return done
 
 
-def _all_of_one_shape(
-    snapshot: Snapshot, table: Table, files: dict[str, StoredFile]
-) -> list[str]:
+def _all_of_one_shape(snapshot: Snapshot, table: Table, files: dict[str, StoredFile]) -> list[str]:
     waiting = [
         key
         for key in files
@@ -175,7 +173,7 @@ def _load(
 class _Blocks:
     """Blocks of bytes as the file that psycopg2 reads from, each added to a digest on the way."""
 
-    def __init__(self, blocks: Iterator[bytes], digest: "_Digest") -> None:
+    def __init__(self, blocks: Iterator[bytes], digest: _Digest) -> None:
         self._blocks = blocks
         self._digest = digest
         self._rest = b""
@@ -251,9 +249,7 @@ def _replace(
         )
 
 
-def _delete(
-    connection: sa.Connection, table: Table, stored: str, first: str, last: str
-) -> int:
+def _delete(connection: sa.Connection, table: Table, stored: str, first: str, last: str) -> int:
     if table.period is UNPARTITIONED:
         return connection.execute(sa.text(f"delete from {stored}")).rowcount
     start, end = table.period.window(first)[0], table.period.window(last)[1]

@@ -103,8 +103,9 @@ def prepare(connection: sa.Connection, domain: str) -> None:
     _metadata.create_all(connection)
     _grant(connection, domain)
     # Every domain answers without its schema, too.
-    domains = sorted({name.removesuffix("_store") for name in known if name.endswith("_store")}
-                     | {domain})
+    domains = sorted(
+        {name.removesuffix("_store") for name in known if name.endswith("_store")} | {domain}
+    )
     database = connection.scalar(sa.text("select current_database()"))
     path = ", ".join(quoted(name) for name in [*domains, "public"])
     connection.execute(sa.text(f"alter database {quoted(str(database))} set search_path = {path}"))

@@ -41,6 +41,7 @@ def steps(tables: Sequence[Table]) -> list[list[Table]]:
     depth: dict[str, int] = {}
     groups: dict[tuple[str, str, str, int], list[Table]] = {}
     for table in in_dependency_order(tables):
+
         def after(upstream: Table, table: Table = table) -> int:
             same = (upstream.layer, upstream.period) == (table.layer, table.period)
             return depth[upstream.key] + (0 if same else 1)
@@ -183,7 +184,9 @@ def _check_results(outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
         metadata: dict[str, Any] = {"partitions that fail": len({f.partition for f in findings})}
         if findings:
             rows = [{"partition": f.partition, **row} for f in findings for row in f.rows]
-            metadata["what"] = dg.MetadataValue.md("\n".join(f"- {_explained(f)}" for f in findings))
+            metadata["what"] = dg.MetadataValue.md(
+                "\n".join(f"- {_explained(f)}" for f in findings)
+            )
             metadata["offending rows"] = dg.MetadataValue.md(rows_as_markdown(rows[:50]))
         yield dg.AssetCheckResult(
             asset_key=asset_key(outcome.table),

@@ -7,7 +7,7 @@ Does not belong here: what happens to a partition that fails (``build.py``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,21 +132,34 @@ def _contract(
         cases = failure_cases(table, frame.drop(columns="_partition"))
         summary = "; ".join(f"{name}: {count:,} rows" for name, count in list(counts.items())[:4])
         summary += f"; and {len(counts) - 4} more rules" if len(counts) > 4 else ""
-        rows = [{**_shown(frame.iloc[int(c["index"])].to_dict()), **_named(c)}
-                for c in cases if c["index"].isdigit()]
-        findings.append(Finding(CONTRACT, partition_of(table, key), summary, rows[:SHOWN_ROWS],
-                                advice=_ADVICE[CONTRACT]))
+        rows = [
+            {**_shown(frame.iloc[int(c["index"])].to_dict()), **_named(c)}
+            for c in cases
+            if c["index"].isdigit()
+        ]
+        findings.append(
+            Finding(
+                CONTRACT,
+                partition_of(table, key),
+                summary,
+                rows[:SHOWN_ROWS],
+                advice=_ADVICE[CONTRACT],
+            )
+        )
     return findings
 
 
 def _named(case: dict[str, str]) -> dict[str, str]:
-    return {"failed column": case["column"], "failed check": case["check"],
-            "value": case["failure_case"]}
+    return {
+        "failed column": case["column"],
+        "failed check": case["check"],
+        "value": case["failure_case"],
+    }
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
+def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
     # The first columns say which row it is; a wide fact would hide that.
-    return dict(list(row.items())[:6])
+    return {str(name): value for name, value in list(row.items())[:6]}
 
 
 def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
@@ -157,8 +170,13 @@ def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
     )
     rows = _dicts(found)
     return [
-        Finding(CONTRACT, partition, f"{len(own):,} values of ({keys}) stand more than once",
-                own[:SHOWN_ROWS], advice=_ADVICE[CONTRACT])
+        Finding(
+            CONTRACT,
+            partition,
+            f"{len(own):,} values of ({keys}) stand more than once",
+            own[:SHOWN_ROWS],
+            advice=_ADVICE[CONTRACT],
+        )
         for partition, own in _by_partition(table, rows).items()
     ]
 
@@ -168,8 +186,12 @@ def _row_counts(table: Table, rows: dict[str, int], rows_read: dict[str, int]) -
     for key, count in rows.items():
         written[partition_of(table, key)] = written.get(partition_of(table, key), 0) + count
     return [
-        Finding(RECONCILES, partition, f"{read:,} rows read, {written.get(partition, 0):,} written",
-                advice=_ADVICE[RECONCILES])
+        Finding(
+            RECONCILES,
+            partition,
+            f"{read:,} rows read, {written.get(partition, 0):,} written",
+            advice=_ADVICE[RECONCILES],
+        )
         for partition, read in rows_read.items()
         if read != written.get(partition, 0)
     ]
@@ -188,15 +210,24 @@ def _totals(
     for row in own:
         expected = theirs.get(row["_partition"], {})
         wrong = [
-            {**{name: row[name] for name in table.each}, "measure": name, "here": value,
-             finer.key: expected.get(name)}
+            {
+                **{name: row[name] for name in table.each},
+                "measure": name,
+                "here": value,
+                finer.key: expected.get(name),
+            }
             for name, value in row.items()
             if name != "_partition" and name not in table.each and value != expected.get(name)
         ]
         if wrong:
             findings.append(
-                Finding(RECONCILES, row["_partition"], f"{len(wrong)} totals differ from {finer.key}",
-                        wrong[:SHOWN_ROWS], advice=_ADVICE[RECONCILES])
+                Finding(
+                    RECONCILES,
+                    row["_partition"],
+                    f"{len(wrong)} totals differ from {finer.key}",
+                    wrong[:SHOWN_ROWS],
+                    advice=_ADVICE[RECONCILES],
+                )
             )
     lost = {key for key in theirs if key in set(partitions)} - {row["_partition"] for row in own}
     return findings + [
@@ -205,13 +236,17 @@ def _totals(
     ]
 
 
-def _own_check(
-    session: duckdb.DuckDBPyConnection, table: Table, check: Check
-) -> list[Finding]:
+def _own_check(session: duckdb.DuckDBPyConnection, table: Table, check: Check) -> list[Finding]:
     rows = _dicts(session.execute(check.sql))
     return [
-        Finding(check.name, partition, f"{check.description}: {len(own):,} found",
-                own[:SHOWN_ROWS], check.blocking, check.advice)
+        Finding(
+            check.name,
+            partition,
+            f"{check.description}: {len(own):,} found",
+            own[:SHOWN_ROWS],
+            check.blocking,
+            check.advice,
+        )
         for partition, own in _by_partition(table, rows).items()
     ]
 

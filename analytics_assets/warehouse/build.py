@@ -50,7 +50,10 @@ class Builder:
     """Builds tables in one DuckDB session, against one snapshot of the lake."""
 
     def __init__(
-        self, session: duckdb.DuckDBPyConnection, snapshot: Snapshot, run_id: str,
+        self,
+        session: duckdb.DuckDBPyConnection,
+        snapshot: Snapshot,
+        run_id: str,
         log: logging.Logger,
     ) -> None:
         self._session = session
@@ -67,9 +70,7 @@ class Builder:
         for chunk in self._chunks(table, ready):
             builds += self._build_chunk(table, chunk, outcome)
             if len(ready) > len(chunk):
-                self._log.info(
-                    "%s: %d of %d partitions built", table.key, len(builds), len(ready)
-                )
+                self._log.info("%s: %d of %d partitions built", table.key, len(builds), len(ready))
         self._snapshot.ledger.record(builds)
         self._snapshot.forget(table, builds)
         outcome.version = self._lake.version(table)
@@ -80,8 +81,13 @@ class Builder:
         if waiting:
             rows = [{"missing upstream partition": name} for name in waiting]
             outcome.findings.append(
-                Finding(CONTRACT, partition, f"{len(waiting)} upstream partitions are missing",
-                        rows, advice=_COMPLETE)
+                Finding(
+                    CONTRACT,
+                    partition,
+                    f"{len(waiting)} upstream partitions are missing",
+                    rows,
+                    advice=_COMPLETE,
+                )
             )
         return not waiting
 
@@ -185,8 +191,7 @@ class Builder:
             f" filename_pattern '{uuid4().hex}_{{i}}', return_stats true)"
         ).fetchall()
         return [
-            StoredFile(_key_in_path(path), path, rows, size, "")
-            for path, rows, size, *_ in written
+            StoredFile(_key_in_path(path), path, rows, size, "") for path, rows, size, *_ in written
         ]
 
     def _publish(

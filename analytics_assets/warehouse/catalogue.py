@@ -47,9 +47,7 @@ def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[T
                 leftover.unlink(missing_ok=True)
 
 
-def _write_view(
-    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table
-) -> None:
+def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table) -> None:
     """``domain.table`` with its ratios, and ``table`` alone for those who leave out the schema."""
     files = select_files(table, [file.uri for file in snapshot.files(table)])
     ratios = table.measures.ratios if table.measures else ()

@@ -18,7 +18,7 @@ import pyarrow
 import pyarrow.fs
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from analytics_assets.core.contracts import arrow_schema
 from analytics_assets.core.declaration import Table
@@ -85,10 +85,10 @@ class Lake:
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self.root = root
         self._options = dict(storage_options or {})
-        local = not urlparse(root).scheme
-        self._fs, self._base = (
-            (pyarrow.fs.LocalFileSystem(), root) if local else pyarrow.fs.FileSystem.from_uri(root)
-        )
+        self._fs: pyarrow.fs.FileSystem = pyarrow.fs.LocalFileSystem()
+        self._base = root
+        if urlparse(root).scheme:
+            self._fs, self._base = pyarrow.fs.FileSystem.from_uri(root)
 
     def uri(self, table: Table) -> str:
         """The folder of a table."""
@@ -104,7 +104,13 @@ class Lake:
         if delta is None:
             return []
         actions = pyarrow.table(delta.get_add_actions(flatten=True))
-        columns = ("path", "num_records", "size_bytes", f"partition.{KEY}", f"partition.{FINGERPRINT}")
+        columns = (
+            "path",
+            "num_records",
+            "size_bytes",
+            f"partition.{KEY}",
+            f"partition.{FINGERPRINT}",
+        )
         rows = zip(*(actions[name].to_pylist() for name in columns), strict=True)
         return sorted(
             (
@@ -142,7 +148,7 @@ class Lake:
         One Delta transaction: readers see all of it or nothing. A run that commits at the same
         moment makes this one read the log again; the later of the two stands.
         """
-        actions = [
+        actions: list[AddAction | RemoveAction] = [
             AddAction(
                 path=file.uri.removeprefix(f"{self.uri(table)}/"),
                 size=file.bytes,

@@ -1,0 +1,154 @@
+"""Late and bad data: what is touched is rebuilt, nothing else; what fails stays out of sight."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from analytics_assets.births.sample import generate
+from analytics_assets_tests.conftest import make_workspace
+from analytics_assets_tests.workspace import Workspace, changed_keys, failures, materialised
+
+MONTH, WEEKS_OF_MONTH = (
+    "2024-03",
+    {"2024-02-26", "2024-03-04", "2024-03-11", "2024-03-18", "2024-03-25"},
+)
+
+
+def change_records(
+    path: Path, month: str, change: Callable[[dict[str, str]], None], limit: int = 10**9
+) -> int:
+    """Change records of one month (MMYYYY in DTNASC) in a CSV file; returns how many."""
+    with path.open(encoding="latin-1", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=";"))
+    wanted = [row for row in rows if row["DTNASC"].zfill(8)[2:] == month][:limit]
+    for row in wanted:
+        change(row)
+    with path.open("w", encoding="latin-1", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=";", quoting=csv.QUOTE_ALL)
+        writer.writeheader()
+        writer.writerows(rows)
+    return len(wanted)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Workspace]:
+    """Two years of one state, built and promoted."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for workspace in make_workspace(tmp_path_factory.mktemp("restated"), postgres, monkeypatch):
+            generate(
+                workspace.source, births=6000, states=("AC",), first_year=2023, years=2, dbf_years=1
+            )
+            ran = workspace.refresh()
+            assert not failures(ran)
+            yield workspace
+
+
+def test_a_second_refresh_does_nothing(built: Workspace) -> None:
+    assert built.refresh() == []
+
+
+def test_an_untouched_copy_of_the_file_changes_nothing(built: Workspace) -> None:
+    before, promotions = built.versions(), built.ledger()
+    path = built.source / "SINASC_2024.csv"
+    path.write_bytes(path.read_bytes())
+    ran = built.refresh()
+    assert materialised(ran) == {("births/raw_births", "2024"), ("births/rejected_births", "2024")}
+    assert changed_keys(before, built.versions()) == {}
+    assert built.ledger() == promotions
+
+
+def test_a_restated_month_touches_itself_its_weeks_its_year_and_nothing_else(
+    built: Workspace,
+) -> None:
+    before, promotions = built.versions(), len(built.ledger())
+    births_before = built.production(
+        "select month, cesarean_count from agg_monthly where year=2024"
+    )
+
+    def flip(row: dict[str, str]) -> None:
+        row["PARTO"] = "1" if row["PARTO"] == "2" else "2"
+
+    assert change_records(built.source / "SINASC_2024.csv", "032024", flip, limit=100) == 100
+    ran = built.refresh()
+    assert not failures(ran)
+    changed = changed_keys(before, built.versions())
+    assert changed.pop("births/raw_births") == {MONTH}
+    assert changed.pop("births/agg_municipality_weekly") <= WEEKS_OF_MONTH
+    assert changed
+    for table, keys in changed.items():
+        assert keys == ({"2024"} if table.endswith("_yearly") else {MONTH}), table
+    expected_monthly = {
+        "births/fact_births",
+        "births/agg_municipality_daily",
+        "births/agg_state_monthly",
+        "births/agg_monthly",
+        "births/agg_yearly",
+        "births/agg_demographic_yearly",
+        "births/agg_residence_state_yearly",
+        "births/agg_cnes_yearly",
+    }
+    assert expected_monthly <= changed.keys()
+    promoted = built.ledger()[promotions:]
+    assert {partition for _, partition in promoted} <= {MONTH, "2024"} | WEEKS_OF_MONTH
+    assert ("births/agg_monthly", MONTH) in promoted
+    births_after = built.production("select month, cesarean_count from agg_monthly where year=2024")
+    assert [
+        m
+        for (m, a), (_, b) in zip(sorted(births_before), sorted(births_after), strict=True)
+        if a != b
+    ] == [3]
+    assert built.refresh() == []
+
+
+def test_a_bad_month_is_held_back_and_the_others_go_on(built: Workspace) -> None:
+    path = built.source / "SINASC_2024.csv"
+    good = path.read_bytes()
+    before, promotions = built.versions(), built.ledger()
+    production = built.production("select * from agg_monthly order by year, month")
+
+    def break_weight(row: dict[str, str]) -> None:
+        row["PESO"] = "heavy"
+
+    def flip(row: dict[str, str]) -> None:
+        row["PARTO"] = "1" if row["PARTO"] == "2" else "2"
+
+    assert change_records(path, "052024", break_weight) > 100
+    assert change_records(path, "062024", flip, limit=20) == 20
+    ran = built.refresh()
+    message = "\n".join(failures(ran))
+    assert "2024-05" in message
+    assert "PESO" not in message.split("2024-05")[0]
+    assert "Mend the file and run again" in message
+    evaluations = [
+        evaluation
+        for _, result in ran
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed
+    ]
+    assert [evaluation.check_name for evaluation in evaluations] == ["values_readable"]
+    shown = str(evaluations[0].metadata["offending rows"].value)
+    assert "PESO" in shown
+    assert "BR-2024-" in shown
+    changed = changed_keys(before, built.versions())
+    assert changed["births/raw_births"] == {"2024-05", "2024-06"}
+    assert changed["births/fact_births"] == {"2024-06"}
+    assert changed["births/agg_monthly"] == {"2024-06"}
+    after = built.production("select * from agg_monthly order by year, month")
+    assert [a[:2] for a, b in zip(production, after, strict=True) if a != b] == [(2024, 6)]
+    assert {p for _, p in built.ledger()[len(promotions) :]} & {"2024-05"} == set()
+    # With the same input it is not tried again; mended, it is published.
+    assert built.refresh() == []
+    path.write_bytes(good)
+    assert change_records(path, "062024", flip, limit=20) == 20
+    assert change_records(path, "052024", flip, limit=5) == 5
+    held_back = built.versions()
+    ran = built.refresh()
+    assert not failures(ran)
+    mended = changed_keys(held_back, built.versions())
+    assert mended["births/fact_births"] == {"2024-05"}
+    assert mended["births/agg_yearly"] == {"2024"}
+    assert ("births/agg_monthly", "2024-05") in built.ledger()[len(promotions) :]
