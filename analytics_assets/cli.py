@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets import settings
+from analytics_assets.core.declaration import Table
 
 HOST = "127.0.0.1"
 
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sub = commands.add_parser(name, help=str(query.__doc__))
         sub.add_argument("sql", nargs="?")
         sub.set_defaults(command=query)
+    tables = commands.add_parser("tables", help=str(_tables.__doc__))
+    tables.set_defaults(command=_tables)
     options = parser.parse_args(arguments)
     try:
         return int(options.command(options))
@@ -188,6 +191,32 @@ def _default_signals() -> None:
     # Started in the background a shell makes it ignore SIGINT, and then it cannot be stopped.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+
+
+# ---- tables -------------------------------------------------------------------------------------
+
+
+def _tables(options: argparse.Namespace) -> int:
+    """Print the data dictionary, made from the declarations, as Markdown."""
+    from analytics_assets.definitions import TABLES
+
+    print_tables(TABLES)
+    return 0
+
+
+def print_tables(tables: Sequence[Table]) -> None:
+    """One section a table: what it is, where it comes from, its columns."""
+    from analytics_assets.core.contracts import sql_type
+
+    for table in tables:
+        origin = ", ".join(upstream.sql_name for upstream in table.upstream) or "its source"
+        print(f"## {table.sql_name}\n\n{table.description}\n")
+        print(f"Partitions: {table.period.name}. From: {origin}.", end=" ")
+        print("Promoted.\n" if table.publish else "Not promoted.\n")
+        print("| column | type | unit | description |\n|---|---|---|---|")
+        for column in table.all_columns:
+            print(f"| {column.name} | {sql_type(column)} | {column.unit} | {column.description} |")
+        print()
 
 
 # ---- duckdb and psql ----------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The code location: every table of every domain as Dagster sees it."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from analytics_assets.automation.jobs import changes_sensor, jobs, nightly_schedules
@@ -11,15 +13,20 @@ from analytics_assets.warehouse.assets import warehouse_assets
 TABLES: tuple[Table, ...] = (*BIRTHS,)
 
 
-@dg.definitions
-def defs() -> dg.Definitions:
-    """All assets, jobs, the nightly schedule and the sensor."""
-    all_jobs = jobs(TABLES)
+def build(tables: Sequence[Table]) -> dg.Definitions:
+    """All assets, jobs, schedules and the sensor of these tables."""
+    all_jobs = jobs(tables)
     return dg.Definitions(
-        assets=[*warehouse_assets(TABLES), *production_assets(TABLES)],
+        assets=[*warehouse_assets(tables), *production_assets(tables)],
         jobs=all_jobs,
-        schedules=nightly_schedules(TABLES, all_jobs),
-        sensors=[changes_sensor(TABLES, all_jobs)],
+        schedules=nightly_schedules(tables, all_jobs),
+        sensors=[changes_sensor(tables, all_jobs)],
         # A step is short and DuckDB uses all cores; a process for each would cost 2 s a step.
         executor=dg.in_process_executor,
     )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads."""
+    return build(TABLES)

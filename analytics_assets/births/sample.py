@@ -253,7 +253,7 @@ THREE_DIGITS = _words([f"{number:03d}" for number in range(1000)])
 DIGITS = _words([str(number) for number in range(10)])
 GRAMS = _words([f"{number:04d}" for number in range(10_000)] + [""])
 
-_SHARES: dict[str, dict[str, float]] = {
+_SHARES: dict[str, Mapping[str, float]] = {
     "ORIGEM": {"1": 1},
     "SEXO": {"1": 51.2, "2": 48.78, "0": 0.02},
     "VERSAOSIST": {"3.2.01": 96, "3.2.00": 2, "": 2},

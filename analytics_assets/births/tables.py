@@ -10,12 +10,24 @@ from pathlib import Path
 
 from analytics_assets.births.columns import (
     COLUMN_NAMES,
-    REFERENCE,
     SOURCE_COLUMNS,
     date_sql,
     place_joins_sql,
     typed_sql,
     unreadable_sql,
+)
+from analytics_assets.births.dimensions import DIMENSIONS
+from analytics_assets.births.grains import (
+    BREAKDOWN,
+    DAY,
+    FACILITY,
+    MONTH,
+    MUNICIPALITY,
+    OCCUPATION,
+    REGION,
+    STATE,
+    WEEK,
+    YEAR,
 )
 from analytics_assets.births.measures import BIRTH_MEASURES, FLAGS
 from analytics_assets.births.sources import (
@@ -33,7 +45,6 @@ from analytics_assets.core.declaration import (
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import MONTHLY, WEEKLY, YEARLY
 from analytics_assets.core.rollups import measures_sql
-from analytics_assets.warehouse.reference import ReferenceSource
 from analytics_assets.warehouse.session import literal
 
 # Shares of unreadable values above this say that a file has other columns or codes than it should.
@@ -43,99 +54,7 @@ _NAMES = ", ".join(measure.name for measure in BIRTH_MEASURES.measures)
 _MEASURES = measures_sql(BIRTH_MEASURES.measures)
 
 
-# ---- axes ---------------------------------------------------------------------------------------
-
-STATE_CODE = Column("state_code", "text", "State (IBGE code, 00 unknown).", nullable=False)
-REGION = Dimension(
-    "region",
-    (
-        Column("region_code", "text", "Region (IBGE code, 0 unknown).", nullable=False),
-        Column("region_name", "text", "Name of the region.", nullable=False),
-    ),
-)
-STATE = Dimension(
-    "state",
-    (
-        STATE_CODE,
-        Column("state_abbreviation", "text", "Abbreviation of the state.", nullable=False),
-        Column("state_name", "text", "Name of the state.", nullable=False),
-        *REGION.columns,
-    ),
-)
-MUNICIPALITY = Dimension(
-    "municipality",
-    (
-        Column(
-            "municipality_code",
-            "text",
-            "Municipality (IBGE, 7 digits; <state>00000 and 0000000 unknown).",
-            nullable=False,
-        ),
-        Column("municipality_name", "text", "Name of the municipality.", nullable=False),
-        *STATE.columns,
-    ),
-)
-FACILITY = Dimension(
-    "facility",
-    (
-        Column(
-            "cnes_code", "text", "Health facility (CNES, 0000000 none or unknown).", nullable=False
-        ),
-        Column("facility_name", "text", "Name of the facility.", nullable=False),
-    ),
-)
-OCCUPATION = Dimension(
-    "occupation",
-    (
-        Column(
-            "occupation_code",
-            "text",
-            "Occupation of the mother (CBO, 000000 unknown).",
-            nullable=False,
-        ),
-        Column("occupation_name", "text", "Name of the occupation.", nullable=False),
-    ),
-)
-BREAKDOWN = Dimension(
-    "breakdown",
-    (
-        Column("breakdown", "text", "What the births are broken down by.", nullable=False),
-        Column(
-            "category", "text", "Code in the breakdown's code list, or unknown.", nullable=False
-        ),
-    ),
-    keys=2,
-)
-_YEAR = Column("year", "integer", "Year of birth.", "year", nullable=False, minimum=2000)
-_MONTH = Column("month", "integer", "Month of birth.", "month", False, minimum=1, maximum=12)
-YEAR = Dimension(
-    "year",
-    (_YEAR,),
-    date_sql="make_date(year, 1, 1)",
-    from_date={"year": "cast(year({date}) as integer)"},
-)
-MONTH = Dimension(
-    "month",
-    (_YEAR, _MONTH),
-    keys=2,
-    date_sql="make_date(year, month, 1)",
-    from_date={"year": "cast(year({date}) as integer)", "month": "cast(month({date}) as integer)"},
-)
-WEEK = Dimension(
-    "week",
-    (Column("week_start", "date", "Monday of the week of birth.", nullable=False),),
-    date_sql="week_start",
-    from_date={"week_start": "cast(date_trunc('week', {date}) as date)"},
-)
-DAY = Dimension(
-    "day",
-    (Column("date", "date", "Date of birth.", nullable=False),),
-    date_sql="date",
-    from_date={"date": "{date}"},
-)
-
-
-# ---- sources and dimensions ---------------------------------------------------------------------
+# ---- sources ---------------------------------------------------------------------
 
 _ORIGIN = (
     Column("source_file", "text", "File that the record came in.", nullable=False),
@@ -181,95 +100,10 @@ raw_health_facilities = Table(
 )
 
 
-def _reference(name: str, file: str, description: str, *columns: Column, where: str = "") -> Table:
-    """A dimension that ships with the package."""
-    return Table(
-        f"births/{name}",
-        layer="dimensions",
-        columns=columns,
-        unique=(columns[0].name,),
-        source=ReferenceSource(REFERENCE / file, where),
-        publish=Publish(),
-        description=description,
-    )
-
-
-dim_region = _reference("dim_region", "regions.csv", "The five regions.", *REGION.columns)
-dim_state = _reference(
-    "dim_state",
-    "states.csv",
-    "The 27 states.",
-    *STATE.columns[:3],
-    REGION.columns[0],
-)
-dim_municipality = _reference(
-    "dim_municipality",
-    "municipalities.csv",
-    "The municipalities, and one unknown in each state.",
-    *MUNICIPALITY.columns[:2],
-    STATE_CODE,
-    Column("is_capital", "integer", "1 for the capital of its state.", nullable=False),
-    Column("latitude", "decimal", "Latitude of its seat.", "degrees", minimum=-90, maximum=90),
-    Column("longitude", "decimal", "Longitude of its seat.", "degrees", minimum=-180, maximum=180),
-)
-dim_occupation = _reference(
-    "dim_occupation",
-    "occupations.csv",
-    "Occupations (CBO-2002, and CBO-1994 before 2006).",
-    *OCCUPATION.columns,
-    Column("classification", "text", "Which classification the code is of.", nullable=False),
-)
-CODE_LISTS = {
-    "dim_birth_place": "birth_place",
-    "dim_marital_status": "marital_status",
-    "dim_schooling": "schooling",
-    "dim_schooling_2010": "schooling_2010",
-    "dim_gestation_class": "gestation_class",
-    "dim_plurality": "plurality",
-    "dim_delivery": "delivery",
-    "dim_prenatal_visits": "prenatal_visits",
-    "dim_sex": "sex",
-    "dim_race": "race",
-    "dim_anomaly": "anomaly",
-    "dim_presentation": "presentation",
-    "dim_labour_induced": "labour_induced",
-    "dim_cesarean_before_labour": "caesarean_before_labour",
-    "dim_parity": "parity",
-    "dim_robson_group": "robson_group",
-    "dim_kotelchuck": "kotelchuck",
-    "dim_maternal_age_group": "maternal_age_group",
-    "dim_birth_weight_class": "birth_weight_class",
-}
-code_list_tables = tuple(
-    _reference(
-        name,
-        "code_lists.csv",
-        f"Code list: {code_list.replace('_', ' ')}.",
-        Column("code", "text", "Code as stored.", nullable=False),
-        Column("label", "text", "Meaning in English.", nullable=False),
-        Column(
-            "label_pt", "text", "Meaning in Portuguese, as the code book has it.", nullable=False
-        ),
-        Column("position", "integer", "Order in which to show it.", nullable=False),
-        where=f"list = {literal(code_list)}",
-    )
-    for name, code_list in CODE_LISTS.items()
-)
-
-
 # ---- from SQL -----------------------------------------------------------------------------------
 
 _known: dict[str, Table] = {
-    table.sql_name: table
-    for table in (
-        raw_births,
-        raw_health_facilities,
-        dim_region,
-        dim_state,
-        dim_municipality,
-        dim_occupation,
-        *code_list_tables,
-    )
+    table.sql_name: table for table in (raw_births, raw_health_facilities, *DIMENSIONS)
 }
 
 
@@ -406,22 +240,27 @@ def _from_births(name: str, *grain: Dimension, **declared) -> Table:
     )
 
 
-def _rollup(
-    name: str, of: Table, period, *grain: Dimension, indexes: tuple[str, ...] = (), description: str
-) -> Table:
-    """An aggregate that adds up a finer one."""
+def _rollup(name: str, of: Table, *grain: Dimension, indexes: tuple[str, ...] = ()) -> Table:
+    """An aggregate that adds up a finer one, promoted; its axis of time decides its partitions."""
     table = Table(
         f"births/{name}",
         layer="aggregates",
         rollup_of=of,
-        period=period,
+        period=next(_PARTITIONED_BY[axis.name] for axis in grain if axis.name in _PARTITIONED_BY),
         grain=grain,
         measures=BIRTH_MEASURES,
         publish=Publish(indexes),
-        description=description,
+        description=f"{_subject(of)} by {' and '.join(axis.name for axis in reversed(grain))}.",
     )
     _known[table.sql_name] = table
     return table
+
+
+_PARTITIONED_BY = {"year": YEARLY, "month": MONTHLY, "week": WEEKLY, "day": MONTHLY}
+
+
+def _subject(of: Table) -> str:
+    return "Births, by residence," if "residence" in of.name else "Births"
 
 
 _BREAKDOWNS = {
@@ -449,7 +288,7 @@ agg_residence_municipality_monthly = _from_births(
     MONTH,
     MUNICIPALITY,
     period=MONTHLY,
-    publish=Publish(("year, month",)),
+    publish=Publish(),
     description="Births by municipality of residence and month.",
 )
 agg_cnes_monthly = _from_births(
@@ -457,7 +296,7 @@ agg_cnes_monthly = _from_births(
     MONTH,
     FACILITY,
     period=MONTHLY,
-    publish=Publish(("year, month",)),
+    publish=Publish(),
     description="Births by health facility and month.",
 )
 agg_occupation_yearly = _from_births(
@@ -492,123 +331,44 @@ agg_demographic_yearly = _from_births(
     description="Births by state, year and one characteristic at a time.",
 )
 
-agg_state_daily = _rollup(
-    "agg_state_daily",
-    agg_municipality_daily,
-    MONTHLY,
-    DAY,
-    STATE,
-    indexes=("date",),
-    description="Births by state and day.",
-)
-agg_region_daily = _rollup(
-    "agg_region_daily",
-    agg_state_daily,
-    MONTHLY,
-    DAY,
-    REGION,
-    indexes=("date",),
-    description="Births by region and day.",
-)
-agg_daily = _rollup("agg_daily", agg_region_daily, MONTHLY, DAY, description="Births by day.")
+_BY_PLACE = ("municipality_code, year",)
+
+agg_state_daily = _rollup("agg_state_daily", agg_municipality_daily, DAY, STATE)
+agg_region_daily = _rollup("agg_region_daily", agg_state_daily, DAY, REGION)
+agg_daily = _rollup("agg_daily", agg_region_daily, DAY)
 
 agg_municipality_weekly = _rollup(
-    "agg_municipality_weekly",
-    agg_municipality_daily,
-    WEEKLY,
-    WEEK,
-    MUNICIPALITY,
-    indexes=("week_start",),
-    description="Births by municipality and week.",
+    "agg_municipality_weekly", agg_municipality_daily, WEEK, MUNICIPALITY
 )
 
 agg_municipality_monthly = _rollup(
-    "agg_municipality_monthly",
-    agg_municipality_daily,
-    MONTHLY,
-    MONTH,
-    MUNICIPALITY,
-    indexes=("year, month", "municipality_code, year"),
-    description="Births by municipality and month.",
+    "agg_municipality_monthly", agg_municipality_daily, MONTH, MUNICIPALITY, indexes=_BY_PLACE
 )
-agg_state_monthly = _rollup(
-    "agg_state_monthly",
-    agg_municipality_monthly,
-    MONTHLY,
-    MONTH,
-    STATE,
-    description="Births by state and month.",
-)
-agg_region_monthly = _rollup(
-    "agg_region_monthly",
-    agg_state_monthly,
-    MONTHLY,
-    MONTH,
-    REGION,
-    description="Births by region and month.",
-)
-agg_monthly = _rollup(
-    "agg_monthly", agg_region_monthly, MONTHLY, MONTH, description="Births by month."
-)
+agg_state_monthly = _rollup("agg_state_monthly", agg_municipality_monthly, MONTH, STATE)
+agg_region_monthly = _rollup("agg_region_monthly", agg_state_monthly, MONTH, REGION)
+agg_monthly = _rollup("agg_monthly", agg_region_monthly, MONTH)
 
 agg_municipality_yearly = _rollup(
-    "agg_municipality_yearly",
-    agg_municipality_monthly,
-    YEARLY,
-    YEAR,
-    MUNICIPALITY,
-    indexes=("municipality_code, year",),
-    description="Births by municipality and year.",
+    "agg_municipality_yearly", agg_municipality_monthly, YEAR, MUNICIPALITY, indexes=_BY_PLACE
 )
-agg_state_yearly = _rollup(
-    "agg_state_yearly",
-    agg_municipality_yearly,
-    YEARLY,
-    YEAR,
-    STATE,
-    description="Births by state and year.",
-)
-agg_region_yearly = _rollup(
-    "agg_region_yearly",
-    agg_state_yearly,
-    YEARLY,
-    YEAR,
-    REGION,
-    description="Births by region and year.",
-)
-agg_yearly = _rollup("agg_yearly", agg_region_yearly, YEARLY, YEAR, description="Births by year.")
+agg_state_yearly = _rollup("agg_state_yearly", agg_municipality_yearly, YEAR, STATE)
+agg_region_yearly = _rollup("agg_region_yearly", agg_state_yearly, YEAR, REGION)
+agg_yearly = _rollup("agg_yearly", agg_region_yearly, YEAR)
 
-agg_cnes_yearly = _rollup(
-    "agg_cnes_yearly",
-    agg_cnes_monthly,
-    YEARLY,
-    YEAR,
-    FACILITY,
-    description="Births by health facility and year.",
-)
+agg_cnes_yearly = _rollup("agg_cnes_yearly", agg_cnes_monthly, YEAR, FACILITY)
+
 agg_residence_municipality_yearly = _rollup(
     "agg_residence_municipality_yearly",
     agg_residence_municipality_monthly,
-    YEARLY,
     YEAR,
     MUNICIPALITY,
-    description="Births by municipality of residence and year.",
+    indexes=_BY_PLACE,
 )
 agg_residence_state_monthly = _rollup(
-    "agg_residence_state_monthly",
-    agg_residence_municipality_monthly,
-    MONTHLY,
-    MONTH,
-    STATE,
-    description="Births by state of residence and month.",
+    "agg_residence_state_monthly", agg_residence_municipality_monthly, MONTH, STATE
 )
 agg_residence_state_yearly = _rollup(
-    "agg_residence_state_yearly",
-    agg_residence_municipality_yearly,
-    YEARLY,
-    YEAR,
-    STATE,
-    description="Births by state of residence and year, as official statistics count them.",
+    "agg_residence_state_yearly", agg_residence_municipality_yearly, YEAR, STATE
 )
 
 dim_health_facility = _from_sql(
