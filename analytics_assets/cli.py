@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import Table
+from analytics_assets.core.declaration import SourceError, Table
 
 HOST = "127.0.0.1"
 
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.command(options))
+    except SourceError as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -177,7 +180,8 @@ def _serve() -> int:
     print(f"Serving http://{HOST}:{port} (Ctrl-C to stop)", flush=True)
     command = [sys.executable, "-m", "dagster", "dev", "-h", HOST, "-p", port]
     command += ["-w", str(_project_file("workspace.yaml")), "--log-level", "warning"]
-    server = subprocess.Popen(command, preexec_fn=_default_signals)
+    # Elsewhere it would warn that the project's dagster.yaml is not the one it reads.
+    server = subprocess.Popen(command, cwd=os.environ["DAGSTER_HOME"], preexec_fn=_default_signals)
     # Ctrl-C reaches the whole group; a TERM sent to this process alone is passed on.
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     while True:

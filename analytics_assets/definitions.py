@@ -7,7 +7,7 @@ import dagster as dg
 from analytics_assets.automation.jobs import changes_sensor, jobs, nightly_schedules
 from analytics_assets.births.tables import TABLES as BIRTHS
 from analytics_assets.core.declaration import Table
-from analytics_assets.production.assets import production_assets
+from analytics_assets.production.assets import production_assets, size_checks
 from analytics_assets.warehouse.assets import warehouse_assets
 
 TABLES: tuple[Table, ...] = (*BIRTHS,)
@@ -18,6 +18,7 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
     all_jobs = jobs(tables)
     return dg.Definitions(
         assets=[*warehouse_assets(tables), *production_assets(tables)],
+        asset_checks=size_checks(tables),
         jobs=all_jobs,
         schedules=nightly_schedules(tables, all_jobs),
         sensors=[changes_sensor(tables, all_jobs)],

@@ -25,6 +25,7 @@ class Settings:
     dagster_pg_url: str | None
     memory_limit: str
     threads: int
+    production_budget_mb: float
 
     @property
     def catalogue(self) -> Path:
@@ -51,4 +52,5 @@ def load() -> Settings:
         dagster_pg_url=os.environ.get("DAGSTER_PG_URL") or None,
         memory_limit=os.environ.get("ANALYTICS_MEMORY_LIMIT") or "1200MB",
         threads=int(os.environ.get("ANALYTICS_THREADS") or os.cpu_count() or 2),
+        production_budget_mb=float(os.environ.get("PRODUCTION_BUDGET_MB") or 350),
     )

@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 import duckdb
-import sqlalchemy as sa
 
 from analytics_assets import settings
 from analytics_assets.automation.plan import PlannedRun
@@ -30,8 +29,9 @@ class Workspace:
         self.instance = dg.DagsterInstance.ephemeral()
         self.definitions = defs()
 
-    def refresh(self, definitions: dg.Definitions | None = None,
-                tables: Sequence[Table] = TABLES) -> Ran:
+    def refresh(
+        self, definitions: dg.Definitions | None = None, tables: Sequence[Table] = TABLES
+    ) -> Ran:
         """What the nightly schedule and the sensor bring about."""
         return list(refresh(definitions or self.definitions, tables, self.instance))
 
@@ -92,8 +92,11 @@ def changed_keys(
 ) -> dict[str, set[str]]:
     """Table -> storage keys with another version than before."""
     found = {
-        table: {key for key in before[table].keys() | after[table].keys()
-                if before[table].get(key) != after[table].get(key)}
+        table: {
+            key
+            for key in before[table].keys() | after[table].keys()
+            if before[table].get(key) != after[table].get(key)
+        }
         for table in before
     }
     return {table: keys for table, keys in found.items() if keys}

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 import sqlalchemy as sa
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from analytics_assets import settings
 from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, job_name, plan
@@ -112,14 +114,12 @@ def changes_sensor(tables: Sequence[Table], all_jobs: Sequence[Job]) -> dg.Senso
 
 
 def _under_way(instance: dg.DagsterInstance) -> bool:
-    active = [
-        dg.DagsterRunStatus.QUEUED,
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.CANCELING,
-    ]
-    return instance.get_runs_count(dg.RunsFilter(statuses=active)) > 0
+    """Whether a run or a backfill is at work: between its layers a backfill has no run."""
+    runs = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)
+    backfills = BulkActionsFilter(
+        statuses=[BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+    )
+    return instance.get_runs_count(runs) > 0 or bool(instance.get_backfills(backfills, limit=1))
 
 
 def _tried(instance: dg.DagsterInstance, run: PlannedRun) -> bool:

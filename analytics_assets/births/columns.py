@@ -189,7 +189,7 @@ KNOWN_BUT_LEFT_OUT = frozenset(
         "CODMUNCART",
         "RACACORN",
         "RACACOR_RN",
-    }  # fmt: skip
+    }
 )
 RENAMED = {"DTRECORIG": "DTRECORIGA", "DTRECORI": "DTRECORIGA"}
 

@@ -373,7 +373,7 @@ agg_residence_state_yearly = _rollup(
 
 dim_health_facility = _from_sql(
     "dim_health_facility",
-    layer="dimensions",
+    layer="aggregates",
     unique=("cnes_code",),
     publish=Publish(),
     columns=(

@@ -16,14 +16,22 @@ from analytics_assets.core.contracts import table_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED
 from analytics_assets.production import server
-from analytics_assets.production.promotion import Promotion, production_engine, promote, promoted
-from analytics_assets.production.schema import store_schema
+from analytics_assets.production.promotion import (
+    Promotion,
+    PromotionError,
+    production_engine,
+    promote,
+    promoted,
+)
+from analytics_assets.core.display import rows_as_markdown
+from analytics_assets.production.schema import store_schema, stored_bytes
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.session import open_session
 
 PARITY = "equals_warehouse"
+_RETRIES = 3
 
 
 def production_key(table: Table) -> dg.AssetKey:
@@ -101,36 +109,54 @@ def _promote(
 ) -> Iterator[Any]:
     config = settings.load()
     snapshot = Snapshot(Lake(config.lake))
+    failures: list[str] = []
     with (
         open_session(config) as session,
         production_engine(server.urls(config).promoter) as engine,
     ):
         for table in tables:
             started = time.monotonic()
-            done = promote(engine, session, snapshot, table, keys, context.run_id)
-            key = production_key(table)
-            with engine.connect() as connection:
-                yield _parity(connection, snapshot, table, keys)
-            common = _metadata(done, time.monotonic() - started)
-            if table.period is UNPARTITIONED:
-                common["dagster/row_count"] = done.rows[UNPARTITIONED.only_key]
-            else:
-                for partition in keys:
-                    rows = done.rows.get(partition, 0)
-                    context.add_asset_metadata(
-                        {"dagster/partition_row_count": rows, "changed": partition in done.copied},
-                        asset_key=key,
-                        partition_key=partition,
-                    )
-            yield dg.MaterializeResult(key, metadata=common)
+            try:
+                done = promote(engine, session, snapshot, table, keys, context.run_id)
+                with engine.connect() as connection:
+                    yield _parity(connection, snapshot, table, keys)
+            except PromotionError as error:
+                failures.append(str(error))
+                continue
+            except sa.exc.OperationalError as error:
+                # The server may be restarting; what was promoted before is not copied again.
+                raise dg.RetryRequested(
+                    max_retries=_RETRIES, seconds_to_wait=2 ** (context.retry_number + 1)
+                ) from error
+            yield _materialisation(context, table, done, keys, time.monotonic() - started)
+    if failures:
+        raise dg.Failure(description="\n".join(failures), allow_retries=False)
 
 
-def _metadata(done: Promotion, seconds: float) -> dict[str, Any]:
-    return {
+def _materialisation(
+    context: dg.AssetExecutionContext,
+    table: Table,
+    done: Promotion,
+    keys: list[str],
+    seconds: float,
+) -> dg.MaterializeResult:
+    key = production_key(table)
+    common: dict[str, Any] = {
         "seconds": round(seconds, 2),
         "partitions copied": len(done.copied),
         "bytes sent": done.bytes,
     }
+    if table.period is UNPARTITIONED:
+        common["dagster/row_count"] = done.rows.get(UNPARTITIONED.only_key, 0)
+    else:
+        for partition in keys:
+            rows = done.rows.get(partition, 0)
+            context.add_asset_metadata(
+                {"dagster/partition_row_count": rows, "changed": partition in done.copied},
+                asset_key=key,
+                partition_key=partition,
+            )
+    return dg.MaterializeResult(key, metadata=common)
 
 
 def _parity(
@@ -159,3 +185,42 @@ def _parity(
             " somebody wrote to production by hand.",
         },
     )
+
+
+def size_checks(tables: Sequence[Table]) -> list[dg.AssetChecksDefinition]:
+    """For each domain, a warning when its tables and indexes outgrow ``PRODUCTION_BUDGET_MB``."""
+    return [
+        _size_check(domain, [t for t in tables if t.publish and t.domain == domain])
+        for domain in sorted({table.domain for table in tables if table.publish})
+    ]
+
+
+def _size_check(domain: str, published: list[Table]) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        name="size_budget",
+        # A check belongs to one asset: the last one, which every change reaches.
+        asset=production_key(published[-1]),
+        description=f"All of {domain} in production, indexes included, fits the configured budget.",
+    )
+    def size_budget() -> dg.AssetCheckResult:
+        config = settings.load()
+        with (
+            production_engine(server.urls(config).promoter) as engine,
+            engine.connect() as connection,
+        ):
+            sizes = stored_bytes(connection, domain)
+        used = sum(sizes.values()) / 2**20
+        largest = sorted(sizes.items(), key=lambda item: -item[1])[:10]
+        rows = [{"table": name, "MB": round(size / 2**20, 1)} for name, size in largest]
+        return dg.AssetCheckResult(
+            passed=used <= config.production_budget_mb,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "used, MB": round(used, 1),
+                "budget, MB": config.production_budget_mb,
+                "largest": dg.MetadataValue.md(rows_as_markdown(rows)),
+                "what to do": "Publish fewer fine-grained tables, or raise PRODUCTION_BUDGET_MB.",
+            },
+        )
+
+    return size_budget

@@ -120,6 +120,19 @@ def _grant(connection: sa.Connection, domain: str) -> None:
         connection.execute(sa.text(f"grant select on {LEDGER_SCHEMA}.ledger to {READER}"))
 
 
+def stored_bytes(connection: sa.Connection, domain: str) -> dict[str, int]:
+    """Table -> bytes on disk, indexes included."""
+    rows = connection.execute(
+        sa.text(
+            "select relname, pg_total_relation_size(c.oid) from pg_class c"
+            " join pg_namespace n on n.oid = c.relnamespace"
+            " where n.nspname = :schema and c.relkind = 'r'"
+        ),
+        {"schema": f"{domain}_store"},
+    )
+    return {name: size for name, size in rows}
+
+
 def shape_differs(connection: sa.Connection, table: Table) -> bool:
     """Whether the stored table is missing, or has other columns than the declaration."""
     found = connection.execute(

@@ -19,14 +19,14 @@ from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
 from analytics_assets.core.lineage import column_lineage
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.warehouse.audit import Finding, check_names
+from analytics_assets.warehouse.audit import CONTRACT, RECONCILES, Finding, check_names
 from analytics_assets.warehouse.build import Builder, Outcome
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.session import expose, open_session
 
-PREVIEW_ROWS = 10
+PREVIEW_ROWS, PREVIEW_COLUMNS = 8, 6
 PLOTTED_PARTITIONS = 120
 
 
@@ -102,9 +102,10 @@ def _spec(table: Table) -> dg.AssetSpec:
 def _check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     own = {check.name: check for check in table.checks}
     described = {
-        "contract": "Types, missing values, ranges, code lists and uniqueness of rows, before"
-        " anything is published.",
-        "reconciles": "Equal to what it was computed from: rows, or the sum of every measure.",
+        CONTRACT: "Types, missing values, ranges, code lists and unique rows. A partition that"
+        " fails is not published.",
+        RECONCILES: "Equal to what it was computed from: rows, or the sum of every measure. A"
+        " partition that fails is not published.",
     }
     return [
         dg.AssetCheckSpec(
@@ -222,15 +223,22 @@ def _partition_metadata(outcome: Outcome, key: str) -> dict[str, Any]:
     }
 
 
+def _previewed(table: Table) -> list[str]:
+    """Columns of a preview: the keys first, and few: the UI shows only a small table in place."""
+    visible = [column.name for column in table.stored_columns if not column.personal]
+    keys = [name for name in table.unique_columns if name in visible]
+    measures = [measure.name for measure in table.measures.measures] if table.measures else visible
+    return list(dict.fromkeys(keys + measures))[:PREVIEW_COLUMNS]
+
+
 def _pictures(session: Any, snapshot: Snapshot, table: Table) -> dict[str, Any]:
     """Preview and plot of an aggregate or dimension; single records are never shown."""
     files = [file for file in snapshot.files(table) if file.rows]
     if not files or table.layer not in ("dimensions", "aggregates"):
         return {}
     expose(session, table, [file.uri for file in files[-PLOTTED_PARTITIONS:]])
-    names = [column.name for column in table.stored_columns if not column.personal]
     preview = session.execute(
-        f"select {', '.join(names[:12])} from {table.sql_name} where _partition = ? limit ?",
+        f"select {', '.join(_previewed(table))} from {table.sql_name} where _partition = ? limit ?",
         [files[-1].key, PREVIEW_ROWS],
     ).df()
     found = {"preview": dg.MetadataValue.md(rows_as_markdown(preview.to_dict("records")))}

@@ -65,7 +65,11 @@ class Builder:
     def build(self, table: Table, partitions: Sequence[str]) -> Outcome:
         """Build partitions; what fails is in the outcome and leaves the live table as it was."""
         outcome = Outcome(table)
-        ready = [key for key in partitions if self._is_ready(table, key, outcome)]
+        fed = set(self._snapshot.candidates(table))
+        outcome.missing = [key for key in partitions if key not in fed]
+        # A source file that is gone takes nothing away: what was landed stays.
+        wanted = [key for key in partitions if key in fed or table.source is None]
+        ready = [key for key in wanted if self._is_ready(table, key, outcome)]
         builds: list[Build] = []
         for chunk in self._chunks(table, ready):
             builds += self._build_chunk(table, chunk, outcome)
@@ -114,7 +118,6 @@ class Builder:
 
     def _build_chunk(self, table: Table, chunk: list[str], outcome: Outcome) -> list[Build]:
         inputs = {key: self._snapshot.inputs(table, key) for key in chunk}
-        outcome.missing += [key for key in chunk if not inputs[key]]
         staged: list[StoredFile] = []
         try:
             for sql in self._selects(table, chunk, outcome):
@@ -145,7 +148,7 @@ class Builder:
         return [
             Build(table.key, key, table.code_version, inputs[key], counts[key], self._run_id, now())
             for key in good
-            if inputs[key]
+            if key not in outcome.missing or self._snapshot.build_of(table, key)
         ] + [self._snapshot.refusal(table, key, self._run_id) for key in chunk if key in failed]
 
     def _selects(self, table: Table, chunk: list[str], outcome: Outcome) -> Iterator[str]:

@@ -40,8 +40,8 @@ _SCHEMA = pyarrow.schema(
 class Build:
     """One ledger entry: the inputs (name -> fingerprint) that a live partition was built from.
 
-    ``refused`` is the recipe of a later build that failed its audit; ``inputs`` is empty where no
-    build ever passed.
+    ``refused`` is the recipe of a later build that failed its audit; ``code_version`` is empty
+    where no build ever passed.
     """
 
     table: str
@@ -56,7 +56,7 @@ class Build:
     @property
     def live(self) -> bool:
         """Whether a version of the partition was ever published."""
-        return bool(self.inputs)
+        return bool(self.code_version)
 
 
 class BuildLedger:
@@ -215,7 +215,7 @@ class Snapshot:
         if table.source is not None:
             return sorted(self._landed(table))
         if table.period is UNPARTITIONED:
-            return [UNPARTITIONED.only_key]
+            return [UNPARTITIONED.only_key] if any(map(self.files, table.upstream)) else []
         found: set[str] = set()
         for upstream in table.upstream:
             if upstream.period is not UNPARTITIONED:
@@ -239,12 +239,20 @@ class Snapshot:
         return self._never_built[table.key]
 
     def behind(self, table: Table) -> list[Behind]:
-        """Partitions to rebuild; those whose inputs are not complete yet are left out."""
+        """Partitions to rebuild; those whose inputs are not complete yet are left out.
+
+        A partition whose input is gone is rebuilt, and so emptied; but a source file that is gone
+        takes nothing away.
+        """
+        partitions = set(self.candidates(table))
+        if table.source is None:
+            entries = self._builds.get(table.key, {})
+            partitions.update(key for key, build in entries.items() if build.live)
         found = []
-        for partition in self.candidates(table):
+        for partition in sorted(partitions):
             inputs = self.inputs(table, partition)
             why = self._why(table, partition, inputs)
-            if why and inputs and not self.waiting_for(table, partition):
+            if why and not self.waiting_for(table, partition):
                 wanted = recipe(table, inputs)
                 build = self._builds.get(table.key, {}).get(partition)
                 refused = build is not None and build.refused == wanted

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from analytics_assets.births.sample import generate
@@ -152,3 +153,35 @@ def test_a_bad_month_is_held_back_and_the_others_go_on(built: Workspace) -> None
     assert mended["births/fact_births"] == {"2024-05"}
     assert mended["births/agg_yearly"] == {"2024"}
     assert ("births/agg_monthly", "2024-05") in built.ledger()[len(promotions) :]
+
+
+def test_a_month_that_is_gone_from_its_file_is_emptied_up_to_production(built: Workspace) -> None:
+    path = built.source / "SINASC_2024.csv"
+
+    def move(row: dict[str, str]) -> None:
+        row["DTNASC"] = row["DTNASC"][:2] + "102024"
+
+    assert change_records(path, "112024", move) > 100
+    births = built.production("select sum(total_births) from agg_yearly where year = 2024")
+    assert not failures(built.refresh())
+    months = built.production("select month from agg_monthly where year = 2024 order by 1")
+    assert [month for (month,) in months] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12]
+    # 31 November did not exist, so nothing was lost on the way.
+    assert built.production("select sum(total_births) from agg_yearly where year = 2024") == births
+    assert built.refresh() == []
+
+
+def test_a_source_file_that_is_gone_takes_nothing_away(built: Workspace) -> None:
+    before = built.versions()
+    next(built.source.glob("DNAC2023.dbf")).rename(built.source / ".DNAC2023.dbf")
+    assert built.refresh() == []
+    job = built.definitions.resolve_job_def("births_yearly")
+    result = job.execute_in_process(
+        instance=built.instance,
+        partition_key="2023",
+        asset_selection=[dg.AssetKey(["births", "raw_births"])],
+    )
+    assert result.success
+    (event,) = result.asset_materializations_for_node("births_sources_yearly_raw_births")
+    assert event.metadata["no source for"].value == "2023"
+    assert changed_keys(before, built.versions()) == {}
