@@ -93,8 +93,8 @@ def promote(
 ) -> Promotion:
     """Make ``partitions`` in production what they are in the lake, in one transaction.
 
-    Partitions that production already holds are left alone. Where the table's shape changed, all
-    partitions move together and the view with them. Raises ``PromotionError``.
+    Partitions that production already holds are left alone. Where the declared columns are not
+    those of production, all partitions move together and the view with them. Raises ``PromotionError``.
     """
     files = {file.key: file for file in snapshot.files(table)}
     version = snapshot.lake.version(table)
@@ -104,12 +104,12 @@ def promote(
             sa.text("select pg_advisory_xact_lock(hashtext(:name))"), {"name": table.key}
         )
         schema.prepare(connection, table.domain)
+        present = promoted(connection, table)
         if schema.shape_differs(connection, table):
-            partitions = _all_of_one_shape(snapshot, table, files)
+            if present:
+                partitions = _all_of_one_shape(snapshot, table, files)
             schema.create(connection, table)
-            present: dict[str, tuple[str, int]] = {}
-        else:
-            present = promoted(connection, table)
+            present = {}
         done = Promotion()
         for partition in partitions:
             file = files.get(partition)

@@ -72,6 +72,10 @@ def _step_asset(tables: list[Table]) -> dg.AssetsDefinition:
     )
     def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
         selected = [table for table in tables if asset_key(table) in context.selected_asset_keys]
+        if not selected:
+            checked = {check.asset_key for check in context.selected_asset_check_keys}
+            yield from _recheck(context, [t for t in tables if asset_key(t) in checked])
+            return
         keys = list(context.partition_keys) if partitions else [UNPARTITIONED.only_key]
         yield from _materialise(context, selected, keys)
 
@@ -131,7 +135,7 @@ def _materialise(
             started = time.monotonic()
             outcome = builder.build(table, keys)
             changed += [table] if outcome.changed or outcome.version is None else []
-            yield from _check_results(outcome)
+            yield from _check_results(outcome, snapshot, keys)
             failures += [
                 f"{table.key} {_explained(found)}" for found in outcome.findings if found.blocking
             ]
@@ -178,11 +182,34 @@ def _materialisations(
     yield dg.MaterializeResult(key, metadata=common)
 
 
-def _check_results(outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
+def _recheck(context: dg.AssetExecutionContext, tables: list[Table]) -> Iterator[Any]:
+    """Only checks were asked for: judge what is live."""
+    config = settings.load()
+    snapshot = Snapshot(Lake(config.lake))
+    with open_session(config) as session:
+        builder = Builder(session, snapshot, context.run_id, context.log)
+        for table in tables:
+            wanted = {
+                key.name
+                for key in context.selected_asset_check_keys
+                if key.asset_key == asset_key(table)
+            }
+            for result in _check_results(builder.recheck(table), snapshot, []):
+                if result.check_name in wanted:
+                    yield result
+
+
+def _check_results(
+    outcome: Outcome, snapshot: Snapshot, built: list[str]
+) -> Iterator[dg.AssetCheckResult]:
+    """One result for each check: what this run found, and what is held back since earlier ones."""
     for name in check_names(outcome.table):
         findings = [finding for finding in outcome.findings if finding.check == name]
-        blocking = any(finding.blocking for finding in findings)
+        earlier = set(snapshot.held_back(outcome.table, name)) - set(built)
+        blocking = any(finding.blocking for finding in findings) or bool(earlier)
         metadata: dict[str, Any] = {"partitions that fail": len({f.partition for f in findings})}
+        if earlier:
+            metadata["held back since an earlier run"] = ", ".join(sorted(earlier))
         if findings:
             rows = [{"partition": f.partition, **row} for f in findings for row in f.rows]
             metadata["what"] = dg.MetadataValue.md(
@@ -192,7 +219,7 @@ def _check_results(outcome: Outcome) -> Iterator[dg.AssetCheckResult]:
         yield dg.AssetCheckResult(
             asset_key=asset_key(outcome.table),
             check_name=name,
-            passed=not findings,
+            passed=not findings and not earlier,
             severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
             metadata=metadata,
         )

@@ -126,8 +126,9 @@ class Builder:
             audited = audit(self._session, table, chunk, self._rows_read(table, chunk))
         except SourceError as error:
             self._lake.discard(staged)
-            outcome.findings += [Finding(CONTRACT, key, str(error)) for key in chunk]
-            return [self._snapshot.refusal(table, key, self._run_id) for key in chunk]
+            found = [Finding(CONTRACT, key, str(error)) for key in chunk]
+            outcome.findings += found
+            return self._refusals(table, found)
         except BaseException:
             self._lake.discard(staged)
             raise
@@ -149,7 +150,29 @@ class Builder:
             Build(table.key, key, table.code_version, inputs[key], counts[key], self._run_id, now())
             for key in good
             if key not in outcome.missing or self._snapshot.build_of(table, key)
-        ] + [self._snapshot.refusal(table, key, self._run_id) for key in chunk if key in failed]
+        ] + self._refusals(table, audited.findings)
+
+    def _refusals(self, table: Table, findings: list[Finding]) -> list[Build]:
+        checks: dict[str, list[str]] = {}
+        for finding in findings:
+            if finding.blocking:
+                checks.setdefault(finding.partition, []).append(finding.check)
+        return [
+            self._snapshot.refusal(table, partition, names, self._run_id)
+            for partition, names in checks.items()
+        ]
+
+    def recheck(self, table: Table) -> Outcome:
+        """Audit what is live, all of it, and publish nothing."""
+        outcome = Outcome(table)
+        files = self._snapshot.files(table)
+        partitions = sorted({partition_of(table, file.key) for file in files})
+        for upstream in table.upstream:
+            expose(self._session, upstream, [f.uri for f in self._snapshot.files(upstream)])
+        expose(self._session, table, [file.uri for file in files])
+        rows_read = self._rows_read(table, partitions)
+        outcome.findings = audit(self._session, table, partitions, rows_read).findings
+        return outcome
 
     def _selects(self, table: Table, chunk: list[str], outcome: Outcome) -> Iterator[str]:
         """The SELECTs of the chunk's rows, their inputs exposed."""

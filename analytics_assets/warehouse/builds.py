@@ -32,6 +32,7 @@ _SCHEMA = pyarrow.schema(
         ("run_id", pyarrow.string()),
         ("built_at", pyarrow.timestamp("us", tz="UTC")),
         ("refused", pyarrow.string()),
+        ("refused_by", pyarrow.string()),
     ]
 )
 
@@ -40,8 +41,8 @@ _SCHEMA = pyarrow.schema(
 class Build:
     """One ledger entry: the inputs (name -> fingerprint) that a live partition was built from.
 
-    ``refused`` is the recipe of a later build that failed its audit; ``code_version`` is empty
-    where no build ever passed.
+    ``refused`` is the recipe of a later build that failed its audit, ``refused_by`` the checks that
+    it failed; ``code_version`` is empty where no build ever passed.
     """
 
     table: str
@@ -52,6 +53,7 @@ class Build:
     run_id: str
     built_at: datetime
     refused: str = ""
+    refused_by: str = ""
 
     @property
     def live(self) -> bool:
@@ -165,13 +167,18 @@ class Snapshot:
         build = self._builds.get(table.key, {}).get(partition)
         return build if build and build.live else None
 
-    def refusal(self, table: Table, partition: str, run_id: str) -> Build:
-        """The entry of a partition whose build, from what there is now, failed its audit."""
+    def refusal(self, table: Table, partition: str, checks: Iterable[str], run_id: str) -> Build:
+        """The entry of a partition whose build, from what there is now, failed these checks."""
         wanted = recipe(table, self.inputs(table, partition))
         build = self._builds.get(table.key, {}).get(partition)
         if build is None:
             build = Build(table.key, partition, "", {}, 0, run_id, now())
-        return replace(build, refused=wanted)
+        return replace(build, refused=wanted, refused_by=",".join(sorted(set(checks))))
+
+    def held_back(self, table: Table, check: str) -> list[str]:
+        """Partitions whose last build failed this check, and that were not mended since."""
+        entries = self._builds.get(table.key, {})
+        return sorted(key for key, build in entries.items() if check in build.refused_by.split(","))
 
     def inputs(self, table: Table, partition: str) -> dict[str, str]:
         """What the partition would be built from now: name -> fingerprint; empty if nothing is."""

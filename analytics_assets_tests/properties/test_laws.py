@@ -45,7 +45,7 @@ def test_incremental_is_full_rebuild(batches: list[list[Sale]]) -> None:
         lake = Lake(one)
         for batch in batches:
             # A source file that is gone takes nothing away, so months stay, emptied.
-            source.months = dict.fromkeys(source.months, []) | by_month(batch)
+            source.months = {month: [] for month in source.months} | by_month(batch)
             assert settle(tables, lake) == []
         fresh = Lake(other)
         assert settle(tables, fresh) == []

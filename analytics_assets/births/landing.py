@@ -1,0 +1,134 @@
+"""Which file of the landing folder holds which state and year.
+
+Belongs here: file names, what may lie side by side, and what is refused by its name alone.
+Does not belong here: what is in a file (``readers.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.partitions import START
+
+NATIONAL = "BR"
+# fmt: off
+STATES = frozenset((
+    "AC", "AL", "AM", "AP", "BA", "CE", "DF", "ES", "GO", "MA", "MG", "MS", "MT", "PA", "PB", "PE",
+    "PI", "PR", "RJ", "RN", "RO", "RR", "RS", "SC", "SE", "SP", "TO",
+))
+# fmt: on
+FACILITIES = re.compile(r"CNESDO\d*\.dbf", re.IGNORECASE)
+_MONTHS = ("JAN", "FEV", "MAR", "ABR", "MAI", "JUN", "JUL", "AGO", "SET", "OUT", "NOV", "DEZ")
+_FORMATS = r"\.(?P<format>csv|csv\.gz|zip|parquet|dbc|dbf)"
+_NAMES = (
+    re.compile(r"DN(?P<state>[A-Z]{2})(?P<year>[0-9]{4})" + _FORMATS, re.IGNORECASE),
+    re.compile(r"SINASC_(?P<year>[0-9]{4})" + _FORMATS, re.IGNORECASE),
+    re.compile(
+        r"SINASC_(?P<state>[A-Z]{2})_(?P<year>[0-9]{4})(?:_(?P<month>[A-Z]{3}))?" + _FORMATS,
+        re.IGNORECASE,
+    ),
+)
+_HOW_TO_NAME = (
+    "Name it DN<UF><YYYY>.dbc, SINASC_<YYYY>.csv, SINASC_<UF>_<YYYY>.csv (also .zip, .csv.gz,"
+    " .parquet, .dbf), or SINASC_<UF>_<YYYY>_<MON>.csv for a year to date; a file of several"
+    " years has to be split by year"
+)
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file of the landing folder: its state (``BR`` for all), year and last month if to date."""
+
+    path: Path
+    state: str
+    year: str
+    month: int
+    format: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a landing folder holds: year -> files, year -> files set aside, file -> why refused."""
+
+    files: Mapping[str, list[LandedFile]]
+    replaced: Mapping[str, list[LandedFile]]
+    refused: Mapping[Path, str]
+
+
+def scan(folder: Path) -> Folder:
+    """Look at the names in a landing folder; ``SourceError`` if there is no such folder.
+
+    Names that start with a dot are left alone: downloads and copies under way are called so.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise SourceError(
+            f"the landing folder cannot be read ({error.strerror})",
+            str(folder),
+            "Create it, or set SINASC_SOURCE to the folder of your SINASC files",
+        ) from error
+    files: dict[str, list[LandedFile]] = {}
+    refused: dict[Path, str] = {}
+    for path in paths:
+        if FACILITIES.fullmatch(path.name):
+            continue
+        found = _classify(path)
+        if isinstance(found, LandedFile):
+            files.setdefault(found.year, []).append(found)
+        elif found:
+            refused[path] = found
+    replaced = {year: _drop_replaced(files[year]) for year in files}
+    return Folder(files, replaced, refused)
+
+
+def refuse_doubles(files: list[LandedFile]) -> None:
+    """``SourceError`` naming the files if two of them hold the same births of a year."""
+    by_state: dict[str, list[LandedFile]] = {}
+    for file in files:
+        by_state.setdefault(file.state, []).append(file)
+    doubled = [own for own in by_state.values() if len(own) > 1]
+    if NATIONAL in by_state and len(by_state) > 1:
+        doubled.append([file for own in by_state.values() for file in own])
+    if doubled:
+        names = " and ".join(file.path.name for file in doubled[0])
+        raise SourceError(
+            f"{names} hold the same births of {doubled[0][0].year}",
+            str(doubled[0][0].path.parent),
+            "Keep one of them and move the other out of the folder",
+        )
+
+
+def _classify(path: Path) -> LandedFile | str:
+    """The file that ``path`` is, or why it is refused; empty for what is none of our business."""
+    match = next((m for m in (name.fullmatch(path.name) for name in _NAMES) if m), None)
+    if not path.is_file():
+        return "it is a folder or a broken link, not a file. Move it away" if match else ""
+    if match is None:
+        return f"its name does not say which state and year it holds. {_HOW_TO_NAME}"
+    parts = match.groupdict()
+    state = (parts.get("state") or NATIONAL).upper()
+    month = (parts.get("month") or "").upper()
+    if state != NATIONAL and state not in STATES:
+        return f"{state} is not a state. {_HOW_TO_NAME}"
+    if month and month not in _MONTHS:
+        return f"{month} is not a month ({', '.join(_MONTHS)}). {_HOW_TO_NAME}"
+    # A year without a partition would make every run fail, not only its own.
+    if not START.year <= int(parts["year"]) <= date.today().year:
+        return f"{parts['year']} is not a year from {START.year} until now. {_HOW_TO_NAME}"
+    number = _MONTHS.index(month) + 1 if month else 12
+    return LandedFile(path, state, parts["year"], number, parts["format"].lower())
+
+
+def _drop_replaced(files: list[LandedFile]) -> list[LandedFile]:
+    """Take out, and return, year-to-date files that a later month of the same state repeats."""
+    latest = {file.state: max(f.month for f in files if f.state == file.state) for file in files}
+    old = [file for file in files if file.month < latest[file.state]]
+    for file in old:
+        files.remove(file)
+    return old

@@ -1,0 +1,232 @@
+"""Reading one SINASC file as text.
+
+Belongs here: which columns and rows a file has, and every refusal of its content with the reason.
+Does not belong here: which file is of which year (``landing.py``), archives and DBF files
+(``unpacking.py``), the lines of a damaged CSV file (``csv_lines.py``), the meaning of a column
+(``columns.py``).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+
+from analytics_assets.births import csv_lines
+from analytics_assets.births.columns import COLUMN_NAMES, KNOWN_BUT_LEFT_OUT, RENAMED, date_sql
+from analytics_assets.births.landing import LandedFile
+from analytics_assets.births.unpacking import AGAIN, csv_inside, dbf_as_parquet
+from analytics_assets.core.contracts import quoted
+from analytics_assets.core.declaration import SourceError
+from analytics_assets.warehouse.session import literal
+
+# More unreadable lines than this say that the file is not what its name says; a few always pass.
+MAX_UNREADABLE_SHARE = 0.05
+MAX_UNREADABLE_FEW = 2
+# Trouble of this machine, not of the file.
+_NOT_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_NULL = "cast(null as varchar)"
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What was found: records, those born in the file's year, and one text of a date of birth."""
+
+    records: int
+    births: int
+    example: str | None
+
+
+class FileReader:
+    """Reads one file; each format ends as a relation of text columns, in the order of the file.
+
+    ``scratch`` is a folder for unpacked files; what people should know goes into ``report``.
+    """
+
+    def __init__(
+        self,
+        session: duckdb.DuckDBPyConnection,
+        file: LandedFile,
+        scratch: Path,
+        report: dict[str, Any],
+    ) -> None:
+        self._session = session
+        self._file = file
+        self._scratch = scratch
+        self._report = report
+
+    def select(self) -> str:
+        """SELECT of the file's rows in the shape of ``raw_births``; raises ``SourceError``.
+
+        All values were read once when it returns, so that whatever is wrong with the file is said
+        here, where it has a name.
+        """
+        path = self._file.path
+        try:
+            with path.open("rb") as file:
+                if not file.read(1):
+                    raise self._error("the file is empty", AGAIN)
+            if self._file.format in ("dbc", "dbf"):
+                return self._from_parquet(dbf_as_parquet(path, self._scratch))
+            if self._file.format == "parquet":
+                return self._from_parquet(path)
+            if self._file.format == "csv":
+                return self._from_csv(path)
+            return self._from_csv(csv_inside(path, self._scratch))
+        except OSError as error:
+            if error.errno in _NOT_THE_FILE:
+                raise
+            raise self._error(
+                f"it cannot be read ({error.strerror or error})",
+                "Give the user that runs this the right to read it, or fetch it again",
+            ) from error
+        except csv_lines.NotText as error:
+            raise self._error(str(error), "Save it as UTF-8 with lines that end in LF") from error
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as error:
+            raise self._error(f"it cannot be read ({str(error).splitlines()[0]})", AGAIN) from error
+
+    def _error(self, what: str, to_do: str) -> SourceError:
+        return SourceError(what, str(self._file.path), to_do)
+
+    def _from_parquet(self, path: Path) -> str:
+        source = f"read_parquet({literal(str(path))}, file_row_number = true)"
+        described = self._session.execute(f"describe select * from {source}").fetchall()
+        own = [(name, kind) for name, kind, *_ in described if name != "file_row_number"]
+        names = [name.strip().upper() for name, _ in own]
+        present = self._present(names, [_as_text(quoted(name), kind) for name, kind in own])
+        content = self._read_through(source, present)
+        return self._select(source, present, content, "file_row_number + 1")
+
+    def _from_csv(self, path: Path) -> str:
+        text = csv_lines.look_at(path)
+        header = csv_lines.read_header(path, text.encoding)
+        columns = [f"c{index}" for index in range(len(header.names))]
+        present = self._present(header.names, columns)
+        source = _read_csv(path, columns, header.delimiter, text.encoding, header=True)
+        content = None if text.has_nul else self._read_strictly(source, present)
+        # One record a line: where it is fewer, a lost quote has swallowed good ones.
+        if content and content.records == text.lines - 1:
+            # The window makes DuckDB read the file in one thread, and so in order.
+            return self._select(source, present, content, "row_number() over ()")
+        target = self._scratch / f"{uuid4().hex}.csv"
+        self._judge(csv_lines.sift(path, target, text.encoding, header), len(columns))
+        source = _read_csv(target, [*columns, "row_number", "unreadable"], ";", "utf-8")
+        content = self._read_through(source, present)
+        return self._select(
+            source, present, content, "cast(row_number as bigint)", "nullif(unreadable, '')"
+        )
+
+    def _judge(self, sifted: csv_lines.Sifted, width: int) -> None:
+        bad = sifted.unreadable
+        if bad > max(MAX_UNREADABLE_FEW, MAX_UNREADABLE_SHARE * sifted.records):
+            raise self._error(
+                f"{bad:,} of {sifted.records:,} lines cannot be split into the header's {width}"
+                f" columns; {sifted.first}",
+                "Look for another delimiter or lost quotes, or fetch the file again",
+            )
+        if bad:
+            self._report[f"{self._file.path.name}: unreadable lines"] = bad
+
+    def _read_strictly(self, source: str, present: Mapping[str, str]) -> _Content | None:
+        try:
+            return self._read_through(source, present)
+        except duckdb.InvalidInputException:
+            return None
+
+    def _read_through(self, source: str, present: Mapping[str, str]) -> _Content:
+        """Read every value.
+
+        Hashing all columns makes DuckDB decode each of them, which counting does not: 4 s for a
+        national year, against 10 s for landing it.
+        """
+        born = f"year({date_sql('birth')}) = {int(self._file.year)}"
+        row = self._session.execute(
+            f"select count(*), count(*) filter (where {born}), min(birth), bit_xor(hash(*columns(*)))"
+            f" from (select {present['DTNASC']} as birth, * from {source})"
+        ).fetchall()[0]
+        return _Content(*row[:3])
+
+    def _present(self, names: list[str], expressions: list[str]) -> dict[str, str]:
+        """Column -> expression of its text; tells of columns that are missing or unknown."""
+        doubled = sorted({name for name in names if name and names.count(name) > 1})
+        if doubled:
+            raise self._error(
+                f"its header names {', '.join(doubled)} twice", "Keep one of the two columns"
+            )
+        found: dict[str, list[str]] = {}
+        # Some files have a column under both of its names: its own goes first.
+        for name, expression in sorted(
+            zip(names, expressions, strict=True), key=lambda pair: pair[0] in RENAMED
+        ):
+            found.setdefault(RENAMED.get(name, name), []).append(f"nullif(trim({expression}), '')")
+        if "DTNASC" not in found:
+            shown = [name for name in names if name]
+            raise self._error(
+                "it has no column DTNASC (date of birth); its columns are "
+                + ", ".join(shown[:12])
+                + (" ..." if len(shown) > 12 else ""),
+                "Rename its columns to the names of the SINASC layout",
+            )
+        known = {"", *COLUMN_NAMES, *KNOWN_BUT_LEFT_OUT}
+        self._note("columns missing", [name for name in COLUMN_NAMES if name not in found])
+        self._note("unknown columns left out", sorted(found.keys() - known))
+        return {
+            name: f"coalesce({', '.join(found[name])})" for name in COLUMN_NAMES if name in found
+        }
+
+    def _note(self, what: str, names: list[str]) -> None:
+        if names:
+            self._report[f"{self._file.path.name}: {what}"] = ", ".join(names)
+
+    def _select(
+        self,
+        source: str,
+        present: Mapping[str, str],
+        content: _Content,
+        row: str,
+        unreadable: str = _NULL,
+    ) -> str:
+        """The 61 columns, NULL where the file lacks one; ``row`` and ``unreadable`` are SQL."""
+        if not content.records:
+            raise self._error("it has a header but no records", AGAIN)
+        if not content.births:
+            # Publishing it would put a year without births in the place of a good one.
+            raise self._error(
+                f"none of its {content.records:,} records has a date of birth (DTNASC) in"
+                f" {self._file.year}; one has {(content.example or 'none')[:20]}",
+                "Name it after the year it holds, or fetch it again",
+            )
+        columns = ", ".join(f"{present.get(name, _NULL)} as {name}" for name in COLUMN_NAMES)
+        return (
+            f"select {columns}, {literal(self._file.path.name)} as source_file,"
+            f" {literal(self._file.state)} as source_state, {int(self._file.year)} as source_year,"
+            f" {row} as source_row, {unreadable} as unreadable_line from {source}"
+        )
+
+
+def _as_text(name: str, kind: str) -> str:
+    """Text of a Parquet column as a CSV file would have it: 1, not 1.0, and dates without time."""
+    if kind in ("DOUBLE", "FLOAT"):
+        text, whole = f"cast({name} as varchar)", f"try_cast({name} as bigint)"
+        return f"case when {whole} = {name} then cast({whole} as varchar) else {text} end"
+    if kind.startswith("TIMESTAMP"):
+        return f"cast(cast({name} as date) as varchar)"
+    return f"cast({name} as varchar)"
+
+
+def _read_csv(
+    path: Path, columns: list[str], delimiter: str, encoding: str, header: bool = False
+) -> str:
+    typed = ", ".join(f"'{column}': 'VARCHAR'" for column in columns)
+    return (
+        f"read_csv({literal(str(path))}, auto_detect = false, header = {str(header).lower()},"
+        f" delim = {literal(delimiter)}, quote = '\"', escape = '\"', columns = {{{typed}}},"
+        f" encoding = '{encoding}', max_line_size = {2 * csv_lines.MAX_LINE_BYTES})"
+    )

@@ -1,0 +1,174 @@
+"""What a declaration refuses, and what derives from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pandas as pd
+import pytest
+
+from analytics_assets.core.contracts import failure_cases, rules, table_schema
+from analytics_assets.core.declaration import (
+    Column,
+    DeclarationError,
+    MeasureList,
+    Publish,
+    Ratio,
+    Table,
+    in_dependency_order,
+)
+from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
+from analytics_assets.core.lineage import column_lineage, upstream_of
+from analytics_assets.core.partitions import DAILY, MONTHLY, PERIODS, START, WEEKLY, YEARLY
+from analytics_assets.core.rollups import build_sql
+from analytics_assets_tests.toy import DAY, SALES, SHOP, YEAR, Memory, toy_tables
+
+NAME = Column("name", "text", "A name.")
+
+
+def declare(**changes) -> Table:
+    base = {
+        "key": "toy/t",
+        "layer": "aggregates",
+        "description": "T.",
+        "columns": (NAME,),
+        "sql": "select 'x' as name",
+    }
+    return Table(**{**base, **changes})
+
+
+@pytest.mark.parametrize("layer", ["sources", "facts"])
+def test_single_records_cannot_be_published(layer: str) -> None:
+    with pytest.raises(DeclarationError, match="cannot be published"):
+        declare(layer=layer, publish=Publish())
+
+
+def test_births_fact_cannot_be_published() -> None:
+    from analytics_assets.births.tables import fact_births
+
+    with pytest.raises(DeclarationError, match="births/fact_births"):
+        replace(fact_births, publish=Publish())
+
+
+def test_personal_columns_cannot_be_published() -> None:
+    with pytest.raises(DeclarationError, match=r"personal.*name"):
+        declare(columns=(replace(NAME, personal=True),), publish=Publish())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"key": "toy/t; drop"}, "letters, digits and underscores"),
+        ({"key": "t"}, "<domain>/<table>"),
+        ({"sql": None}, "exactly one of source, sql, rollup_of"),
+        ({"columns": ()}, "no columns"),
+        ({"columns": (NAME, NAME)}, "declared twice"),
+        ({"unique": ("other",)}, "unique columns not declared"),
+        ({"publish": Publish(("other",))}, "index on unknown columns"),
+    ],
+)
+def test_contradictions_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(DeclarationError, match=message):
+        declare(**changes)
+
+
+def test_a_ratio_needs_two_declared_measures() -> None:
+    with pytest.raises(DeclarationError, match="no measure named"):
+        MeasureList(SALES.measures, (Ratio("r", "sales", "customers", "R.", "percent"),))
+
+
+def test_a_rollup_needs_columns_of_the_finer_table() -> None:
+    yearly = toy_tables(Memory())[-1]
+    finer = Table(
+        "toy/by_shop",
+        "aggregates",
+        "X.",
+        YEARLY,
+        grain=(YEAR, SHOP),
+        rollup_of=yearly,
+        measures=SALES,
+    )
+    with pytest.raises(DeclarationError, match="shop cannot be derived from toy/agg_yearly"):
+        build_sql(finer)
+
+
+def test_sql_that_reads_an_undeclared_table_is_refused() -> None:
+    with pytest.raises(DeclarationError, match=r"toy\.nothing"):
+        upstream_of("with a as (select * from toy.nothing) select * from a", {})
+
+
+def test_dependency_order_and_circles() -> None:
+    tables = toy_tables(Memory())
+    order = [table.key for table in in_dependency_order(tables[::-1])]
+    assert sorted(order) == sorted(table.key for table in tables)
+    for table in tables:
+        for upstream in table.upstream:
+            assert order.index(upstream.key) < order.index(table.key)
+    loop = declare(key="toy/loop")
+    object.__setattr__(loop, "reads", (loop,))
+    with pytest.raises(DeclarationError, match="depend on each other"):
+        in_dependency_order([loop])
+
+
+def test_lineage_reaches_through_rollups() -> None:
+    daily = toy_tables(Memory())[2]
+    lineage = column_lineage(daily)
+    assert lineage is not None
+    (dep,) = lineage.deps_by_column["cents"]
+    assert (dep.asset_key.path, dep.column_name) == (["toy", "fact_sales"], "cents")
+
+
+def test_code_version_follows_what_changes_rows() -> None:
+    table = declare()
+    assert replace(table, description="Other.").code_version == table.code_version
+    assert replace(table, sql="select 'y' as name").code_version != table.code_version
+
+
+def test_pandera_names_column_and_value() -> None:
+    fact = toy_tables(Memory())[1]
+    frame = pd.DataFrame({"sold_on": [date(2024, 1, 1)] * 2, "shop": ["a", "z"], "cents": [5, -1]})
+    cases = {(case["column"], case["failure_case"]) for case in failure_cases(fact, frame)}
+    assert cases == {("shop", "z"), ("cents", "-1")}
+    assert {rule.name for rule in rules(fact)} == {
+        "shop is missing", "shop not in its code list", "cents < 0"
+    }  # fmt: skip
+
+
+def test_schema_shows_units_limits_and_ratios() -> None:
+    columns = {column.name: column for column in table_schema(toy_tables(Memory())[2]).columns}
+    assert columns["sales"].constraints.other == [">= 0"]
+    assert "[percent]" in str(columns["big_share"].description)
+
+
+@pytest.mark.parametrize("period", PERIODS[:4])
+def test_periods_agree_with_dagster(period) -> None:
+    definition = period.definition
+    assert definition is not None
+    keys = definition.get_partition_keys()
+    assert period.key(START) == keys[0]
+    for key in (keys[0], keys[len(keys) // 2], keys[-1]):
+        window = definition.time_window_for_partition_key(key)
+        assert period.window(key) == (window.start.date(), window.end.date())
+    assert period.spans(keys[3:6] + keys[9:10]) == [(keys[3], keys[5]), (keys[9], keys[9])]
+
+
+def test_weeks_of_a_month() -> None:
+    assert WEEKLY.keys_between(*MONTHLY.window("2024-02"))[0] == "2024-01-29"
+    assert DAILY.keys_between(*YEARLY.window("2023"))[-1] == "2023-12-31"
+
+
+def test_markdown_is_short_enough_to_be_shown_in_place() -> None:
+    series = [
+        (f"{year}-{month:02d}", year * month * 1000.0)
+        for year in range(2000, 2027)
+        for month in range(1, 13)
+    ]
+    assert len(plot_as_markdown(series, "Births.")) < 1000
+    assert rows_as_markdown([{"a|b": "x\ny"}]).count("\n") == 2
+    assert rows_as_markdown([]) == "*no rows*"
+
+
+def test_grain_is_the_key() -> None:
+    assert declare(grain=(DAY, SHOP), measures=SALES, columns=(), publish=Publish()) \
+        .unique_columns == ("day", "shop")  # fmt: skip
