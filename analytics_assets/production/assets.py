@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from analytics_assets import settings
 from analytics_assets.core.contracts import table_schema
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED
 from analytics_assets.production import server
 from analytics_assets.production.promotion import (
@@ -23,7 +24,6 @@ from analytics_assets.production.promotion import (
     promote,
     promoted,
 )
-from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.production.schema import store_schema, stored_bytes
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot

@@ -94,7 +94,8 @@ def promote(
     """Make ``partitions`` in production what they are in the lake, in one transaction.
 
     Partitions that production already holds are left alone. Where the declared columns are not
-    those of production, all partitions move together and the view with them. Raises ``PromotionError``.
+    those of production, all partitions move together and the view with them. Raises
+    ``PromotionError``.
     """
     files = {file.key: file for file in snapshot.files(table)}
     version = snapshot.lake.version(table)

@@ -124,13 +124,13 @@ def stored_bytes(connection: sa.Connection, domain: str) -> dict[str, int]:
     """Table -> bytes on disk, indexes included."""
     rows = connection.execute(
         sa.text(
-            "select relname, pg_total_relation_size(c.oid) from pg_class c"
+            "select relname, pg_total_relation_size(c.oid) as bytes from pg_class c"
             " join pg_namespace n on n.oid = c.relnamespace"
             " where n.nspname = :schema and c.relkind = 'r'"
         ),
         {"schema": f"{domain}_store"},
     )
-    return {name: size for name, size in rows}
+    return {row.relname: row.bytes for row in rows}
 
 
 def shape_differs(connection: sa.Connection, table: Table) -> bool:

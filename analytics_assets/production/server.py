@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -56,6 +57,7 @@ def _url(role: str, folder: str, database: str = PRODUCTION_DATABASE) -> str:
     return f"postgresql+psycopg2://{role}@/{database}?host={quote(folder, safe='')}"
 
 
+@lru_cache(maxsize=None)
 def _start(folder: Path) -> str:
     """Start the server whose data lie in ``folder``; returns the folder of its socket."""
     with warnings.catch_warnings():

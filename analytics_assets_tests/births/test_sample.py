@@ -142,7 +142,7 @@ def test_no_births_gives_empty_files(tmp_path: Path) -> None:
     ],
 )
 def test_impossible_arguments_are_refused(tmp_path: Path, arguments: dict) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"\w"):
         sample.generate(tmp_path / "new", **arguments)
     assert not (tmp_path / "new").exists()
 
@@ -212,7 +212,9 @@ def test_facilities_are_stable_and_belong_to_one_municipality(tmp_path: Path) ->
     years = []
     for table in map(read_csv, files):
         place = table.filter(pc.not_equal(table["CODMUNNASC"], "320000"))
-        pairs = set(zip(*(place[name].to_pylist() for name in ("CODESTAB", "CODMUNNASC"))))
+        pairs = set(
+            zip(*(place[name].to_pylist() for name in ("CODESTAB", "CODMUNNASC")), strict=True)
+        )
         pairs = {pair for pair in pairs if pair[0]}
         assert all(len(facility) == 7 for facility, _ in pairs)
         assert len({facility for facility, _ in pairs}) == len(pairs)
