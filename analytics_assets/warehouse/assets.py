@@ -8,6 +8,7 @@ UI and can be selected one by one, but a run pays Dagster's cost of a step once,
 """
 
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -92,7 +93,7 @@ def _spec(table: Table) -> dg.AssetSpec:
         metadata["dagster/column_lineage"] = lineage
     return dg.AssetSpec(
         key=asset_key(table),
-        deps=[asset_key(upstream) for upstream in table.upstream],
+        deps=[_dependency(table, upstream) for upstream in table.upstream],
         group_name=f"{table.domain}_{table.layer}",
         description=table.description,
         owners=[table.owner],
@@ -101,6 +102,16 @@ def _spec(table: Table) -> dg.AssetSpec:
         metadata=metadata,
         tags={"domain": table.domain, "layer": table.layer},
     )
+
+
+def _dependency(table: Table, upstream: Table) -> dg.AssetDep:
+    """The months of the running year, and days of the first week, need not all exist yet."""
+    if UNPARTITIONED in (table.period, upstream.period) or table.period is upstream.period:
+        return dg.AssetDep(asset_key(upstream))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        mapping = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+    return dg.AssetDep(asset_key(upstream), partition_mapping=mapping)
 
 
 def _check_specs(table: Table) -> list[dg.AssetCheckSpec]:

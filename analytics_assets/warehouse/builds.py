@@ -272,6 +272,9 @@ class Snapshot:
             return "never built"
         if build.code_version != table.code_version:
             return "its declaration changed"
+        if build.refused and build.refused != recipe(table, inputs) and inputs == build.inputs:
+            # Rebuilding changes nothing, but tells people that the partition is well again.
+            return "what made its last build fail was taken back"
         changed = sorted(
             name
             for name in inputs.keys() | build.inputs.keys()

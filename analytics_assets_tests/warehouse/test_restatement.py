@@ -155,6 +155,23 @@ def test_a_bad_month_is_held_back_and_the_others_go_on(built: Workspace) -> None
     assert ("births/agg_monthly", "2024-05") in built.ledger()[len(promotions) :]
 
 
+def test_a_bad_month_that_is_taken_back_is_well_again(built: Workspace) -> None:
+    path = built.source / "SINASC_2024.csv"
+    good, before = path.read_bytes(), built.versions()
+
+    def break_age(row: dict[str, str]) -> None:
+        row["IDADEMAE"] = "old"
+
+    change_records(path, "082024", break_age)
+    assert failures(built.refresh())
+    path.write_bytes(good)
+    ran = built.refresh()
+    assert not failures(ran)
+    assert ("births/fact_births", "2024-08") in materialised(ran)
+    assert changed_keys(before, built.versions()).keys() <= {"births/raw_births"}
+    assert built.refresh() == []
+
+
 def test_a_month_that_is_gone_from_its_file_is_emptied_up_to_production(built: Workspace) -> None:
     path = built.source / "SINASC_2024.csv"
 
