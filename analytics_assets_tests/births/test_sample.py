@@ -13,13 +13,15 @@ import pyogrio
 import pytest
 
 from analytics_assets.births import sample
+from analytics_assets.births.columns import REFERENCE
+from analytics_assets.births.sample.shares import STATE_BIRTHS
 
 BIRTHS = 40_000
 YEAR = 2024
 
 
 def reference(name: str) -> list[dict[str, str]]:
-    with (sample.REFERENCE / name).open(encoding="utf-8", newline="") as file:
+    with (REFERENCE / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -292,7 +294,7 @@ def test_states_and_regions() -> None:
     states = reference("states.csv")
     real = [row for row in states if row["state_code"] != "00"]
     assert (len(real), len(states), len(regions)) == (27, 28, 6)
-    assert {row["state_abbreviation"] for row in real} == set(sample.STATE_BIRTHS)
+    assert {row["state_abbreviation"] for row in real} == set(STATE_BIRTHS)
     for row in states:
         assert row["region_code"] == row["state_code"][0]
         assert row["region_code"] in regions
