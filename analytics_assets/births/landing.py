@@ -87,6 +87,11 @@ def scan(folder: Path) -> Folder:
     return Folder(files, replaced, refused)
 
 
+def says_state_and_year(name: str) -> bool:
+    """Whether a file of this name would be landed, if its year and state exist."""
+    return any(pattern.fullmatch(name) for pattern in _NAMES)
+
+
 def refuse_doubles(files: list[LandedFile]) -> None:
     """``SourceError`` naming the files if two of them hold the same births of a year."""
     by_state: dict[str, list[LandedFile]] = {}

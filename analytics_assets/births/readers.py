@@ -147,9 +147,10 @@ class FileReader:
         national year, against 10 s for landing it.
         """
         born = f"year({date_sql('birth')}) = {int(self._file.year)}"
+        birth = present["DTNASC"]
         row = self._session.execute(
-            f"select count(*), count(*) filter (where {born}), min(birth), bit_xor(hash(*columns(*)))"
-            f" from (select {present['DTNASC']} as birth, * from {source})"
+            f"select count(*), count(*) filter (where {born}), min(birth),"
+            f" bit_xor(hash(*columns(*))) from (select {birth} as birth, * from {source})"
         ).fetchall()[0]
         return _Content(*row[:3])
 

@@ -22,6 +22,7 @@ import duckdb
 from analytics_assets import settings
 from analytics_assets.births.landing import FACILITIES, refuse_doubles, scan
 from analytics_assets.births.readers import FileReader
+from analytics_assets.births.unpacking import DBF_ENCODING
 from analytics_assets.core.declaration import SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
 
@@ -125,7 +126,7 @@ def _facilities(file: Path) -> Any:
     import pyogrio
 
     try:
-        with pyogrio.open_arrow(file, encoding="latin-1") as (_, stream):
+        with pyogrio.open_arrow(file, encoding=DBF_ENCODING) as (_, stream):
             rows = pyarrow.RecordBatchReader.from_stream(stream).read_all()
         return rows.select(["CODESTAB", "DESCESTAB"])
     except (RuntimeError, ValueError, OSError, KeyError) as error:

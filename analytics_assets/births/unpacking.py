@@ -17,6 +17,9 @@ from uuid import uuid4
 from analytics_assets.core.declaration import SourceError
 
 AGAIN = "Fetch it again"
+# GDAL's name of it. A name that GDAL does not know, as latin-1, lets bytes through as they are, and
+# DuckDB ends the session over text that is not UTF-8.
+DBF_ENCODING = "ISO-8859-1"
 
 
 def csv_inside(path: Path, scratch: Path) -> Path:
@@ -71,7 +74,7 @@ def dbf_as_parquet(path: Path, scratch: Path) -> Path:
     _check_length(path, dbf)
     target = scratch / f"{uuid4().hex}.parquet"
     try:
-        with pyogrio.open_arrow(dbf, encoding="latin-1") as (_, stream):
+        with pyogrio.open_arrow(dbf, encoding=DBF_ENCODING) as (_, stream):
             reader = pyarrow.RecordBatchReader.from_stream(stream)
             text = pyarrow.schema([(name, pyarrow.string()) for name in reader.schema.names])
             with pyarrow.parquet.ParquetWriter(target, text, compression="lz4") as writer:

@@ -24,8 +24,9 @@ from analytics_assets.warehouse.builds import Build, Snapshot, now
 from analytics_assets.warehouse.lake import StoredFile, partition_of
 from analytics_assets.warehouse.session import expose, literal
 
-# Partitions are computed together until they read this much; more would only cost memory.
-CHUNK_BYTES = 192 * 2**20
+# Partitions are computed together until they read this much. Small ones share the cost of a
+# statement and a commit; a large one is written alone, without sorting rows into partitions.
+CHUNK_BYTES = 6 * 2**20
 _COMPLETE = "Build the upstream partitions named here first, or mend what makes their checks fail."
 
 
@@ -201,24 +202,36 @@ class Builder:
 
     def _stage(self, table: Table, chunk: list[str], sql: str) -> list[StoredFile]:
         """Write the chunk's rows as Parquet, one file a storage key, where no reader looks."""
-        self._lake.prepare(table)
         columns = ", ".join(
             f"cast({quoted(column.name)} as {sql_type(column)}) as {quoted(column.name)}"
             for column in table.stored_columns
         )
         partition = table.partition_sql if table.source is None else literal(chunk[0])
-        key = f"coalesce({table.slice_sql}, {partition})" if table.slice_sql else partition
         wanted = ", ".join(literal(key) for key in chunk)
-        written = self._session.execute(
-            f"copy (select {columns}, {key} as _partition from ({sql}) as built"
-            f" where {partition} in ({wanted})) to {literal(self._lake.uri(table))}"
-            " (format parquet, compression zstd, partition_by (_partition),"
-            " write_partition_columns false, overwrite_or_ignore true,"
-            f" filename_pattern '{uuid4().hex}_{{i}}', return_stats true)"
-        ).fetchall()
-        return [
-            StoredFile(_key_in_path(path), path, rows, size, "") for path, rows, size, *_ in written
+        rows = f"from ({sql}) as built where {partition} in ({wanted})"
+        options = "format parquet, compression zstd, return_stats true"
+        name = uuid4().hex
+        if len(chunk) == 1 and table.slice_sql is None:
+            # Sorting rows into partitions costs as much again as writing them.
+            folder = f"_partition={chunk[0]}"
+            self._lake.prepare(table, folder)
+            target = f"{self._lake.uri(table)}/{folder}/{name}.parquet"
+            copy = f"copy (select {columns} {rows}) to {literal(target)} ({options})"
+        else:
+            self._lake.prepare(table)
+            key = f"coalesce({table.slice_sql}, {partition})" if table.slice_sql else partition
+            copy = (
+                f"copy (select {columns}, {key} as _partition {rows})"
+                f" to {literal(self._lake.uri(table))} ({options}, partition_by (_partition),"
+                " write_partition_columns false, overwrite_or_ignore true,"
+                f" filename_pattern '{name}_{{i}}')"
+            )
+        written = [
+            StoredFile(_key_in_path(path), path, count, size, "")
+            for path, count, size, *_ in self._session.execute(copy).fetchall()
         ]
+        self._lake.discard([file for file in written if not file.rows])
+        return [file for file in written if file.rows]
 
     def _publish(
         self, table: Table, good: list[str], staged: list[StoredFile], outcome: Outcome

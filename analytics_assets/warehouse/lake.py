@@ -94,9 +94,9 @@ class Lake:
         """The folder of a table."""
         return f"{self.root}/{table.key}"
 
-    def prepare(self, table: Table) -> None:
+    def prepare(self, table: Table, folder: str = "") -> None:
         """Make the folder that files are staged in."""
-        self._fs.create_dir(f"{self._base}/{table.key}", recursive=True)
+        self._fs.create_dir(f"{self._base}/{table.key}/{folder}", recursive=True)
 
     def files(self, table: Table, version: int | None = None) -> list[StoredFile]:
         """The files of the current version (or an older one), in order of key."""
