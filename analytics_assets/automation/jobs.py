@@ -29,6 +29,8 @@ Job = UnresolvedAssetJobDefinition
 SENSOR_SECONDS = 30
 # A run that was killed is asked for again; one that fails at once is not asked for all day.
 RETRY_AFTER = timedelta(hours=1)
+# The same change may come, be taken back and come again, but not without end.
+MOST_REPEATS = 5
 
 
 def jobs(tables: Sequence[Table]) -> list[Job]:
@@ -123,6 +125,11 @@ def _under_way(instance: dg.DagsterInstance) -> bool:
 
 
 def _tried(instance: dg.DagsterInstance, run: PlannedRun) -> bool:
+    """Whether this very run failed lately, or was asked for again and again to no end."""
     since = datetime.now(timezone.utc) - RETRY_AFTER
-    tried = dg.RunsFilter(tags={RECIPE_TAG: run.recipe}, created_after=since)
-    return instance.get_runs_count(tried) > 0
+    tags = {RECIPE_TAG: run.recipe}
+    failed = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    return bool(
+        instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=failed, created_after=since))
+        or instance.get_runs_count(dg.RunsFilter(tags=tags, created_after=since)) >= MOST_REPEATS
+    )
