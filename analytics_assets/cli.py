@@ -180,8 +180,14 @@ def _serve() -> int:
     print(f"Serving http://{HOST}:{port} (Ctrl-C to stop)", flush=True)
     command = [sys.executable, "-m", "dagster", "dev", "-h", HOST, "-p", port]
     command += ["-w", str(_project_file("workspace.yaml")), "--log-level", "warning"]
-    # Elsewhere it would warn that the project's dagster.yaml is not the one it reads.
-    server = subprocess.Popen(command, cwd=os.environ["DAGSTER_HOME"], preexec_fn=_default_signals)
+    server = subprocess.Popen(
+        command,
+        # Elsewhere it would warn that the project's dagster.yaml is not the one it reads.
+        cwd=os.environ["DAGSTER_HOME"],
+        # "dagster dev" is what serves workspace.yaml; that "dg dev" exists is no news at each start.
+        env={**os.environ, "PYTHONWARNINGS": "ignore:Function"},
+        preexec_fn=_default_signals,
+    )
     # Ctrl-C reaches the whole group; a TERM sent to this process alone is passed on.
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     while True:
