@@ -184,7 +184,7 @@ def _serve() -> int:
         command,
         # Elsewhere it would warn that the project's dagster.yaml is not the one it reads.
         cwd=os.environ["DAGSTER_HOME"],
-        # "dagster dev" is what serves workspace.yaml; that "dg dev" exists is no news at each start.
+        # It would say at each start that "dg dev" is the newer command.
         env={**os.environ, "PYTHONWARNINGS": "ignore:Function"},
         preexec_fn=_default_signals,
     )
