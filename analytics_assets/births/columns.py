@@ -201,13 +201,19 @@ def typed_sql(column: SourceColumn) -> str:
         return _code_sql(column)
     if column.kind == "number":
         number = f"try_cast({text} as integer)"
-        return f"case when {number} between {column.low} and {column.high} then {number} end"
+        # DuckDB reads 1e3, 1_000 and 2513.7 as integers, too. Most texts are just their number, so
+        # that the expensive comparison is seldom made.
+        digits = f"cast({number} as varchar) = {text} or regexp_full_match({text}, '[0-9]+(\\.0)?')"
+        return (
+            f"case when {number} between {column.low} and {column.high} and ({digits})"
+            f" then {number} end"
+        )
     if column.kind == "date":
         return date_sql(text)
     if column.kind == "digits":
         return (
-            f"case when try_cast({text} as bigint) is not null and {_not_unknown(column)}"
-            f" then lpad({_bare(text)}, {column.width}, '0') end"
+            f"case when regexp_full_match({_bare(text)}, '[0-9]{{1,{column.width}}}')"
+            f" and {_not_unknown(column)} then {_padded(_bare(text), column.width)} end"
         )
     if column.kind == "place":
         return _place_sql(column)
@@ -252,10 +258,14 @@ def _place_sql(column: SourceColumn) -> str:
         for i in (2, 4, 6)
     ]
     digit = f"(10 - ({' + '.join(cross)}) % 10) % 10"
+    # The list is joined by the first six characters: what follows them must be no other text.
+    whole = (
+        f"(length({column.name}) in (6, 7) or regexp_full_match({column.name}, '[0-9]{{6,7}}\\.0'))"
+    )
     return (
-        f"case when {column.name.lower()}_place.municipality_code is not null"
+        f"case when {column.name.lower()}_place.municipality_code is not null and {whole}"
         f" then {column.name.lower()}_place.municipality_code"
-        f" when {_not_unknown(column)} and regexp_full_match({code}, '[0-9]{{6}}')"
+        f" when {_not_unknown(column)} and regexp_full_match({_bare(column.name)}, '[0-9]{{6,7}}')"
         f" and {code}[1:2] in ({_listed(state_codes())})"
         f" then {code} || case when length({_bare(column.name)}) = 7"
         f" then {column.name}[7] else cast({digit} as varchar) end end"
@@ -271,11 +281,15 @@ def state_codes() -> tuple[str, ...]:
 
 def date_sql(text: str) -> str:
     """DuckDB expression: DDMMYYYY (seven digits have lost a zero), YYYY-MM-DD or DD/MM/YYYY."""
-    padded = f"lpad({text}, 8, '0')"
+
+    def packed(digits: str) -> str:
+        padded = f"lpad({digits}, 8, '0')"
+        return f"try_cast(concat({padded}[5:8], '-', {padded}[3:4], '-', {padded}[1:2]) as date)"
+
     return (
-        f"case when length({text}) in (7, 8) then try_cast(concat({padded}[5:8], '-',"
-        f" {padded}[3:4], '-', {padded}[1:2]) as date)"
+        f"case when length({text}) in (7, 8) then {packed(text)}"
         f" when length({text}) = 10 and {text}[5] = '-' then try_cast({text} as date)"
+        f" when length({text}) in (9, 10) and {text} like '%.0' then {packed(f'{text}[:-3]')}"
         f" when length({text}) = 10 then try_cast(concat({text}[7:10], '-', {text}[4:5], '-',"
         f" {text}[1:2]) as date) end"
     )
@@ -283,13 +297,18 @@ def date_sql(text: str) -> str:
 
 def _bare(text: str) -> str:
     # Codes that went through a spreadsheet come back as 2513.0.
-    return f"case when {text} like '%.0' then {text}[:-3] else {text} end"
+    return f"case when {text} like '_%.0' then {text}[:-3] else {text} end"
+
+
+def _padded(text: str, width: int) -> str:
+    # lpad alone cuts what is longer: the label "37 a 41 semanas" would become code 3.
+    return f"lpad({text}, cast(greatest(length({text}), {width}) as integer), '0')"
 
 
 def _not_unknown(column: SourceColumn, text: str | None = None) -> str:
     if not column.unknown:
         return "true"
-    return f"{text or column.name} not in ({_listed(column.unknown)})"
+    return f"{_bare(text or column.name)} not in ({_listed(column.unknown)})"
 
 
 def _listed(values: Sequence[str]) -> str:
@@ -301,7 +320,7 @@ def _code_sql(column: SourceColumn) -> str:
     assert column.code_list
     entries = code_list(column.code_list)
     codes = [code for code, _, _ in entries if code not in column.unknown]
-    bare = f"lpad({_bare(column.name)}, {max(column.width, 1)}, '0')"
+    bare = _padded(_bare(column.name), column.width) if column.width else _bare(column.name)
     labels = {label.lower(): code for code, _, label in entries}
     if column.code_list == "sex":
         labels.update(m="1", f="2")
@@ -310,7 +329,7 @@ def _code_sql(column: SourceColumn) -> str:
     )
     return (
         f"case when {column.name} in ({_listed(codes)}) then {column.name}"
-        f" when {column.name} is null or {column.name} in ({_listed(column.unknown)}) then null"
+        f" when {column.name} is null or not {_not_unknown(column)} then null"
         f" when {bare} in ({_listed(codes)}) then {bare}"
         f" else case lower({column.name}) {whens} end end"
     )

@@ -161,15 +161,13 @@ def _joined(
 ) -> tuple[list[str], int] | None:
     """The record that starts in ``text`` and goes on in the next lines, and how many of them.
 
-    A lost quote looks like the start of such a value and would swallow good records up to the next
-    lost quote: no record goes over a line that is one by itself, or holds the delimiters of two.
+    A lost quote looks like the start of such a value and would swallow the good records up to the
+    next lost quote: what holds the delimiters of two records is not one.
     """
     for used, raw in enumerate(following, 1):
-        line = _decoded(raw, encoding)
-        even = line.count('"') % 2 == 0
-        if b"\0" in raw or (even and _split(raw, line, header)[0] is not None):
+        if b"\0" in raw:
             return None
-        text = f"{text} {line}"
+        text = f"{text} {_decoded(raw, encoding)}"
         if text.count(header.delimiter) >= 2 * (header.least - 1) > 0:
             return None
         fields = _split(b"", text, header)[0]

@@ -1,0 +1,58 @@
+"""The UI and the daemon as `make run` serves them, before anything is materialised.
+
+Belongs here: what one start of the server can show in seconds.
+Does not belong here: backfills, whose daemon takes minutes (``test_ui_backfill.py``).
+"""
+
+from __future__ import annotations
+
+import time
+
+from analytics_assets.definitions import TABLES
+from analytics_assets_tests.integration.dagster_dev import DagsterDev, wait_for
+from analytics_assets_tests.integration.landing import BIRTHS, YEAR
+from analytics_assets_tests.workspace import Workspace
+
+ALL_ASSETS = [table.key for table in TABLES] + [
+    f"production/{table.key}" for table in TABLES if table.publish
+]
+
+
+def test_schedules_and_sensor_run_without_being_switched_on(dev: DagsterDev) -> None:
+    assert dev.automation() == {
+        "births_unpartitioned_nightly": "RUNNING",
+        "births_yearly_nightly": "RUNNING",
+        "changes": "RUNNING",
+    }
+
+
+def test_the_daemon_evaluates_the_sensor(dev: DagsterDev) -> None:
+    tick = wait_for("the first tick", lambda: dev.ticks("changes"), timeout=40)[-1]
+
+    assert tick["error"] is None
+    assert tick["status"] in ("SKIPPED", "SUCCESS")
+
+
+def test_a_backfill_of_every_partition_is_accepted(dev: DagsterDev) -> None:
+    """Also of the running year, whose later months do not exist yet."""
+    this_year = time.gmtime().tm_year
+    years = [str(year) for year in range(2000, this_year + 1)]
+
+    backfill = dev.backfill_from(ALL_ASSETS, years)
+
+    dev.cancel_backfill(backfill)
+
+
+def test_the_nightly_run_lands_the_new_year(dev: DagsterDev, module_workspace: Workspace) -> None:
+    (request,) = dev.test_tick("births_yearly_nightly", time.time())
+    tags = {tag["key"]: tag["value"] for tag in request["tags"]}
+    assets = ["/".join(key["path"]) for key in request["assetSelection"]]
+    assert tags["dagster/partition"] == str(YEAR)
+    assert set(assets) == {"births/raw_births", "births/rejected_births"}
+
+    run = dev.wait_for_run(dev.materialize(request["jobName"], assets, tags), timeout=90)
+
+    assert run["status"] == "SUCCESS"
+    assert module_workspace.warehouse("select count(*) from births.raw_births") == [(BIRTHS,)]
+    assert dev.partition_counts()["births/raw_births"]["numMaterialized"] == 1
+    assert dev.check_results()["births/raw_births", "contract"] == "SUCCEEDED"
