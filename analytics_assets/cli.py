@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sub = commands.add_parser(name, help=str(query.__doc__))
         sub.add_argument("sql", nargs="?")
         sub.set_defaults(command=query)
+    download = commands.add_parser("download", help=str(_download.__doc__))
+    download.add_argument("year", type=int, nargs="+")
+    download.set_defaults(command=_download)
     tables = commands.add_parser("tables", help=str(_tables.__doc__))
     tables.set_defaults(command=_tables)
     options = parser.parse_args(arguments)
@@ -78,7 +81,7 @@ def _environment() -> Iterator[settings.Settings]:
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     config.dagster_home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_project_file("dagster.yaml"), config.dagster_home / "dagster.yaml")
-    _make_sample()
+    _prepare_landing()
     yield config
 
 
@@ -86,19 +89,21 @@ def _project_file(name: str) -> Path:
     return Path(__file__).parents[1] / name
 
 
-def _make_sample() -> None:
-    if os.environ.get("SINASC_SOURCE"):
-        return
+def _prepare_landing() -> None:
+    """The generated sample where no folder is named; and word of every file that is refused."""
+    from analytics_assets.births.landing import scan
     from analytics_assets.births.sample import generate
     from analytics_assets.births.sources import landing_folder
 
     folder = landing_folder()
-    if not folder.exists():
+    if not os.environ.get("SINASC_SOURCE") and not folder.exists():
         print("Generating the sample of birth records ...", flush=True)
         draft = folder.with_name(f".{folder.name}-{os.getpid()}")
         draft.mkdir(parents=True)
         generate(draft)
         draft.rename(folder)
+    for path, why in scan(folder).refused.items():
+        print(f"Refused {path}: {why}", file=sys.stderr)
 
 
 @dataclass
@@ -203,6 +208,19 @@ def _default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+# ---- download -----------------------------------------------------------------------------------
+
+
+def _download(options: argparse.Namespace) -> int:
+    """Fetch the official files of some years into the landing folder (SINASC_DOWNLOAD_URL)."""
+    from analytics_assets.births.download import download_year
+
+    for year in options.year:
+        for path in download_year(year):
+            print(path)
+    return 0
+
+
 # ---- tables -------------------------------------------------------------------------------------
 
 
@@ -265,9 +283,10 @@ def _psql(options: argparse.Namespace) -> int:
     ):
 
         def execute(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
-            # exec_driver_sql: a colon in the user's SQL is no parameter.
-            result = connection.execution_options(stream_results=True).exec_driver_sql(sql)
-            return list(result.keys()), iter(result)
+            # Only a query can be streamed. exec_driver_sql: a colon is no parameter.
+            query = sql.split(maxsplit=1)[0].lower() in ("select", "with", "table", "values")
+            result = connection.execution_options(stream_results=query).exec_driver_sql(sql)
+            return (list(result.keys()), iter(result)) if result.returns_rows else ([], iter(()))
 
         def safely(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
             connection.rollback()
@@ -307,7 +326,8 @@ def _shell(prompt: str, execute: _Execute, errors: type[Exception]) -> int:
 
 def _print_csv(names: list[str], rows: Iterator[Sequence[Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
+    if names:
+        writer.writerow(names)
     writer.writerows(rows)
 
 

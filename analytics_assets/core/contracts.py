@@ -7,7 +7,7 @@ Does not belong here: running any of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,12 @@ def arrow_schema(table: Table) -> pyarrow.Schema:
     )
 
 
-def table_schema(table: Table) -> dg.TableSchema:
-    """What Dagster's UI shows as the table's columns."""
+def table_schema(table: Table, lineage: dg.TableColumnLineage | None = None) -> dg.TableSchema:
+    """What Dagster's UI shows as the table's columns.
+
+    The UI of the open-source release draws no column lineage, so the descriptions say it, too.
+    """
+    sources = lineage.deps_by_column if lineage else {}
     stored = {column.name for column in table.stored_columns}
     unique = table.unique_columns
     return dg.TableSchema(
@@ -61,7 +65,7 @@ def table_schema(table: Table) -> dg.TableSchema:
             dg.TableColumn(
                 column.name,
                 sql_type(column),
-                description=_described(column, column.name in stored),
+                description=_described(column, column.name in stored, sources.get(column.name, ())),
                 constraints=dg.TableColumnConstraints(
                     nullable=column.nullable, unique=unique == (column.name,), other=_limits(column)
                 ),
@@ -73,9 +77,14 @@ def table_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def _described(column: Column, stored: bool) -> str:
+def _described(column: Column, stored: bool, sources: Sequence[dg.TableColumnDep]) -> str:
     unit = f" [{column.unit}]" if column.unit else ""
-    return f"{column.description}{unit}" + ("" if stored else " Computed where it is read.")
+    text = f"{column.description}{unit}" + ("" if stored else " Computed where it is read.")
+    named = [f"{dep.asset_key.path[-1]}.{dep.column_name}" for dep in sources]
+    if not named:
+        return text
+    more = f" and {len(named) - 4} more" if len(named) > 4 else ""
+    return f"{text} From {', '.join(named[:4])}{more}."
 
 
 def _limits(column: Column) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -57,7 +57,7 @@ def _url(role: str, folder: str, database: str = PRODUCTION_DATABASE) -> str:
     return f"postgresql+psycopg2://{role}@/{database}?host={quote(folder, safe='')}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _start(folder: Path) -> str:
     """Start the server whose data lie in ``folder``; returns the folder of its socket."""
     with warnings.catch_warnings():

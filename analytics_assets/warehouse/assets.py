@@ -84,11 +84,11 @@ def _step_asset(tables: list[Table]) -> dg.AssetsDefinition:
 
 
 def _spec(table: Table) -> dg.AssetSpec:
+    lineage = column_lineage(table)
     metadata: dict[str, Any] = {
-        "dagster/column_schema": table_schema(table),
+        "dagster/column_schema": table_schema(table, lineage),
         "dagster/table_name": table.sql_name,
     }
-    lineage = column_lineage(table)
     if lineage:
         metadata["dagster/column_lineage"] = lineage
     return dg.AssetSpec(

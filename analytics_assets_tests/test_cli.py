@@ -1,0 +1,89 @@
+"""The commands, as a user types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analytics_assets import cli
+from analytics_assets.births.sample import generate
+from analytics_assets_tests.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def materialised(
+    module_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> Workspace:
+    """Half a year's births of one state, by the command."""
+    generate(
+        module_workspace.source, births=400, states=("AC",), first_year=2024, years=1, dbf_years=0
+    )
+    (module_workspace.source / "births.csv").write_text("DTNASC\n01012024\n")
+    assert cli.main(["materialize"]) == 0
+    return module_workspace
+
+
+def test_materialize_prints_one_table_and_says_what_it_refused(
+    materialised: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["materialize"]) == 0
+    printed = capsys.readouterr()
+    assert "Everything is up to date" in printed.out
+    assert "births.csv: its name does not say which state and year" in printed.err
+
+
+@pytest.mark.parametrize("command", ["duckdb", "psql"])
+@pytest.mark.parametrize("table", ["births.agg_yearly", "agg_yearly"])
+def test_one_statement_as_csv(
+    materialised: Workspace, capsys: pytest.CaptureFixture[str], command: str, table: str
+) -> None:
+    assert cli.main([command, f"select year, total_births >= 395 as most from {table}"]) == 0
+    assert capsys.readouterr().out.lower() == "year,most\n2024,true\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "sql", "message"),
+    [
+        ("duckdb", "select nothing from agg_yearly", "nothing"),
+        ("duckdb", "drop view births.agg_yearly", "read-only"),
+        ("psql", "select * from fact_births", "does not exist"),
+        ("psql", "delete from births_store.agg_yearly", "read-only transaction"),
+        ("psql", "select 1 where '10:30' = ':x'; nonsense", "syntax error"),
+    ],
+)
+def test_a_bad_statement_is_one_message(
+    materialised: Workspace,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    sql: str,
+    message: str,
+) -> None:
+    assert cli.main([command, sql]) == 1
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_a_folder_that_is_not_there_is_named(
+    materialised: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SINASC_SOURCE", "/nowhere/at/all")
+    assert cli.main(["materialize"]) == 1
+    assert "/nowhere/at/all" in capsys.readouterr().err
+
+
+def test_no_warehouse_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANALYTICS_HOME", str(tmp_path))
+    assert cli.main(["duckdb", "select 1"]) == 1
+    assert "make materialize" in capsys.readouterr().err
+
+
+def test_downloading_is_off_by_default(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SINASC_DOWNLOAD_URL", raising=False)
+    assert cli.main(["download", "2020"]) == 1
+    assert "SINASC_DOWNLOAD_URL" in capsys.readouterr().err
