@@ -6,6 +6,7 @@ Does not belong here: reading files (``sources.py``), the code book (``columns.p
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from analytics_assets.births.columns import (
@@ -281,7 +282,9 @@ agg_municipality_daily = _from_births(
     DAY,
     MUNICIPALITY,
     period=MONTHLY,
-    description="Births by municipality and day. Not promoted: its cells are small.",
+    # Millions of rows with small cells, so somebody has to want them there.
+    publish=Publish() if os.environ.get("BIRTHS_PUBLISH_MUNICIPALITY_DAILY") == "1" else None,
+    description="Births by municipality and day; promoted only when switched on.",
 )
 agg_residence_municipality_monthly = _from_births(
     "agg_residence_municipality_monthly",
