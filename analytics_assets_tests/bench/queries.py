@@ -87,9 +87,8 @@ def main() -> None:
             shares = statistics.quantiles(seconds[WARM_UP:], n=20)
             print(f"{name:<34}{len(rows):>9,}{1e3 * shares[9]:>9.1f}{1e3 * shares[18]:>9.1f}")
         size = connection.exec_driver_sql(_SIZE).scalar_one()
-    print(
-        f"\nproduction: {size:,.0f} MB, indexes included, of {settings.load().production_budget_mb} MB"
-    )
+    budget = settings.load().production_budget_mb
+    print(f"\nproduction: {size:,.0f} MB, indexes included, of {budget:,.0f} MB")
 
 
 if __name__ == "__main__":
