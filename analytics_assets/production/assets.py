@@ -27,7 +27,7 @@ from analytics_assets.production.promotion import (
 from analytics_assets.production.schema import store_schema, stored_bytes
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.lake import Lake, by_key
 from analytics_assets.warehouse.session import open_session
 
 PARITY = "equals_warehouse"
@@ -182,7 +182,8 @@ def _parity(
 ) -> dg.AssetCheckResult:
     """Ledger against the lake for the partitions at hand, and counted rows against the ledger."""
     held = promoted(connection, table)
-    wanted = {file.key: (file.fingerprint, file.rows) for file in snapshot.files(table)}
+    live = by_key(snapshot.files(table))
+    wanted = {key: (stored.fingerprint, stored.rows) for key, stored in live.items()}
     differ = sorted(key for key in keys if held.get(key) != wanted.get(key))
     stored = f'"{store_schema(table)}"."{table.name}"'
     counted = connection.execute(sa.text(f"select count(*) from {stored}")).scalar_one()

@@ -21,7 +21,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import schema
 from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.lake import StoredFile
+from analytics_assets.warehouse.lake import StoredKey, by_key
 from analytics_assets.warehouse.session import expose
 
 _BATCH_ROWS = 50_000
@@ -97,7 +97,7 @@ def promote(
     those of production, all partitions move together and the view with them. Raises
     ``PromotionError``.
     """
-    files = {file.key: file for file in snapshot.files(table)}
+    files = by_key(snapshot.files(table))
     version = snapshot.lake.version(table)
     with engine.begin() as connection:
         # Two runs that promote one table end as one after the other.
@@ -127,7 +127,7 @@ def promote(
     return done
 
 
-def _all_of_one_shape(snapshot: Snapshot, table: Table, files: dict[str, StoredFile]) -> list[str]:
+def _all_of_one_shape(snapshot: Snapshot, table: Table, files: dict[str, StoredKey]) -> list[str]:
     waiting = [
         key
         for key in files
@@ -146,11 +146,11 @@ def _load(
     connection: sa.Connection,
     session: duckdb.DuckDBPyConnection,
     table: Table,
-    files: dict[str, StoredFile],
+    files: dict[str, StoredKey],
     partitions: list[str],
 ) -> tuple[str, int]:
     """Copy rows into a temporary table and prove that it gives back the very bytes sent."""
-    expose(session, table, [files[partition].uri for partition in partitions])
+    expose(session, table, [uri for partition in partitions for uri in files[partition].uris])
     stored = f"{quoted(schema.store_schema(table))}.{quoted(table.name)}"
     connection.execute(
         sa.text(f"create temporary table {_INCOMING} (like {stored}) on commit drop")
@@ -225,7 +225,7 @@ def _as_csv(session: duckdb.DuckDBPyConnection, table: Table) -> Iterator[bytes]
 def _replace(
     connection: sa.Connection,
     table: Table,
-    files: dict[str, StoredFile],
+    files: dict[str, StoredKey],
     present: dict[str, tuple[str, int]],
     done: Promotion,
 ) -> None:
@@ -263,7 +263,7 @@ def _delete(connection: sa.Connection, table: Table, stored: str, first: str, la
 def _enter(
     connection: sa.Connection,
     table: Table,
-    files: dict[str, StoredFile],
+    files: dict[str, StoredKey],
     done: Promotion,
     version: int | None,
     checksum: str,

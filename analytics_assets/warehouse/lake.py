@@ -39,6 +39,26 @@ class StoredFile:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class StoredKey:
+    """All files of one storage key; a wide write may leave more than one."""
+
+    fingerprint: str
+    rows: int
+    uris: tuple[str, ...]
+
+
+def by_key(files: Iterable[StoredFile]) -> dict[str, StoredKey]:
+    """Storage key -> its fingerprint, rows and files."""
+    found: dict[str, list[StoredFile]] = {}
+    for file in files:
+        found.setdefault(file.key, []).append(file)
+    return {
+        key: StoredKey(own[0].fingerprint, sum(f.rows for f in own), tuple(f.uri for f in own))
+        for key, own in found.items()
+    }
+
+
 def storage_schema(table: Table) -> pyarrow.Schema:
     """Schema of the Delta table: the stored columns and the two partition columns."""
     schema = arrow_schema(table)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 
@@ -59,6 +61,27 @@ def test_only_changed_partitions_are_copied(
         (1, "a", 1, 0, 500, 0), (1, "b", 1, 1, 2000, 100), (2, "c", 1, 0, 900, 0),
     ]  # fmt: skip
     assert [partition for _, partition in workspace.ledger()] == ["2024-01", "2024-02", "2024-02"]
+
+
+def test_all_files_of_a_partition_are_copied(
+    source: Memory, workspace: Workspace, engine: sa.Engine
+) -> None:
+    """DuckDB may split what it writes; a partition is then more than one file."""
+    tables = toy_tables(source)
+    settle(tables, workspace.lake)
+    (whole,) = (file for file in workspace.lake.files(tables[3]) if file.key == "2024-01")
+    rows = pyarrow.parquet.read_table(whole.uri, partitioning=None)
+    halves = []
+    for number in (0, 1):
+        uri = whole.uri.replace(".parquet", f"-{number}.parquet")
+        pyarrow.parquet.write_table(rows.slice(number, 1), uri)
+        halves.append(replace(whole, uri=uri, rows=1, bytes=Path(uri).stat().st_size))
+    workspace.lake.publish(tables[3], halves, ["2024-01"], {})
+    assert send(engine, workspace, tables[3], ["2024-01"]).rows == {"2024-01": 2}
+    assert workspace.production("select shop from toy.agg_shop_monthly order by 1") == [
+        ("a",),
+        ("b",),
+    ]
 
 
 def test_a_partition_that_became_empty_is_removed(
