@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pandera.pandas as pa
 import pyarrow
 
 from analytics_assets.core.declaration import Column, Table, Type
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
 
 _ARROW: dict[Type, pyarrow.DataType] = {
     "text": pyarrow.string(),
@@ -126,6 +128,8 @@ def _column_rules(column: Column) -> Iterable[Rule]:
 
 def pandera_schema(table: Table) -> pa.DataFrameSchema:
     """The contract as pandera knows it; explains failing rows, and serves tests and notebooks."""
+    import pandera.pandas as pa  # with pandas, over a second that most runs never need
+
     return pa.DataFrameSchema(
         {
             column.name: pa.Column(None, _checks(column), nullable=column.nullable, required=True)
@@ -137,6 +141,8 @@ def pandera_schema(table: Table) -> pa.DataFrameSchema:
 
 
 def _checks(column: Column) -> list[pa.Check]:
+    import pandera.pandas as pa  # with pandas, over a second that most runs never need
+
     checks: list[pa.Check] = []
     if column.minimum is not None:
         checks.append(pa.Check.ge(column.minimum))
@@ -149,6 +155,8 @@ def _checks(column: Column) -> list[pa.Check]:
 
 def failure_cases(table: Table, rows: Any) -> list[dict[str, Any]]:
     """Column, check and value of each failure in a frame of rows, as pandera finds them."""
+    import pandera.pandas as pa  # with pandas, over a second that most runs never need
+
     try:
         pandera_schema(table).validate(rows, lazy=True)
     except pa.errors.SchemaErrors as errors:

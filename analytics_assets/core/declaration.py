@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -258,14 +259,14 @@ class Table:
         """``domain.table``: the name in SQL, the same in warehouse and production."""
         return f"{self.domain}.{self.name}"
 
-    @property
+    @cached_property
     def stored_columns(self) -> tuple[Column, ...]:
         """Columns as stored: grain and measures of an aggregate, else ``columns``."""
         grain = tuple(column for dimension in self.grain for column in dimension.columns)
         measures = tuple(m.column() for m in self.measures.measures) if self.measures else ()
         return grain + self.columns + measures
 
-    @property
+    @cached_property
     def all_columns(self) -> tuple[Column, ...]:
         """Columns as read: the stored ones and the ratios."""
         ratios = tuple(ratio.column() for ratio in self.measures.ratios) if self.measures else ()
@@ -298,7 +299,7 @@ class Table:
         dates = [dimension.date_sql for dimension in self.grain if dimension.date_sql]
         return self.time_column or (dates[0] if dates else None)
 
-    @property
+    @cached_property
     def code_version(self) -> str:
         """Changes when a rebuild may give other rows: SQL, columns' names and types, partitions."""
         shape = [(column.name, column.type) for column in self.stored_columns]

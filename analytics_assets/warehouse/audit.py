@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from analytics_assets.core.contracts import failure_cases, quoted, rules
+from analytics_assets.core.contracts import Rule, failure_cases, quoted, rules
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.rollups import totals_sql
 from analytics_assets.warehouse.lake import partition_of
@@ -102,19 +102,30 @@ def _measure(session: duckdb.DuckDBPyConnection, table: Table) -> _Measured:
     rows that occur twice count twice.
     """
     columns = ", ".join(quoted(column.name) for column in table.stored_columns)
-    counted = "".join(f", count(*) filter (where {rule.broken_sql})" for rule in rules(table))
+    judged = rules(table)
+    # One condition for all rules; which of them it was is asked only where a partition breaks one.
+    any_rule = " or ".join(rule.broken_sql for rule in judged) or "false"
     result = session.execute(
-        f"select _partition, count(*), sum(hash({columns})){counted}"
+        f"select _partition, count(*), sum(hash({columns})), count(*) filter (where {any_rule})"
         f" from {table.sql_name} group by _partition"
     ).fetchall()
-    names = [rule.name for rule in rules(table)]
     return _Measured(
-        rows={row[0]: row[1] for row in result},
-        fingerprints={row[0]: f"{row[1]:x}-{int(row[2]) % 2**64:016x}" for row in result},
-        broken={
-            row[0]: {name: n for name, n in zip(names, row[3:], strict=True) if n} for row in result
+        rows={key: count for key, count, _, _ in result},
+        fingerprints={
+            key: f"{count:x}-{int(total) % 2**64:016x}" for key, count, total, _ in result
         },
+        broken={key: _broken(session, table, judged, key) for key, *_, n in result if n},
     )
+
+
+def _broken(
+    session: duckdb.DuckDBPyConnection, table: Table, judged: list[Rule], key: str
+) -> dict[str, int]:
+    counted = ", ".join(f"count(*) filter (where {rule.broken_sql})" for rule in judged)
+    (counts,) = session.execute(
+        f"select {counted} from {table.sql_name} where _partition = ?", [key]
+    ).fetchall()
+    return {rule.name: n for rule, n in zip(judged, counts, strict=True) if n}
 
 
 def _contract(

@@ -36,6 +36,9 @@ def open_session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             "temp_directory": str(settings.scratch / f"duckdb-{uuid4().hex}"),
             # Order costs memory and no table promises one.
             "preserve_insertion_order": False,
+            # By default half a million rows wait for each partition and spill; measured on one
+            # national year this takes half the time and memory, for files 5 % larger.
+            "partitioned_write_flush_threshold": 10_000,
         },
     )
     with resource.get_connection() as connection:
