@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
@@ -12,6 +13,7 @@ from analytics_assets import settings
 from analytics_assets.core.declaration import (
     Column,
     Dimension,
+    Landing,
     Measure,
     MeasureList,
     Publish,
@@ -80,17 +82,18 @@ class Memory:
             for month, rows in self.months.items()
         }
 
-    def land(self, session: Any, key: str, report: dict[str, Any]) -> Iterator[str]:
-        if key in self.broken:
-            raise SourceError("it is broken", f"memory {key}", "Mend it")
-        rows = self.months.get(key, [])
-        report["sales"] = len(rows)
-        if rows:
-            listed = ", ".join(
-                f"({f'date {chr(39)}{day}{chr(39)}' if day else 'null'}, '{shop}', {cents}, {i})"
-                for i, (day, shop, cents) in enumerate(rows)
-            )
-            yield f"select * from (values {listed}) as t (sold_on, shop, cents, position)"
+    @contextmanager
+    def land(self, landing: Landing) -> Iterator[list[str]]:
+        if landing.key in self.broken:
+            raise SourceError("it is broken", f"memory {landing.key}", "Mend it")
+        rows = self.months.get(landing.key, [])
+        landing.report["sales"] = len(rows)
+        listed = ", ".join(
+            f"({f'date {chr(39)}{day}{chr(39)}' if day else 'null'}, '{shop}', {cents}, {i})"
+            for i, (day, shop, cents) in enumerate(rows)
+        )
+        values = f"select * from (values {listed}) as t (sold_on, shop, cents, position)"
+        yield [values] if rows else []
 
 
 def toy_tables(source: Memory) -> list[Table]:

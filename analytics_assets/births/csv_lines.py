@@ -31,11 +31,13 @@ class NotText(ValueError):
 
 @dataclass(frozen=True)
 class Text:
-    """What the bytes are: encoding (as Python and DuckDB call it), lines, and NUL bytes or not."""
+    """What the bytes are: encoding (as Python and DuckDB call it), lines, NUL bytes or not, and
+    whether any value may have blanks around it."""
 
     encoding: str
     lines: int
     has_nul: bool
+    may_have_blanks: bool
 
 
 @dataclass(frozen=True)
@@ -61,20 +63,24 @@ class Sifted:
 
 
 def look_at(path: Path) -> Text:
-    """Read all bytes once: 1 s for a national year (0.9 GB)."""
+    """Read all bytes once: half a second for a national year (0.9 GB)."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    encoding, lines, has_nul, last = "utf-8", 0, False, b"\n"
+    encoding, lines, last = "utf-8", 0, b"\n"
+    has_nul = may_have_blanks = False
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             lines += block.count(b"\n")
             has_nul = has_nul or b"\0" in block
             last = block[-1:]
-            if encoding == "utf-8":
+            # Most files are nothing but ASCII, which takes a tenth of the time to see.
+            is_ascii = block.isascii()
+            may_have_blanks = may_have_blanks or not is_ascii or b" " in block
+            if encoding == "utf-8" and not (is_ascii and not decoder.getstate()[0]):
                 try:
                     decoder.decode(block)
                 except UnicodeDecodeError:
                     encoding = "latin-1"
-    return Text(encoding, lines + (last != b"\n"), has_nul)
+    return Text(encoding, lines + (last != b"\n"), has_nul, may_have_blanks)
 
 
 def read_header(path: Path, encoding: str) -> Header:

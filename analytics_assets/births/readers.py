@@ -9,20 +9,17 @@ Does not belong here: which file is of which year (``landing.py``), archives and
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import duckdb
 
 from analytics_assets.births import csv_lines
-from analytics_assets.births.columns import COLUMN_NAMES, KNOWN_BUT_LEFT_OUT, RENAMED, date_sql
+from analytics_assets.births.columns import COLUMN_NAMES, KNOWN_BUT_LEFT_OUT, RENAMED
 from analytics_assets.births.landing import LandedFile
 from analytics_assets.births.unpacking import AGAIN, csv_inside, dbf_as_parquet
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.warehouse.session import literal
 
 # More unreadable lines than this say that the file is not what its name says; a few always pass.
@@ -33,32 +30,16 @@ _NOT_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.E
 _NULL = "cast(null as varchar)"
 
 
-@dataclass(frozen=True)
-class _Content:
-    """What was found: records, those born in the file's year, and one text of a date of birth."""
-
-    records: int
-    births: int
-    example: str | None
-
-
 class FileReader:
     """Reads one file; each format ends as a relation of text columns, in the order of the file.
 
-    ``scratch`` is a folder for unpacked files; what people should know goes into ``report``.
+    ``scratch`` is a folder for unpacked files.
     """
 
-    def __init__(
-        self,
-        session: duckdb.DuckDBPyConnection,
-        file: LandedFile,
-        scratch: Path,
-        report: dict[str, Any],
-    ) -> None:
-        self._session = session
+    def __init__(self, landing: Landing, file: LandedFile, scratch: Path) -> None:
+        self._landing = landing
         self._file = file
         self._scratch = scratch
-        self._report = report
 
     def select(self) -> str:
         """SELECT of the file's rows in the shape of ``raw_births``; raises ``SourceError``.
@@ -97,33 +78,40 @@ class FileReader:
 
     def _from_parquet(self, path: Path) -> str:
         source = f"read_parquet({literal(str(path))}, file_row_number = true)"
-        described = self._session.execute(f"describe select * from {source}").fetchall()
+        described = self._landing.session.execute(f"describe select * from {source}").fetchall()
         own = [(name, kind) for name, kind, *_ in described if name != "file_row_number"]
         names = [name.strip().upper() for name, _ in own]
-        present = self._present(names, [_as_text(quoted(name), kind) for name, kind in own])
-        content = self._read_through(source, present)
-        return self._select(source, present, content, "file_row_number + 1")
+        texts = [f"trim({_as_text(quoted(name), kind)})" for name, kind in own]
+        present = self._present(names, texts)
+        return self._judged(self._select(source, present, "file_row_number + 1"))
 
     def _from_csv(self, path: Path) -> str:
         text = csv_lines.look_at(path)
         header = csv_lines.read_header(path, text.encoding)
         columns = [f"c{index}" for index in range(len(header.names))]
-        present = self._present(header.names, columns)
+        # Trimming what needs none takes as long as reading it.
+        texts = [f"trim({name})" for name in columns] if text.may_have_blanks else columns
+        present = self._present(header.names, texts)
         source = _read_csv(path, columns, header.delimiter, text.encoding, header=True)
-        content = None if text.has_nul else self._read_strictly(source, present)
+        # The window makes DuckDB read the file in one thread, and so in order.
+        numbered = f"(select *, row_number() over () as row_number from {source})"
+        select = self._select(numbered, present, "row_number")
         # One record a line: where it is fewer, a lost quote has swallowed good ones.
-        if content and content.records == text.lines - 1:
-            # The window makes DuckDB read the file in one thread, and so in order.
-            return self._select(source, present, content, "row_number() over ()")
+        if not text.has_nul and self._records_read_strictly(select) == text.lines - 1:
+            return self._judged(select)
         target = self._scratch / f"{uuid4().hex}.csv"
-        self._judge(csv_lines.sift(path, target, text.encoding, header), len(columns))
+        self._judge_lines(csv_lines.sift(path, target, text.encoding, header), len(columns))
         source = _read_csv(target, [*columns, "row_number", "unreadable"], ";", "utf-8")
-        content = self._read_through(source, present)
-        return self._select(
-            source, present, content, "cast(row_number as bigint)", "nullif(unreadable, '')"
-        )
+        row_number = "cast(row_number as bigint)"
+        return self._judged(self._select(source, present, row_number, "nullif(unreadable, '')"))
 
-    def _judge(self, sifted: csv_lines.Sifted, width: int) -> None:
+    def _records_read_strictly(self, select: str) -> int | None:
+        try:
+            return sum(self._landing.read_through(select).values())
+        except duckdb.InvalidInputException:
+            return None
+
+    def _judge_lines(self, sifted: csv_lines.Sifted, width: int) -> None:
         bad = sifted.unreadable
         if bad > max(MAX_UNREADABLE_FEW, MAX_UNREADABLE_SHARE * sifted.records):
             raise self._error(
@@ -132,27 +120,7 @@ class FileReader:
                 "Look for another delimiter or lost quotes, or fetch the file again",
             )
         if bad:
-            self._report[f"{self._file.path.name}: unreadable lines"] = bad
-
-    def _read_strictly(self, source: str, present: Mapping[str, str]) -> _Content | None:
-        try:
-            return self._read_through(source, present)
-        except duckdb.InvalidInputException:
-            return None
-
-    def _read_through(self, source: str, present: Mapping[str, str]) -> _Content:
-        """Read every value.
-
-        Hashing all columns makes DuckDB decode each of them, which counting does not: 4 s for a
-        national year, against 10 s for landing it.
-        """
-        born = f"year({date_sql('birth')}) = {int(self._file.year)}"
-        birth = present["DTNASC"]
-        row = self._session.execute(
-            f"select count(*), count(*) filter (where {born}), min(birth),"
-            f" bit_xor(hash(*columns(*))) from (select {birth} as birth, * from {source})"
-        ).fetchall()[0]
-        return _Content(*row[:3])
+            self._landing.report[f"{self._file.path.name}: unreadable lines"] = bad
 
     def _present(self, names: list[str], expressions: list[str]) -> dict[str, str]:
         """Column -> expression of its text; tells of columns that are missing or unknown."""
@@ -166,7 +134,7 @@ class FileReader:
         for name, expression in sorted(
             zip(names, expressions, strict=True), key=lambda pair: pair[0] in RENAMED
         ):
-            found.setdefault(RENAMED.get(name, name), []).append(f"nullif(trim({expression}), '')")
+            found.setdefault(RENAMED.get(name, name), []).append(f"nullif({expression}, '')")
         if "DTNASC" not in found:
             shown = [name for name in names if name]
             raise self._error(
@@ -184,32 +152,37 @@ class FileReader:
 
     def _note(self, what: str, names: list[str]) -> None:
         if names:
-            self._report[f"{self._file.path.name}: {what}"] = ", ".join(names)
+            self._landing.report[f"{self._file.path.name}: {what}"] = ", ".join(names)
 
     def _select(
-        self,
-        source: str,
-        present: Mapping[str, str],
-        content: _Content,
-        row: str,
-        unreadable: str = _NULL,
+        self, source: str, present: dict[str, str], row: str, unreadable: str = _NULL
     ) -> str:
         """The 61 columns, NULL where the file lacks one; ``row`` and ``unreadable`` are SQL."""
-        if not content.records:
-            raise self._error("it has a header but no records", AGAIN)
-        if not content.births:
-            # Publishing it would put a year without births in the place of a good one.
-            raise self._error(
-                f"none of its {content.records:,} records has a date of birth (DTNASC) in"
-                f" {self._file.year}; one has {(content.example or 'none')[:20]}",
-                "Name it after the year it holds, or fetch it again",
-            )
         columns = ", ".join(f"{present.get(name, _NULL)} as {name}" for name in COLUMN_NAMES)
         return (
             f"select {columns}, {literal(self._file.path.name)} as source_file,"
             f" {literal(self._file.state)} as source_state, {int(self._file.year)} as source_year,"
             f" {row} as source_row, {unreadable} as unreadable_line from {source}"
         )
+
+    def _judged(self, select: str) -> str:
+        """The SELECT, if it gives records of the file's year."""
+        rows = self._landing.read_through(select)
+        records = sum(rows.values())
+        if not records:
+            raise self._error("it has a header but no records", AGAIN)
+        # Records with a readable date of birth in the year go into a slice of it.
+        if records == rows.get(self._file.year, 0):
+            ((example,),) = self._landing.session.execute(
+                f"select min(DTNASC) from ({select})"
+            ).fetchall()
+            # Publishing it would put a year without births in the place of a good one.
+            raise self._error(
+                f"none of its {records:,} records has a date of birth (DTNASC) in"
+                f" {self._file.year}; one has {(example or 'none')[:20]}",
+                "Name it after the year it holds, or fetch it again",
+            )
+        return select
 
 
 def _as_text(name: str, kind: str) -> str:

@@ -13,17 +13,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-
-import duckdb
 
 from analytics_assets import settings
 from analytics_assets.births.landing import FACILITIES, refuse_doubles, scan
 from analytics_assets.births.readers import FileReader
 from analytics_assets.births.unpacking import DBF_ENCODING
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
 
 
@@ -56,10 +55,10 @@ class SinascSource:
         self._seen[folder] = found
         return found
 
-    def land(
-        self, session: duckdb.DuckDBPyConnection, year: str, report: dict[str, Any]
-    ) -> Iterator[str]:
+    @contextmanager
+    def land(self, landing: Landing) -> Iterator[list[str]]:
         """SELECTs of a year's records; raises ``SourceError`` naming the file that is bad."""
+        year, report = landing.key, landing.report
         path = self.folder
         folder = scan(path)
         files = folder.files.get(year, [])
@@ -85,8 +84,7 @@ class SinascSource:
         scratch = settings.load().scratch / f"landing-{uuid4().hex}"
         scratch.mkdir(parents=True)
         try:
-            for file in files:
-                yield FileReader(session, file, scratch, report).select()
+            yield [FileReader(landing, file, scratch).select() for file in files]
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -103,22 +101,23 @@ class HealthFacilitySource:
         file = self._file()
         return {UNPARTITIONED.only_key: {file.name: _state(file)} if file else {"CNESDO": "none"}}
 
-    def land(
-        self, session: duckdb.DuckDBPyConnection, key: str, report: dict[str, Any]
-    ) -> Iterator[str]:
+    @contextmanager
+    def land(self, landing: Landing) -> Iterator[list[str]]:
         """Code and name of each facility; raises ``SourceError`` if the file is not such a list."""
         file = self._file()
-        report["file"] = file.name if file else "none: facilities are shown by code only"
+        landing.report["file"] = file.name if file else "none: facilities are shown by code only"
         if file is None:
-            yield "select null as cnes_code, null as facility_name where false"
+            yield []
             return
-        session.register("health_facilities", _facilities(file))
-        yield (
-            "select lpad(trim(CODESTAB), 7, '0') as cnes_code,"
-            " max(coalesce(nullif(trim(DESCESTAB), ''), 'No name')) as facility_name"
-            " from health_facilities where trim(CODESTAB) <> '' group by 1"
-        )
-        session.unregister("health_facilities")
+        landing.session.register("health_facilities", _facilities(file))
+        try:
+            yield [
+                "select lpad(trim(CODESTAB), 7, '0') as cnes_code,"
+                " max(coalesce(nullif(trim(DESCESTAB), ''), 'No name')) as facility_name"
+                " from health_facilities where trim(CODESTAB) <> '' group by 1"
+            ]
+        finally:
+            landing.session.unregister("health_facilities")
 
 
 def _facilities(file: Path) -> Any:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -156,17 +157,28 @@ class Check:
     blocking: bool = True
 
 
+@dataclass(frozen=True)
+class Landing:
+    """A partition that is being landed in a DuckDB session.
+
+    What people should know goes into ``report``. ``read_through`` reads all values of a SELECT and
+    returns its rows by storage key, so that a source can judge its input before it is kept.
+    """
+
+    session: Any
+    key: str
+    report: dict[str, Any]
+    read_through: Callable[[str], Mapping[str, int]]
+
+
 class Source(Protocol):
     """Where a table that is not computed from others comes from."""
 
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """Partition key -> {input name: fingerprint that changes when the input may have}."""
 
-    def land(self, session: Any, key: str, report: dict[str, Any]) -> Iterator[str]:
-        """SELECTs, run one after another, of a partition's rows in a DuckDB session.
-
-        Puts into ``report`` what people should know; raises ``SourceError`` if the input is bad.
-        """
+    def land(self, landing: Landing) -> AbstractContextManager[Sequence[str]]:
+        """SELECTs of a partition's rows, good inside the block; ``SourceError`` for bad input."""
 
 
 class SourceError(Exception):

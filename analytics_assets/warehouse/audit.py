@@ -96,26 +96,33 @@ class _Measured:
 
 
 def _measure(session: duckdb.DuckDBPyConnection, table: Table) -> _Measured:
-    """Rows, fingerprint and broken rules of each storage key, in one scan.
-
-    The fingerprint adds up one hash per row, so it does not depend on the order of rows, and
-    rows that occur twice count twice.
-    """
-    columns = ", ".join(quoted(column.name) for column in table.stored_columns)
+    """Rows, fingerprint and broken rules of each storage key, in one scan."""
     judged = rules(table)
     # One condition for all rules; which of them it was is asked only where a partition breaks one.
     any_rule = " or ".join(rule.broken_sql for rule in judged) or "false"
     result = session.execute(
-        f"select _partition, count(*), sum(hash({columns})), count(*) filter (where {any_rule})"
+        f"select _partition, count(*), {row_hashes_sql(table)}, count(*) filter (where {any_rule})"
         f" from {table.sql_name} group by _partition"
     ).fetchall()
     return _Measured(
         rows={key: count for key, count, _, _ in result},
-        fingerprints={
-            key: f"{count:x}-{int(total) % 2**64:016x}" for key, count, total, _ in result
-        },
+        fingerprints={key: fingerprint(count, total) for key, count, total, _ in result},
         broken={key: _broken(session, table, judged, key) for key, *_, n in result if n},
     )
+
+
+def row_hashes_sql(table: Table) -> str:
+    """The sum of one hash per row of the stored columns, as ``fingerprint`` wants it."""
+    columns = ", ".join(quoted(column.name) for column in table.stored_columns)
+    return f"sum(hash({columns}))"
+
+
+def fingerprint(rows: int, row_hashes: int) -> str:
+    """Tells whether rows differ: it does not depend on their order, and doubled rows count twice.
+
+    That of two sets of rows together is that of their added counts and hashes.
+    """
+    return f"{rows:x}-{int(row_hashes) % 2**64:016x}"
 
 
 def _broken(

@@ -8,7 +8,8 @@ Does not belong here: Dagster (``assets.py``), or deciding which partitions to b
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -16,12 +17,18 @@ from uuid import uuid4
 import duckdb
 
 from analytics_assets.core.contracts import quoted, sql_type
-from analytics_assets.core.declaration import SourceError, Table
+from analytics_assets.core.declaration import Landing, SourceError, Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.rollups import build_sql
-from analytics_assets.warehouse.audit import CONTRACT, Finding, audit
+from analytics_assets.warehouse.audit import (
+    CONTRACT,
+    Finding,
+    audit,
+    fingerprint,
+    row_hashes_sql,
+)
 from analytics_assets.warehouse.builds import Build, Snapshot, now
-from analytics_assets.warehouse.lake import StoredFile, partition_of
+from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
 from analytics_assets.warehouse.session import expose, literal
 
 # Partitions are computed together until they read this much. Small ones share the cost of a
@@ -62,6 +69,7 @@ class Builder:
         self._lake = snapshot.lake
         self._run_id = run_id
         self._log = log
+        self._read_before: dict[str, dict[str, tuple[int, int]]] = {}
 
     def build(self, table: Table, partitions: Sequence[str]) -> Outcome:
         """Build partitions; what fails is in the outcome and leaves the live table as it was."""
@@ -121,10 +129,14 @@ class Builder:
         inputs = {key: self._snapshot.inputs(table, key) for key in chunk}
         staged: list[StoredFile] = []
         try:
-            for sql in self._selects(table, chunk, outcome):
-                staged += self._stage(table, chunk, sql)
+            with self._selects(table, chunk, outcome) as selects:
+                read = self._read(table, chunk[0], selects) if table.slice_sql else {}
+                same = self._live_slices(table, read)
+                for sql in selects:
+                    staged += self._stage(table, chunk, sql, read.keys() - same.keys())
             expose(self._session, table, [file.uri for file in staged])
             audited = audit(self._session, table, chunk, self._rows_read(table, chunk))
+            _refuse_moving_input(table, read, audited.fingerprints)
         except SourceError as error:
             self._lake.discard(staged)
             found = [Finding(CONTRACT, key, str(error)) for key in chunk]
@@ -141,9 +153,9 @@ class Builder:
             StoredFile(f.key, f.uri, f.rows, f.bytes, audited.fingerprints[f.key]) for f in staged
         ]
         good = [key for key in chunk if key not in failed]
-        self._publish(table, good, staged, outcome)
+        self._publish(table, good, staged, same.keys(), outcome)
         counts = dict.fromkeys(good, 0)
-        for key, count in audited.rows.items():
+        for key, count in (same | audited.rows).items():
             if partition_of(table, key) in counts:
                 counts[partition_of(table, key)] += count
         outcome.rows.update(counts)
@@ -175,16 +187,55 @@ class Builder:
         outcome.findings = audit(self._session, table, partitions, rows_read).findings
         return outcome
 
-    def _selects(self, table: Table, chunk: list[str], outcome: Outcome) -> Iterator[str]:
-        """The SELECTs of the chunk's rows, their inputs exposed."""
-        if table.source is not None:
-            report = outcome.reports.setdefault(chunk[0], {})
-            yield from table.source.land(self._session, chunk[0], report)
+    @contextmanager
+    def _selects(self, table: Table, chunk: list[str], outcome: Outcome) -> Iterator[Sequence[str]]:
+        """The SELECTs of the chunk's rows, which can be run inside the block."""
+        if table.source is None:
+            for upstream in table.upstream:
+                files = self._snapshot.feeding(upstream, table, chunk)
+                expose(self._session, upstream, [file.uri for file in files])
+            yield [build_sql(table)]
             return
-        for upstream in table.upstream:
-            files = self._snapshot.feeding(upstream, table, chunk)
-            expose(self._session, upstream, [file.uri for file in files])
-        yield build_sql(table)
+        (key,) = chunk
+        report = outcome.reports.setdefault(key, {})
+        self._read_before.clear()
+
+        def read_through(sql: str) -> dict[str, int]:
+            return {k: rows for k, (rows, _) in self._row_hashes(table, key, sql).items()}
+
+        with table.source.land(Landing(self._session, key, report, read_through)) as selects:
+            yield selects
+
+    def _row_hashes(self, table: Table, partition: str, sql: str) -> dict[str, tuple[int, int]]:
+        """Storage key -> rows and sum of their hashes, of a SELECT; it is read once."""
+        if sql not in self._read_before:
+            key = _storage_key_sql(table, literal(partition))
+            self._read_before[sql] = {
+                name: (rows, hashes)
+                for name, rows, hashes in self._session.execute(
+                    f"select {key}, count(*), {row_hashes_sql(table)}"
+                    f" from (select {_stored_columns_sql(table)} from ({sql})) group by 1"
+                ).fetchall()
+            }
+        return self._read_before[sql]
+
+    def _read(self, table: Table, partition: str, selects: Iterable[str]) -> dict[str, str]:
+        """Storage key -> fingerprint of its rows in all the SELECTs together."""
+        total: dict[str, tuple[int, int]] = {}
+        for sql in selects:
+            for key, (rows, hashes) in self._row_hashes(table, partition, sql).items():
+                known = total.get(key, (0, 0))
+                total[key] = (known[0] + rows, known[1] + hashes)
+        return {key: fingerprint(*found) for key, found in total.items()}
+
+    def _live_slices(self, table: Table, read: dict[str, str]) -> dict[str, int]:
+        """Slices that are live as they were read, and their rows: they need not be written."""
+        live = by_key(self._snapshot.files(table))
+        return {
+            key: live[key].rows
+            for key, found in read.items()
+            if key in live and live[key].fingerprint == found
+        }
 
     def _rows_read(self, table: Table, chunk: list[str]) -> dict[str, int] | None:
         """Upstream rows of each partition, where each must give one row."""
@@ -200,26 +251,28 @@ class Builder:
             for key in chunk
         }
 
-    def _stage(self, table: Table, chunk: list[str], sql: str) -> list[StoredFile]:
-        """Write the chunk's rows as Parquet, one file a storage key, where no reader looks."""
-        columns = ", ".join(
-            f"cast({quoted(column.name)} as {sql_type(column)}) as {quoted(column.name)}"
-            for column in table.stored_columns
-        )
+    def _stage(
+        self, table: Table, chunk: list[str], sql: str, slices: Collection[str]
+    ) -> list[StoredFile]:
+        """Write the chunk's rows, or these slices of them, as Parquet where no reader looks."""
         partition = table.partition_sql if table.source is None else literal(chunk[0])
-        wanted = ", ".join(literal(key) for key in chunk)
-        rows = f"from ({sql}) as built where {partition} in ({wanted})"
+        key = _storage_key_sql(table, partition)
+        wanted = sorted(slices) if table.slice_sql else chunk
+        if not wanted:
+            return []
+        listed = ", ".join(literal(name) for name in wanted)
+        columns = _stored_columns_sql(table)
+        rows = f"from ({sql}) as built where {key} in ({listed})"
         options = "format parquet, compression zstd, return_stats true"
         name = uuid4().hex
-        if len(chunk) == 1 and table.slice_sql is None:
+        if len(wanted) == 1:
             # Sorting rows into partitions costs as much again as writing them.
-            folder = f"_partition={chunk[0]}"
+            folder = f"_partition={wanted[0]}"
             self._lake.prepare(table, folder)
             target = f"{self._lake.uri(table)}/{folder}/{name}.parquet"
             copy = f"copy (select {columns} {rows}) to {literal(target)} ({options})"
         else:
             self._lake.prepare(table)
-            key = f"coalesce({table.slice_sql}, {partition})" if table.slice_sql else partition
             copy = (
                 f"copy (select {columns}, {key} as _partition {rows})"
                 f" to {literal(self._lake.uri(table))} ({options}, partition_by (_partition),"
@@ -234,7 +287,12 @@ class Builder:
         return [file for file in written if file.rows]
 
     def _publish(
-        self, table: Table, good: list[str], staged: list[StoredFile], outcome: Outcome
+        self,
+        table: Table,
+        good: list[str],
+        staged: list[StoredFile],
+        same: Collection[str],
+        outcome: Outcome,
     ) -> None:
         """Publish the storage keys that differ from the live ones; throw away the rest."""
         partitions = set(good)
@@ -245,11 +303,32 @@ class Builder:
         }
         new = {f.key: f.fingerprint for f in staged if partition_of(table, f.key) in partitions}
         changed = {key for key in live.keys() | new.keys() if live.get(key) != new.get(key)}
+        changed -= set(same)
         self._lake.discard([file for file in staged if file.key not in changed])
         if changed:
             notes = {"run_id": self._run_id, "code_version": table.code_version}
             self._lake.publish(table, [f for f in staged if f.key in changed], changed, notes)
             outcome.changed += sorted({partition_of(table, key) for key in changed})
+
+
+def _storage_key_sql(table: Table, partition: str) -> str:
+    return f"coalesce({table.slice_sql}, {partition})" if table.slice_sql else partition
+
+
+def _stored_columns_sql(table: Table) -> str:
+    return ", ".join(
+        f"cast({quoted(column.name)} as {sql_type(column)}) as {quoted(column.name)}"
+        for column in table.stored_columns
+    )
+
+
+def _refuse_moving_input(table: Table, read: dict[str, str], staged: dict[str, str]) -> None:
+    """``SourceError`` if what was written is not what was read before it was judged."""
+    moved = sorted(key for key in staged if key in read and staged[key] != read[key])
+    if moved:
+        raise SourceError(
+            "the input changed while it was being read", table.key, "Run again when it is complete"
+        )
 
 
 def _key_in_path(path: str) -> str:

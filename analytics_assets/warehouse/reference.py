@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from analytics_assets.core.declaration import Landing
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.warehouse.session import literal
 
@@ -27,10 +28,11 @@ class ReferenceSource:
         digest = hashlib.sha256(self._path.read_bytes()).hexdigest()[:16]
         return {UNPARTITIONED.only_key: {self._path.name: digest}}
 
-    def land(self, session: Any, key: str, report: dict[str, Any]) -> Iterator[str]:
+    @contextmanager
+    def land(self, landing: Landing) -> Iterator[list[str]]:
         """All its rows."""
         where = f" where {self._where}" if self._where else ""
-        yield (
+        yield [
             f"select * from read_csv({literal(str(self._path))}, header = true,"
             f" all_varchar = true, delim = ',', quote = '\"'){where}"
-        )
+        ]

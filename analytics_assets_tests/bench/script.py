@@ -27,7 +27,7 @@ from analytics_assets import settings
 from analytics_assets.births.columns import COLUMN_NAMES
 from analytics_assets.births.sources import landing_folder
 from analytics_assets.births.tables import TABLES, raw_births, raw_health_facilities
-from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.core.declaration import Landing, Table, in_dependency_order
 from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED, WEEKLY, YEARLY
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.production import server
@@ -71,8 +71,9 @@ def main() -> None:
 
 def build(session: duckdb.DuckDBPyConnection, production) -> None:
     for table in LISTS:
-        for select in table.source.land(session, "all", {}):
-            store(session, table, select, "'all'", ["all"])
+        with table.source.land(Landing(session, "all", {}, lambda sql: {})) as selects:
+            for select in selects:
+                store(session, table, select, "'all'", ["all"])
     files = {re.findall(r"\d{4}", path.name)[0]: path for path in landing_folder().glob("*.csv")}
     years = sorted(files)
     for year in years:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics_assets.births.columns import COLUMN_NAMES, SOURCE_COLUMNS, SourceColumn, state_codes
+from analytics_assets.core.declaration import Landing
 from analytics_assets.core.rollups import build_sql
 from analytics_assets_tests.births.landed import FACT, PLACES, record
 
@@ -26,7 +27,7 @@ def session() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute("create schema births")
         assert PLACES.source
-        for sql in PLACES.source.land(connection, "all", {}):
+        with PLACES.source.land(Landing(connection, "all", {}, lambda sql: {})) as (sql,):
             connection.execute(f"create table births.dim_municipality as {sql}")
         yield connection
 

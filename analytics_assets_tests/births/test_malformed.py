@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from analytics_assets.births import sources
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets_tests.births.conftest import GOOD
 from analytics_assets_tests.births.files import dbc_bytes, dbf_bytes
 from analytics_assets_tests.births.landed import (
@@ -336,7 +336,7 @@ def test_file_that_disappears_before_its_year_begins(published: Path) -> None:
     assert "2024" in source.inputs()
     bad.unlink()
     with pytest.raises(SourceError, match=f"{NAME} was there when the run began and is gone"):
-        list(source.land(None, "2024", {}))
+        source.land(Landing(None, "2024", {}, lambda sql: {})).__enter__()
 
 
 # ---- text of a CSV file -------------------------------------------------------------------------
