@@ -23,7 +23,7 @@ from analytics_assets.production.assets import production_key
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.lake import open_lake
 
 Job = UnresolvedAssetJobDefinition
 SENSOR_SECONDS = 30
@@ -57,7 +57,7 @@ def present() -> Iterator[tuple[Snapshot, sa.Engine]]:
     """Lake and production as they are now."""
     config = settings.load()
     with production_engine(server.urls(config).promoter) as engine:
-        yield Snapshot(Lake(config.lake)), engine
+        yield Snapshot(open_lake(config.lake)), engine
 
 
 def _next_runs(tables: Sequence[Table], land: bool) -> list[PlannedRun]:

@@ -24,7 +24,7 @@ from analytics_assets.warehouse.audit import CONTRACT, RECONCILES, Finding, chec
 from analytics_assets.warehouse.build import Builder, Outcome
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
-from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import expose, open_session
 
 PREVIEW_ROWS, PREVIEW_COLUMNS = 8, 6
@@ -137,7 +137,7 @@ def _materialise(
 ) -> Iterator[Any]:
     """Build each table; good partitions are live and recorded even if others fail the step."""
     config = settings.load()
-    snapshot = Snapshot(Lake(config.lake))
+    snapshot = Snapshot(open_lake(config.lake))
     failures: list[str] = []
     changed: list[Table] = []
     with open_session(config) as session:
@@ -150,7 +150,7 @@ def _materialise(
             failures += [
                 f"{table.key} {_explained(found)}" for found in outcome.findings if found.blocking
             ]
-            pictures = _pictures(session, snapshot, table)
+            pictures = _pictures(session, snapshot, table) if outcome.changed else {}
             seconds = time.monotonic() - started
             yield from _materialisations(context, outcome, keys, seconds, pictures)
     refresh_catalogue(config, snapshot, changed)
@@ -196,7 +196,7 @@ def _materialisations(
 def _recheck(context: dg.AssetExecutionContext, tables: list[Table]) -> Iterator[Any]:
     """Only checks were asked for: judge what is live."""
     config = settings.load()
-    snapshot = Snapshot(Lake(config.lake))
+    snapshot = Snapshot(open_lake(config.lake))
     with open_session(config) as session:
         builder = Builder(session, snapshot, context.run_id, context.log)
         for table in tables:

@@ -16,12 +16,13 @@ from datetime import datetime, timezone
 
 import pyarrow
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping
 from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions
 
+_COMMIT_ATTEMPTS = 8
 _SCHEMA = pyarrow.schema(
     [
         ("table", pyarrow.string()),
@@ -66,12 +67,13 @@ class BuildLedger:
 
     def __init__(self, lake: Lake) -> None:
         self._uri = f"{lake.root}/_builds"
+        self._log = lake.log("_builds", _entries)
 
     def read(self) -> dict[str, dict[str, Build]]:
         """Table key -> partition -> entry."""
+        current = self._log.current()
         entries: dict[str, dict[str, Build]] = {}
-        for row in self._rows():
-            build = Build(**{**row, "inputs": json.loads(row["inputs"])})
+        for build in current.content if current else ():
             entries.setdefault(build.table, {})[build.partition] = build
         return entries
 
@@ -82,17 +84,20 @@ class BuildLedger:
             return
         tables = sorted({table for table, _ in new})
         listed = ", ".join(f"'{table}'" for table in tables)
-        for attempt in range(8):
-            kept = [
-                row for row in self._rows(tables) if (row["table"], row["partition"]) not in new
-            ]
-            rows = kept + [
+        for attempt in range(_COMMIT_ATTEMPTS):
+            delta = self._log.open() or DeltaTable.create(
+                self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
+            )
+            known = {(build.table, build.partition): build for build in _entries(delta, tables)}
+            rows = [
                 {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
-                for build in new.values()
+                for build in (known | new).values()
             ]
             try:
                 write_deltalake(
-                    self._uri,
+                    # The very version that was read: what another run has added since is then a
+                    # conflict, and not lost.
+                    delta,
                     pyarrow.Table.from_pylist(rows, schema=_SCHEMA),
                     mode="overwrite",
                     predicate=f"table in ({listed})",
@@ -100,18 +105,17 @@ class BuildLedger:
                 )
                 return
             except CommitFailedError:
-                # Another run recorded at the same moment: read again what it wrote.
-                if attempt == 7:
+                if attempt + 1 == _COMMIT_ATTEMPTS:
                     raise
                 time.sleep(0.05 * 2**attempt)
 
-    def _rows(self, tables: list[str] | None = None) -> list[dict]:
-        try:
-            delta = DeltaTable(self._uri)
-        except TableNotFoundError:
-            return []
-        partitions = [("table", "in", tables)] if tables else None
-        return delta.to_pyarrow_table(partitions=partitions).to_pylist()
+
+def _entries(delta: DeltaTable, tables: list[str] | None = None) -> list[Build]:
+    partitions = [("table", "in", tables)] if tables else None
+    return [
+        Build(**{**row, "inputs": json.loads(row["inputs"])})
+        for row in delta.to_pyarrow_table(partitions=partitions).to_pylist()
+    ]
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 import pyarrow
 import pyarrow.fs
 from deltalake import CommitProperties, DeltaTable
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
 from analytics_assets.core.contracts import arrow_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.warehouse.delta_log import DeltaLog
 
+T = TypeVar("T")
 KEY, FINGERPRINT = "_partition", "_fingerprint"
 _COMMIT_ATTEMPTS = 8
 
@@ -99,11 +103,18 @@ def partition_of(table: Table, storage_key: str) -> str:
     return table.period.key(key_period(table, storage_key).window(storage_key)[0])
 
 
+@cache
+def open_lake(root: str) -> Lake:
+    """The process's one lake at this root, which remembers what it has read."""
+    return Lake(root)
+
+
 class Lake:
     """All Delta tables below one root (a folder or URL)."""
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self.root = root
+        self._logs: dict[str, DeltaLog[Any]] = {}
         self._options = dict(storage_options or {})
         self._fs: pyarrow.fs.FileSystem = pyarrow.fs.LocalFileSystem()
         self._base = root
@@ -118,27 +129,24 @@ class Lake:
         """Make the folder that files are staged in."""
         self._fs.create_dir(f"{self._base}/{table.key}/{folder}", recursive=True)
 
+    def log(self, name: str, parse: Callable[[DeltaTable], T]) -> DeltaLog[T]:
+        """The log of the Delta table in the folder ``name``."""
+        if name not in self._logs:
+            self._logs[name] = DeltaLog(
+                f"{self.root}/{name}", self._fs, f"{self._base}/{name}", self._options, parse
+            )
+        return self._logs[name]
+
+    def _log(self, table: Table) -> DeltaLog[list[StoredFile]]:
+        return self.log(table.key, lambda delta: _listed(self.uri(table), delta))
+
     def files(self, table: Table, version: int | None = None) -> list[StoredFile]:
         """The files of the current version (or an older one), in order of key."""
-        delta = self.open(table, version)
-        if delta is None:
-            return []
-        actions = pyarrow.table(delta.get_add_actions(flatten=True))
-        columns = (
-            "path",
-            "num_records",
-            "size_bytes",
-            f"partition.{KEY}",
-            f"partition.{FINGERPRINT}",
-        )
-        rows = zip(*(actions[name].to_pylist() for name in columns), strict=True)
-        return sorted(
-            (
-                StoredFile(key, f"{self.uri(table)}/{path}", count, size, fingerprint)
-                for path, count, size, key, fingerprint in rows
-            ),
-            key=lambda file: (file.key, file.uri),
-        )
+        if version is None:
+            current = self._log(table).current()
+            return list(current.content) if current else []
+        delta = self._log(table).open(version)
+        return _listed(self.uri(table), delta) if delta else []
 
     def fingerprints(self, table: Table, version: int | None = None) -> dict[str, str]:
         """Storage key -> fingerprint of its rows."""
@@ -146,15 +154,8 @@ class Lake:
 
     def version(self, table: Table) -> int | None:
         """Number of the current version; ``None`` before the first."""
-        delta = self.open(table)
-        return None if delta is None else delta.version()
-
-    def open(self, table: Table, version: int | None = None) -> DeltaTable | None:
-        """The Delta table, or ``None`` where nothing was published yet."""
-        try:
-            return DeltaTable(self.uri(table), version=version, storage_options=self._options)
-        except TableNotFoundError:
-            return None
+        current = self._log(table).current()
+        return current.number if current else None
 
     def publish(
         self,
@@ -201,7 +202,7 @@ class Lake:
         return version
 
     def _created(self, table: Table) -> DeltaTable:
-        existing = self.open(table)
+        existing = self._log(table).open()
         if existing is not None:
             return existing
         return DeltaTable.create(
@@ -218,3 +219,16 @@ class Lake:
         """Delete staged files that will not be published."""
         for file in staged:
             self._fs.delete_file(self._base + file.uri.removeprefix(self.root))
+
+
+def _listed(uri: str, delta: DeltaTable) -> list[StoredFile]:
+    actions = pyarrow.table(delta.get_add_actions(flatten=True))
+    columns = ("path", "num_records", "size_bytes", f"partition.{KEY}", f"partition.{FINGERPRINT}")
+    rows = zip(*(actions[name].to_pylist() for name in columns), strict=True)
+    return sorted(
+        (
+            StoredFile(key, f"{uri}/{path}", count, size, fingerprint)
+            for path, count, size, key, fingerprint in rows
+        ),
+        key=lambda file: (file.key, file.uri),
+    )
