@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
+import duckdb
 import sqlalchemy as sa
 
 from analytics_assets import settings
@@ -17,21 +18,23 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED
 from analytics_assets.production import server
+from analytics_assets.production.encoding import stored_name
+from analytics_assets.production.parity import Comparison, compare
 from analytics_assets.production.promotion import (
     Promotion,
     PromotionError,
     production_engine,
     promote,
-    promoted,
 )
-from analytics_assets.production.schema import store_schema, stored_bytes
+from analytics_assets.production.schema import stored_bytes
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.lake import Lake, by_key
+from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import open_session
 
 PARITY = "equals_warehouse"
 _RETRIES = 3
+_SHOWN = 20
 
 
 def production_key(table: Table) -> dg.AssetKey:
@@ -64,8 +67,8 @@ def _step_asset(domain: str, tables: list[Table]) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 PARITY,
                 asset=production_key(table),
-                description="Each partition in production is the version that the warehouse has"
-                " now, row by row: the ledger's fingerprints and counts agree with both.",
+                description="What readers see is what the warehouse has now: rows and sums of each"
+                " partition, computed anew from both, and the version that the ledger names.",
             )
             for table in tables
         ],
@@ -112,7 +115,7 @@ def _promote(
     context: dg.AssetExecutionContext, tables: list[Table], keys: list[str]
 ) -> Iterator[Any]:
     config = settings.load()
-    snapshot = Snapshot(Lake(config.lake))
+    snapshot = Snapshot(open_lake(config.lake))
     failures: list[str] = []
     with (
         open_session(config) as session,
@@ -123,7 +126,7 @@ def _promote(
             try:
                 done = promote(engine, session, snapshot, table, keys, context.run_id)
                 with engine.connect() as connection:
-                    yield _parity(connection, snapshot, table, keys)
+                    yield _parity(connection, session, snapshot, table, keys)
             except PromotionError as error:
                 failures.append(str(error))
                 continue
@@ -140,15 +143,14 @@ def _promote(
 def _recheck(tables: list[Table]) -> Iterator[dg.AssetCheckResult]:
     """Only checks were asked for: compare all partitions, copy none."""
     config = settings.load()
-    snapshot = Snapshot(Lake(config.lake))
+    snapshot = Snapshot(open_lake(config.lake))
     with (
+        open_session(config) as session,
         production_engine(server.urls(config).promoter) as engine,
         engine.connect() as connection,
     ):
         for table in tables:
-            held = promoted(connection, table)
-            live = snapshot.lake_fingerprints(table)
-            yield _parity(connection, snapshot, table, sorted(held.keys() | live.keys()))
+            yield _parity(connection, session, snapshot, table)
 
 
 def _materialisation(
@@ -178,31 +180,48 @@ def _materialisation(
 
 
 def _parity(
-    connection: sa.Connection, snapshot: Snapshot, table: Table, keys: list[str]
+    connection: sa.Connection,
+    session: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    table: Table,
+    keys: list[str] | None = None,
 ) -> dg.AssetCheckResult:
-    """Ledger against the lake for the partitions at hand, and counted rows against the ledger."""
-    held = promoted(connection, table)
-    live = by_key(snapshot.files(table))
-    wanted = {key: (stored.fingerprint, stored.rows) for key, stored in live.items()}
-    differ = sorted(key for key in keys if held.get(key) != wanted.get(key))
-    stored = f'"{store_schema(table)}"."{table.name}"'
-    counted = connection.execute(sa.text(f"select count(*) from {stored}")).scalar_one()
-    recorded = sum(rows for _, rows in held.values())
+    """Readers' rows against the lake's, for the partitions at hand or for all."""
+    compared = compare(connection, session, snapshot, table, keys)
     size = connection.execute(
-        sa.text("select pg_total_relation_size(to_regclass(:name))"), {"name": stored}
+        sa.text("select pg_total_relation_size(to_regclass(:name))"), {"name": stored_name(table)}
     ).scalar_one()
+    partitions = list(dict.fromkeys(difference.partition for difference in compared.differences))
+    shown = [
+        {name: str(value) for name, value in vars(difference).items()}
+        for difference in compared.differences[:_SHOWN]
+    ]
     return dg.AssetCheckResult(
         asset_key=production_key(table),
         check_name=PARITY,
-        passed=not differ and counted == recorded,
+        passed=not compared.differences,
+        description=_summary(compared, partitions),
         metadata={
-            "rows counted": counted,
-            "rows in the ledger": recorded,
-            "partitions that differ": ", ".join(differ[:20]) or "none",
-            "size in bytes": size,
-            "what to do": "Materialise the partitions that differ here; if the counts differ,"
-            " somebody wrote to production by hand.",
+            "partitions compared": compared.partitions,
+            "rows compared": compared.rows,
+            "partitions that differ": ", ".join(partitions[:_SHOWN]) or "none",
+            "differences": dg.MetadataValue.md(rows_as_markdown(shown)),
+            "size in bytes": size or 0,
+            "what to do": "If the version differs, materialise the partition here. If it does not,"
+            " somebody wrote to production by hand: as its owner, drop table"
+            f" {stored_name(table)} cascade, then materialise any partition: all are copied.",
         },
+    )
+
+
+def _summary(compared: Comparison, partitions: list[str]) -> str:
+    if not compared.differences:
+        return f"{compared.rows:,} rows of {compared.partitions:,} partitions agree."
+    first = compared.differences[0]
+    return (
+        f"{len(partitions):,} of {compared.partitions:,} partitions differ. The first:"
+        f" {first.total} of {first.partition} is {first.production} in production,"
+        f" {first.warehouse} in the warehouse."
     )
 
 

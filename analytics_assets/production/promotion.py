@@ -17,15 +17,16 @@ import pyarrow.csv
 import sqlalchemy as sa
 
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Table
+from analytics_assets.core.declaration import Column, Table
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.production import schema
+from analytics_assets.production import encoding, schema
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import StoredKey, by_key
 from analytics_assets.warehouse.session import expose
 
 _BATCH_ROWS = 50_000
 _INCOMING = "incoming"
+_AS_TEXT = ("text", "boolean")  # what is sent, and so comes back, in quotes
 
 
 class PromotionError(RuntimeError):
@@ -151,13 +152,10 @@ def _load(
 ) -> tuple[str, int]:
     """Copy rows into a temporary table and prove that it gives back the very bytes sent."""
     expose(session, table, [uri for partition in partitions for uri in files[partition].uris])
-    stored = f"{quoted(schema.store_schema(table))}.{quoted(table.name)}"
-    connection.execute(
-        sa.text(f"create temporary table {_INCOMING} (like {stored}) on commit drop")
-    )
+    schema.incoming_table(table, _INCOMING).create(connection)
     cursor = connection.connection.cursor()
     sent, received = _Digest(), _Digest()
-    texts = ", ".join(quoted(c.name) for c in table.stored_columns if c.type == "text")
+    texts = ", ".join(quoted(c.name) for c in table.stored_columns if c.type in _AS_TEXT)
     quoting = f", force_quote ({texts})" if texts else ""
     cursor.copy_expert(
         f"copy {_INCOMING} from stdin (format csv)", _Blocks(_as_csv(session, table), sent)
@@ -207,13 +205,17 @@ class _Digest:
 
 def _as_csv(session: duckdb.DuckDBPyConnection, table: Table) -> Iterator[bytes]:
     """The exposed rows as PostgreSQL writes CSV: text quoted, NULL empty, the rest bare."""
-    usual = schema.measure_defaults(table)
-    columns = ", ".join(
-        f"nullif({quoted(c.name)}, {usual[c.name]}) as {quoted(c.name)}"
-        if c.name in usual
-        else quoted(c.name)
-        for c in table.stored_columns
-    )
+    usual = encoding.measure_defaults(table)
+
+    def as_sent(column: Column) -> str:
+        name = quoted(column.name)
+        if column.name in usual:
+            return f"nullif({name}, {usual[column.name]}) as {name}"
+        if column.type == "boolean":
+            return f"case {name} when true then 't' when false then 'f' end as {name}"
+        return name
+
+    columns = ", ".join(map(as_sent, table.stored_columns))
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
     reader = session.sql(f"select {columns} from {table.sql_name}").to_arrow_reader(_BATCH_ROWS)
     for batch in reader:
@@ -230,27 +232,29 @@ def _replace(
     done: Promotion,
 ) -> None:
     """Put the incoming rows in place of the old ones; every count must be what it should."""
-    stored = f"{quoted(schema.store_schema(table))}.{quoted(table.name)}"
     old = [key for key in (*done.copied, *done.removed) if key in present]
-    deleted = 0
-    for first, last in table.period.spans(old):
-        deleted += _delete(connection, table, stored, first, last)
-    expected = sum(present[key][1] for key in old)
-    inserted = 0
-    if done.copied:
-        inserted = connection.execute(
-            sa.text(f"insert into {stored} select * from {_INCOMING}")
-        ).rowcount
-    wanted = sum(files[key].rows for key in done.copied)
-    if (deleted, inserted) != (expected, wanted):
+    deleted = sum(_delete(connection, table, *span) for span in table.period.spans(old))
+    recorded = sum(present[key][1] for key in old)
+    if deleted != recorded:
         raise PromotionError(
-            f"{table.key}: {deleted:,} rows replaced where the ledger has {expected:,}, and"
-            f" {inserted:,} written where the warehouse has {wanted:,}. Nothing was changed;"
-            " somebody may have written to production by hand"
+            f"{table.key}: {deleted:,} rows were to be replaced where the ledger has"
+            f" {recorded:,}: somebody may have written to production by hand. Nothing was changed"
+        )
+    if not done.copied:
+        return
+    for statement in encoding.dictionary_sql(table, _INCOMING):
+        connection.execute(sa.text(statement))
+    inserted = connection.execute(sa.text(encoding.insert_sql(table, _INCOMING))).rowcount
+    wanted = sum(files[key].rows for key in done.copied)
+    if inserted != wanted:
+        raise PromotionError(
+            f"{table.key}: {inserted:,} rows were written where the log of the warehouse has"
+            f" {wanted:,}. Nothing was changed"
         )
 
 
-def _delete(connection: sa.Connection, table: Table, stored: str, first: str, last: str) -> int:
+def _delete(connection: sa.Connection, table: Table, first: str, last: str) -> int:
+    stored = encoding.stored_name(table)
     if table.period is UNPARTITIONED:
         return connection.execute(sa.text(f"delete from {stored}")).rowcount
     start, end = table.period.window(first)[0], table.period.window(last)[1]

@@ -1,15 +1,15 @@
 """The shape of production: schemas, tables, the views that people read, indexes and rights.
 
 Belongs here: declaration -> DDL, through SQLAlchemy.
-Does not belong here: moving rows (``promotion.py``).
+Does not belong here: how a row is encoded (``encoding.py``), moving rows (``promotion.py``).
 
-Readers see ``<domain>.<table>``, a view with every column and ratio. Rows lie in ``<domain>_store``
-with a measure NULL where it has its most frequent value, which a PostgreSQL row stores for free:
-small places have mostly zeros.
+Readers see ``<domain>.<table>``, a view with every column and ratio; rows lie in
+``<domain>_store``, encoded (``encoding.py``).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import sqlalchemy as sa
@@ -17,6 +17,16 @@ from sqlalchemy.dialects import postgresql
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Column, Table, Type
+from analytics_assets.production.encoding import (
+    Dictionary,
+    dictionaries,
+    measure_defaults,
+    overflow_columns,
+    store_schema,
+    stored_keys,
+    stored_name,
+    view_sql,
+)
 from analytics_assets.production.server import READER
 
 LEDGER_SCHEMA = "promotion"
@@ -28,6 +38,16 @@ _TYPES: dict[Type, sa.types.TypeEngine] = {
     "date": sa.Date(),
     "decimal": sa.Numeric(18, 4),
 }
+_HALF: dict[Type, sa.types.TypeEngine] = {"integer": sa.SmallInteger(), "bigint": sa.Integer()}
+_ALIGNED = [
+    sa.BigInteger,
+    sa.Integer,
+    sa.Date,
+    sa.SmallInteger,
+    sa.Boolean,
+    sa.Numeric,
+    sa.Text,
+]
 _metadata = sa.MetaData(schema=LEDGER_SCHEMA)
 ledger = sa.Table(
     "ledger",
@@ -45,52 +65,73 @@ ledger = sa.Table(
 )
 
 
-def store_schema(table: Table) -> str:
-    """The schema of the stored rows, which readers have no right to."""
-    return f"{table.domain}_store"
+def store_table(table: Table) -> sa.Table:
+    """The table that holds the rows.
 
-
-def store_table(table: Table, name: str | None = None) -> sa.Table:
-    """The table that holds the rows."""
-    defaults = measure_defaults(table)
-    columns = [
-        sa.Column(column.name, _TYPES[column.type], nullable=_nullable(column, defaults))
+    Wide columns first and text last: PostgreSQL pads where a wider column follows. Columns that
+    are mostly NULL are never padded and come after them all.
+    """
+    overflow, named = overflow_columns(table), _in_dictionaries(table)
+    columns = [sa.Column(d.reference, sa.Integer(), nullable=False) for d in dictionaries(table)]
+    columns += [
+        sa.Column(
+            column.name,
+            (_HALF if column.name in overflow else _TYPES)[column.type],
+            nullable=_nullable(table, column),
+        )
         for column in table.stored_columns
+        if column.name not in named
     ]
-    keys = [sa.PrimaryKeyConstraint(*table.unique_columns)] if table.unique_columns else []
-    stored = sa.Table(
-        name or table.name, sa.MetaData(), *columns, *keys, schema=store_schema(table)
-    )
+    columns.sort(key=lambda column: _ALIGNED.index(type(column.type)))
+    columns += [
+        sa.Column(overflow[column.name], _TYPES[column.type])
+        for column in table.stored_columns
+        if column.name in overflow
+    ]
+    key = stored_keys(table, table.unique_columns)
+    keys = [sa.PrimaryKeyConstraint(*key)] if key else []
+    stored = sa.Table(table.name, sa.MetaData(), *columns, *keys, schema=store_schema(table))
     assert table.publish
     for index in table.publish.indexes:
-        names = [column.strip() for column in index.split(",")]
+        names = stored_keys(table, (column.strip() for column in index.split(",")))
         sa.Index(f"{table.name}_{'_'.join(names)}"[:63], *(stored.c[name] for name in names))
     return stored
 
 
-def _nullable(column: Column, defaults: dict[str, str]) -> bool:
-    return column.nullable or column.name in defaults
-
-
-def measure_defaults(table: Table) -> dict[str, str]:
-    """Measure -> SQL of its most frequent value."""
-    measures = table.measures.measures if table.measures else ()
-    return {m.name: m.usually for m in measures if m.usually is not None}
-
-
-def view_sql(table: Table) -> str:
-    """The SELECT behind the view that readers see."""
-    defaults = measure_defaults(table)
-    columns = ", ".join(
-        f"coalesce({quoted(c.name)}, {defaults[c.name]}) as {quoted(c.name)}"
-        if c.name in defaults
-        else quoted(c.name)
-        for c in table.stored_columns
+def incoming_table(table: Table, name: str) -> sa.Table:
+    """A temporary table of the declared columns, which goes with the transaction."""
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        *(sa.Column(column.name, _TYPES[column.type]) for column in table.stored_columns),
+        prefixes=["TEMPORARY"],
+        postgresql_on_commit="DROP",
     )
-    rows = f"select {columns} from {quoted(store_schema(table))}.{quoted(table.name)}"
-    ratios = table.measures.ratios if table.measures else ()
-    computed = "".join(f", {ratio.sql()} as {quoted(ratio.name)}" for ratio in ratios)
-    return f"select rows.*{computed} from ({rows}) as rows"
+
+
+def _dictionary_table(dictionary: Dictionary) -> sa.Table:
+    columns = [sa.Column(c.name, _TYPES[c.type], nullable=c.nullable) for c in dictionary.columns]
+    # The keys are the first columns, so this index finds a tuple by its key, too.
+    unique = sa.UniqueConstraint(
+        *(column.name for column in columns), postgresql_nulls_not_distinct=True
+    )
+    return sa.Table(
+        dictionary.name,
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
+        *columns,
+        unique,
+        schema=dictionary.schema,
+    )
+
+
+def _in_dictionaries(table: Table) -> set[str]:
+    return {column.name for d in dictionaries(table) for column in d.columns}
+
+
+def _nullable(table: Table, column: Column) -> bool:
+    encoded = measure_defaults(table).keys() | overflow_columns(table).keys()
+    return column.nullable or column.name in encoded
 
 
 def prepare(connection: sa.Connection, domain: str) -> None:
@@ -98,6 +139,7 @@ def prepare(connection: sa.Connection, domain: str) -> None:
     known = set(connection.scalars(sa.text("select nspname from pg_namespace")))
     if {LEDGER_SCHEMA, domain, f"{domain}_store"} <= known:
         return
+    _wait_for_others(connection)
     for schema in (LEDGER_SCHEMA, domain, f"{domain}_store"):
         connection.execute(sa.text(f"create schema if not exists {quoted(schema)}"))
     _metadata.create_all(connection)
@@ -134,29 +176,36 @@ def stored_bytes(connection: sa.Connection, domain: str) -> dict[str, int]:
 
 
 def shape_differs(connection: sa.Connection, table: Table) -> bool:
-    """Whether the stored table is missing, or has other columns than the declaration."""
-    found = connection.execute(
-        sa.text(
-            "select column_name, data_type from information_schema.columns"
-            " where table_schema = :schema and table_name = :name order by ordinal_position"
-        ),
-        {"schema": store_schema(table), "name": table.name},
-    ).all()
+    """Whether the stored table is missing, or its rows are stored or read in another way."""
+    found = connection.scalar(
+        sa.text("select obj_description(to_regclass(:name), 'pg_class')"),
+        {"name": stored_name(table)},
+    )
+    return found != _shape(table)
+
+
+def _shape(table: Table) -> str:
+    """Checksum of all that decides how rows are stored and read; kept as the table's comment."""
     dialect = postgresql.dialect()
-    declared = [
-        (column.name, column.type.compile(dialect).lower().split("(")[0])
-        for column in store_table(table).columns
+    stored = store_table(table)
+    parts: list[sa.schema.ExecutableDDLElement] = [
+        sa.schema.CreateTable(stored),
+        *map(sa.schema.CreateIndex, sorted(stored.indexes, key=lambda index: str(index.name))),
     ]
-    return [tuple(row) for row in found] != declared
+    text = "".join(str(part.compile(dialect=dialect)) for part in parts) + view_sql(table)
+    return "shape " + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def create(connection: sa.Connection, table: Table) -> None:
     """A new, empty table and view in place of any of another shape, in the caller's transaction."""
     view = f"{quoted(table.domain)}.{quoted(table.name)}"
     connection.execute(sa.text(f"drop view if exists {view}"))
+    for dictionary in dictionaries(table):
+        _create_once(connection, dictionary)
     stored = store_table(table)
     stored.drop(connection, checkfirst=True)
     stored.create(connection)
+    connection.execute(sa.text(f"comment on table {stored_name(table)} is '{_shape(table)}'"))
     connection.execute(sa.text(f"create view {view} as {view_sql(table)}"))
     for name, text in _comments(table):
         connection.execute(sa.text(f"comment on {name} is {_literal(text)}"))
@@ -164,6 +213,18 @@ def create(connection: sa.Connection, table: Table) -> None:
         sa.text("select 1 from pg_roles where rolname = :role"), {"role": READER}
     ).scalar():
         connection.execute(sa.text(f"grant select on {view} to {READER}"))
+
+
+def _create_once(connection: sa.Connection, dictionary: Dictionary) -> None:
+    wanted = _dictionary_table(dictionary)
+    if not sa.inspect(connection).has_table(wanted.name, schema=wanted.schema):
+        _wait_for_others(connection)
+        wanted.create(connection, checkfirst=True)
+
+
+def _wait_for_others(connection: sa.Connection) -> None:
+    """Let one transaction at a time create what tables share; IF NOT EXISTS is blind to others."""
+    connection.execute(sa.text("select pg_advisory_xact_lock(hashtext('production.schema'))"))
 
 
 def _comments(table: Table) -> Iterable[tuple[str, str]]:

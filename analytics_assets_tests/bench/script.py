@@ -31,7 +31,7 @@ from analytics_assets.core.declaration import Landing, Table, in_dependency_orde
 from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED, WEEKLY, YEARLY
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.production import server
-from analytics_assets.production.schema import measure_defaults
+from analytics_assets.production.encoding import measure_defaults
 
 CONFIG = settings.load()
 LAKE = CONFIG.home / "lake"

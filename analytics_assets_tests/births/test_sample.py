@@ -209,6 +209,29 @@ def test_few_places_hold_most_births(births: pa.Table) -> None:
     assert share(births["CODMUNNASC"], "120000", "270000", "320000") > 0, "some place unknown"
 
 
+def test_small_places_have_mothers_and_hardly_a_birth(tmp_path: Path) -> None:
+    """A year of a large state, with as many births as it has."""
+    (path,) = sample.generate(
+        tmp_path, births=STATE_BIRTHS["MG"] * 1000, states=["MG"], years=1, dbf_years=0, bad_share=0
+    )
+    births = read_csv(path)
+    births = births.filter(pc.equal(pc.utf8_length(births["DTNASC"]), 8))
+    births = births.filter(pc.starts_with(births["CODMUNRES"], "31"))
+    months = pc.utf8_slice_codeunits(births["DTNASC"], 2, 4)
+
+    def places_a_month(column: str) -> float:
+        pairs = pa.table({"place": births[column], "month": months})
+        counted = pairs.group_by(["place", "month"]).aggregate([([], "count_all")])
+        return pc.sum(pc.greater(counted["count_all"], 0)).as_py() / 12
+
+    assert 800 < places_a_month("CODMUNRES") < 860
+    assert 400 < places_a_month("CODMUNNASC") < 600
+    facilities = births.filter(pc.not_equal(births["CODESTAB"], ""))
+    assert 400 < pc.count_distinct(facilities["CODESTAB"]).as_py() < 600
+    served = pc.is_in(births["CODMUNNASC"], pc.unique(facilities["CODMUNNASC"]))
+    assert share(births.filter(pc.invert(served))["LOCNASC"], "3") > 0.99
+
+
 def test_facilities_are_stable_and_belong_to_one_municipality(tmp_path: Path) -> None:
     files = sample.generate(tmp_path, births=20_000, states=["ES"], dbf_years=0)
     years = []

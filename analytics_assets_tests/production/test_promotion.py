@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -31,12 +30,6 @@ def source() -> Memory:
     memory = Memory()
     memory.months = dict(MONTHS)
     return memory
-
-
-@pytest.fixture
-def engine(workspace: Workspace) -> Iterator[sa.Engine]:
-    with production_engine(server.urls(settings.load()).promoter) as engine:
-        yield engine
 
 
 def send(engine: sa.Engine, workspace: Workspace, table, partitions):
@@ -125,8 +118,21 @@ def test_rows_written_by_hand_are_noticed(
         connection.execute(sa.text("delete from toy_store.agg_shop_monthly where shop = 'a'"))
     source.months = MONTHS | {"2024-01": [(date(2024, 1, 5), "a", 1)]}
     settle(tables, workspace.lake)
-    with pytest.raises(PromotionError, match="written to production by hand"):
+    with pytest.raises(PromotionError, match=r"1 rows.* ledger has 2: .*by hand"):
         send(engine, workspace, tables[3], ["2024-01"])
+
+
+def test_a_short_write_is_not_blamed_on_anybody(
+    source: Memory, workspace: Workspace, engine: sa.Engine
+) -> None:
+    tables = toy_tables(source)
+    settle(tables, workspace.lake)
+    (whole,) = (file for file in workspace.lake.files(tables[3]) if file.key == "2024-01")
+    workspace.lake.publish(tables[3], [replace(whole, rows=3)], ["2024-01"], {})
+    with pytest.raises(PromotionError, match=r"2 rows were written .* has 3\. Nothing") as raised:
+        send(engine, workspace, tables[3], ["2024-01"])
+    assert "by hand" not in str(raised.value)
+    assert send(engine, workspace, tables[3], ["2024-02"]).rows == {"2024-02": 1}
 
 
 def test_a_changed_shape_moves_all_partitions_at_once(

@@ -45,6 +45,7 @@ class State(NamedTuple):
     hubs: np.ndarray
     first_facility: np.ndarray
     facilities: np.ndarray
+    """Facilities by rank; 0 where whoever is born is born at home."""
     facility_words: pa.Array
 
 
@@ -77,10 +78,13 @@ def load_state(name: str, seed: int) -> State:
     rank = np.arange(1, len(by_rank) + 1)
     size = 1 / rank**1.05
     size /= size.sum()
-    # Nobody leaves the capital, nearly all leave the smallest: about a quarter of all mothers.
-    leaves = 0.95 * ((rank - 1) / len(rank)) ** 0.55
+    # Nobody leaves the capital, few leave the larger fifth, where the maternity wards are, and
+    # nearly all leave the smaller half: about a quarter of all mothers.
+    small = 1 / (1 + (0.24 * len(rank) / np.maximum(rank - 1, 0.001)) ** 2.5)
+    leaves = np.where(rank > 1, 0.08 + 0.9 * small, 0)
     hubs = np.where(rank <= max(2, len(rank) // 5), size, 0)
-    facilities = np.clip(np.rint(30 * (size / size[0]) ** 0.7), 1, 30).astype(np.int32)
+    facilities = np.clip(np.rint(30 * (size / size[0]) ** 1.1), 1, 30).astype(np.int32)
+    facilities[leaves > 0.85] = 0
     # A block of codes per state keeps facility codes unique in the country.
     numbers = 2_000_000 + int(code) * 50_000 + rng.permutation(50_000)[: facilities.sum()]
     return State(

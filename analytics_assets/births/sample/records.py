@@ -34,6 +34,7 @@ from analytics_assets.births.sample.shares import (
     BEFORE_LABOUR_WORDS,
     BIRTH_PLACE,
     BLANK,
+    BORN_AT_HOME,
     CAESAREAN_ODDS,
     CAESAREAN_SHARE,
     DELIVERY_WORDS,
@@ -110,7 +111,7 @@ def add_places(columns: Columns, draw: Draw, state: State) -> np.ndarray:
     lives = draw.pick(state.residence)
     leaves = draw.happens(state.leaves.take(lives))
     born = np.where(leaves, draw.pick(state.hubs), lives)
-    place = draw.pick(BIRTH_PLACE.table)
+    place = np.where(state.facilities.take(born) > 0, draw.pick(BIRTH_PLACE.table), BORN_AT_HOME)
     columns["LOCNASC"] = as_text(BIRTH_PLACE.words, place)
     # Squared, so that a municipality's first facility takes far more births than its last.
     nth = (draw.bits() / np.float32(LEVELS)) ** 2 * state.facilities.take(born)

@@ -50,8 +50,9 @@ SHARES: dict[str, Mapping[str, float]] = {
     "CODBAIRES": {"": 40} | {f"{number:08d}": 60 / number for number in range(1, 200)},
 }
 INDEPENDENT = {column: Codes.of(shares) for column, shares in SHARES.items()}
-OTHER_FACILITY = 1
-BIRTH_PLACE = Codes.of({"1": 98.1, "2": 0.5, "3": 0.9, "4": 0.2, "5": 0.2, "9": 0.1})
+OTHER_FACILITY, BORN_AT_HOME = 1, 2
+# Most births at home are where there is no facility, and come on top of these.
+BIRTH_PLACE = Codes.of({"1": 98.8, "2": 0.5, "3": 0.2, "4": 0.2, "5": 0.2, "9": 0.1})
 
 # Teenage, 20 to 34, 35 and older: the groups that the tables "by age" below follow.
 AGES = np.arange(12, 50)

@@ -1,0 +1,183 @@
+"""How promoted rows lie on disk, and how they read.
+
+Belongs here: which declared columns are stored as what, and the SQL of both directions.
+Does not belong here: DDL (``schema.py``), or running any of it (``promotion.py``).
+
+Written plainly, half of a row of small counts would be names and zeros. So, without loss:
+
+- a measure is NULL where it has its most frequent value: a NULL takes no space in a row;
+- codes and names of an axis lie once, in a dictionary, and rows hold its number;
+- a measure lies in half its bytes where it fits, else in a second column that is mostly NULL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from analytics_assets.core.contracts import quoted
+from analytics_assets.core.declaration import Column, Dimension, Table
+
+_OVERFLOW = "_big"
+# What a type of half the bytes holds: at least minus this, and less than this.
+_HALF = {"integer": 2**15, "bigint": 2**31}
+
+
+def store_schema(table: Table) -> str:
+    """The schema of the stored rows, which readers have no right to."""
+    return f"{table.domain}_store"
+
+
+def stored_name(table: Table) -> str:
+    """The table of the stored rows, in SQL."""
+    return f"{quoted(store_schema(table))}.{quoted(table.name)}"
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """The table of an axis' distinct tuples, shared by the tables of a domain.
+
+    Its name holds a checksum of its columns: where an axis changes, tables move to the new
+    dictionary one by one, and those that did not yet keep reading the old one.
+    """
+
+    schema: str
+    name: str
+    reference: str
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def of(cls, table: Table, dimension: Dimension) -> Dictionary:
+        shape = [(column.name, column.type, column.nullable) for column in dimension.columns]
+        checksum = hashlib.sha256(repr(shape).encode()).hexdigest()[:8]
+        return cls(
+            store_schema(table),
+            f"{dimension.name}_{checksum}",
+            f"{dimension.name}_id",
+            dimension.columns,
+        )
+
+    @property
+    def sql_name(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+    def column(self, name: str) -> str:
+        """One of its columns in SQL that joins it."""
+        return f"{quoted(self.name)}.{quoted(name)}"
+
+
+def dictionaries(table: Table) -> list[Dictionary]:
+    """One for each axis that has attributes, ordered by name.
+
+    Not for an axis of time: partitions are deleted by it.
+    """
+    return sorted(
+        (
+            Dictionary.of(table, dimension)
+            for dimension in table.grain
+            if len(dimension.columns) > dimension.keys
+            and not dimension.date_sql
+            and table.time_column not in {column.name for column in dimension.columns}
+        ),
+        key=lambda dictionary: dictionary.name,
+    )
+
+
+def measure_defaults(table: Table) -> dict[str, str]:
+    """Measure -> SQL of its most frequent value."""
+    measures = table.measures.measures if table.measures else ()
+    return {m.name: m.usually for m in measures if m.usually is not None}
+
+
+def overflow_columns(table: Table) -> dict[str, str]:
+    """Measure -> the column of the values that do not fit half the bytes of its type."""
+    measures = table.measures.measures if table.measures else ()
+    return {m.name: m.name + _OVERFLOW for m in measures if m.type in _HALF}
+
+
+def stored_keys(table: Table, names: Iterable[str]) -> list[str]:
+    """The stored columns that hold these declared ones, for keys and indexes."""
+    held = {c.name: d.reference for d in dictionaries(table) for c in d.columns}
+    return list(dict.fromkeys(held.get(name, name) for name in names))
+
+
+def view_sql(table: Table) -> str:
+    """The SELECT behind the view that readers see: every column and ratio as declared."""
+    sql = _decoded(table)
+    columns = ", ".join(f"{sql[c.name]} as {quoted(c.name)}" for c in table.stored_columns)
+    # Left, because a left join to a unique column costs nothing where no name is asked for.
+    joins = "".join(
+        f" left join {d.sql_name} on {d.column('id')} = stored.{quoted(d.reference)}"
+        for d in dictionaries(table)
+    )
+    rows = f"select {columns} from {stored_name(table)} as stored{joins}"
+    ratios = table.measures.ratios if table.measures else ()
+    computed = "".join(f", {ratio.sql()} as {quoted(ratio.name)}" for ratio in ratios)
+    return f"select rows.*{computed} from ({rows}) as rows"
+
+
+def _decoded(table: Table) -> dict[str, str]:
+    """Declared column -> SQL of its value, over the stored columns."""
+    sql = {c.name: d.column(c.name) for d in dictionaries(table) for c in d.columns}
+    usual, overflow = measure_defaults(table), overflow_columns(table)
+    for column in table.stored_columns:
+        if column.name in sql:
+            continue
+        values = [f"stored.{quoted(column.name)}"]
+        if column.name in overflow:
+            values.append(f"stored.{quoted(overflow[column.name])}")
+        if column.name in usual:
+            # A number, or a measure before this one.
+            values.append(sql.get(usual[column.name], usual[column.name]))
+        sql[column.name] = f"coalesce({', '.join(values)})" if len(values) > 1 else values[0]
+    return sql
+
+
+def dictionary_sql(table: Table, incoming: str) -> list[str]:
+    """The INSERTs of what the dictionaries do not know yet of the rows in ``incoming``.
+
+    Everybody inserts in one order, so that two promotions wait for each other at most one way.
+    """
+    statements = []
+    for dictionary in dictionaries(table):
+        columns = ", ".join(quoted(column.name) for column in dictionary.columns)
+        statements.append(
+            f"insert into {dictionary.sql_name} ({columns})"
+            f" select {columns} from {incoming} except select {columns} from {dictionary.sql_name}"
+            f" order by {columns} on conflict do nothing"
+        )
+    return statements
+
+
+def insert_sql(table: Table, incoming: str) -> str:
+    """The INSERT of the rows in ``incoming``, in order of their key, which fills the index."""
+    joined = dictionaries(table)
+    named = {column.name for dictionary in joined for column in dictionary.columns}
+    overflow = overflow_columns(table)
+    sql = {d.reference: d.column("id") for d in joined}
+    for column in table.stored_columns:
+        value = f"incoming.{quoted(column.name)}"
+        if column.name in overflow:
+            half = _HALF[column.type]
+            fits = f"{value} between {-half} and {half - 1}"
+            sql[column.name] = f"case when {fits} then {value} end"
+            sql[overflow[column.name]] = f"case when not {fits} then {value} end"
+        elif column.name not in named:
+            sql[column.name] = value
+    columns = ", ".join(quoted(name) for name in sql)
+    joins = "".join(f" join {d.sql_name} on {_same_tuple(d)}" for d in joined)
+    ordered = ", ".join(sql[name] for name in stored_keys(table, table.unique_columns))
+    return (
+        f"insert into {stored_name(table)} ({columns}) select {', '.join(sql.values())}"
+        f" from {incoming} as incoming{joins}" + (f" order by {ordered}" if ordered else "")
+    )
+
+
+def _same_tuple(dictionary: Dictionary) -> str:
+    # A hash join needs "=", so the comparison that knows NULL is left to columns that have any.
+    return " and ".join(
+        f"{dictionary.column(column.name)}"
+        f" {'is not distinct from' if column.nullable else '='} incoming.{quoted(column.name)}"
+        for column in dictionary.columns
+    )
