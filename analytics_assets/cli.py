@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     download = commands.add_parser("download", help=str(_download.__doc__))
     download.add_argument("year", type=int, nargs="+")
     download.set_defaults(command=_download)
+    status = commands.add_parser("status", help=str(_status.__doc__))
+    status.set_defaults(command=_status)
     tables = commands.add_parser("tables", help=str(_tables.__doc__))
     tables.set_defaults(command=_tables)
     options = parser.parse_args(arguments)
@@ -219,6 +221,25 @@ def _download(options: argparse.Namespace) -> int:
         for path in download_year(year):
             print(path)
     return 0
+
+
+# ---- status -------------------------------------------------------------------------------------
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Print which partitions are behind, why, and since when; exit code 1 if a table is stale."""
+    from analytics_assets.automation.jobs import present
+    from analytics_assets.automation.staleness import as_text, stale, staleness
+    from analytics_assets.definitions import TABLES
+    from analytics_assets.warehouse.builds import now
+
+    with present() as (snapshot, engine):
+        lags = staleness(TABLES, snapshot, engine)
+        late = stale(lags, TABLES, snapshot, now())
+    print(as_text(lags))
+    for one in late:
+        print(f"\nStale: {one.asset}: {one.what}", file=sys.stderr)
+    return 1 if late else 0
 
 
 # ---- tables -------------------------------------------------------------------------------------
