@@ -87,3 +87,19 @@ def test_downloading_is_off_by_default(
     monkeypatch.delenv("SINASC_DOWNLOAD_URL", raising=False)
     assert cli.main(["download", "2020"]) == 1
     assert "SINASC_DOWNLOAD_URL" in capsys.readouterr().err
+
+
+def test_status_names_what_is_behind(
+    materialised: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["status"]) == 0
+    assert capsys.readouterr().out == "Nothing is behind.\n"
+    touched = next(iter(materialised.source.glob("*2024*")))
+    touched.touch()
+    assert cli.main(["status"]) == 0  # behind, but not for long enough to be stale
+    rows = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
+    assert " 2024 " in rows["births/raw_births"]
+    assert "its source changed" in rows["births/raw_births"]
+    assert "unknown" not in rows["births/raw_births"]
+    words = " ".join(rows["births/fact_births"].split())
+    assert "2024-01 to 2024-12 waits for births/raw_births" in words
