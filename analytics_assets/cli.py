@@ -121,7 +121,7 @@ def _refresh(config: settings.Settings) -> bool:
     """Bring everything up to date and print one table; ``False`` if anything failed."""
     import dagster as dg
 
-    from analytics_assets.automation.refresh import refresh
+    from analytics_assets.automation.refresh import look_at_staleness, refresh
     from analytics_assets.definitions import TABLES, defs
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
@@ -129,9 +129,12 @@ def _refresh(config: settings.Settings) -> bool:
     table: dict[str, _Row] = {}
     problems: list[str] = []
     with dg.DagsterInstance.get() as instance:
-        for run, result in refresh(defs(), TABLES, instance):
+        definitions = defs()
+        for run, result in refresh(definitions, TABLES, instance):
             print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
             _count(result.all_events, table, problems)
+        if table:
+            _count(look_at_staleness(definitions, instance).all_events, table, problems)
     _print_table(table)
     for problem in problems:
         print(f"\n{problem}", file=sys.stderr)

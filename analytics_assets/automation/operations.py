@@ -22,7 +22,12 @@ from analytics_assets.warehouse.builds import now
 STALENESS = dg.AssetKey(["operations", "staleness"])
 STALE, FIRST_SEEN = "stale", "first seen"
 # It is materialised every hour; two missed hours say that the daemon is down or very busy.
+STALENESS_JOB = "operations_staleness"
 _ALIVE_WITHIN = timedelta(hours=3)
+_ABOUT = (
+    "Which partitions are behind, why, and since when, in warehouse and production. Materialise it"
+    " to ask anew; `analytics-assets status` prints the same."
+)
 
 
 def staleness_definitions(tables: Sequence[Table]) -> dg.Definitions:
@@ -31,8 +36,7 @@ def staleness_definitions(tables: Sequence[Table]) -> dg.Definitions:
     @dg.asset(
         key=STALENESS,
         group_name="operations",
-        description="Which partitions are behind, why, and since when, in warehouse and"
-        " production. Materialise it to ask anew; `analytics-assets status` prints the same.",
+        description=_ABOUT,
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_ALIVE_WITHIN),
         check_specs=[
             dg.AssetCheckSpec(
@@ -75,7 +79,7 @@ def staleness_definitions(tables: Sequence[Table]) -> dg.Definitions:
             ],
         )
 
-    job = dg.define_asset_job("operations_staleness", [STALENESS])
+    job = dg.define_asset_job(STALENESS_JOB, [STALENESS], description=_ABOUT)
     hourly = dg.ScheduleDefinition(
         name="staleness_hourly",
         job=job,

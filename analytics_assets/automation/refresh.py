@@ -12,6 +12,7 @@ import dagster as dg
 
 from analytics_assets import settings
 from analytics_assets.automation.jobs import present
+from analytics_assets.automation.operations import STALENESS_JOB
 from analytics_assets.automation.plan import PlannedRun, plan
 from analytics_assets.core.declaration import Table
 from analytics_assets.warehouse.catalogue import mend_catalogue
@@ -38,6 +39,14 @@ def refresh(
         for run in runs:
             tried.add(run.recipe)
             yield run, execute(definitions, run, instance)
+
+
+def look_at_staleness(
+    definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> dg.ExecuteInProcessResult:
+    """What is still behind, kept where the UI shows it; otherwise it is looked at every hour."""
+    job = definitions.resolve_job_def(STALENESS_JOB)
+    return job.execute_in_process(instance=instance, run_config=_QUIET, raise_on_error=False)
 
 
 def execute(

@@ -306,6 +306,13 @@ class Table:
         return (self.publish.name if self.publish else "") or self.name
 
     @property
+    def withholds(self) -> bool:
+        """Whether it is what readers get of another table: some of its cells are withheld."""
+        return any(
+            measure.nullable for measure in (self.measures.measures if self.measures else ())
+        )
+
+    @property
     def sql_name(self) -> str:
         """``domain.table``: the name in SQL, the same in warehouse and production."""
         return f"{self.domain}.{self.name}"

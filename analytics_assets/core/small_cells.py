@@ -354,7 +354,7 @@ where not coalesce(contains(hidden.measures, ',{measures[0]},'), false)"""
 
 def share_sql(public: Table) -> str:
     """SELECT of the number of all, small and withheld cells; empty for any other table."""
-    if not (public.publish and public.publish.name and public.measures):
+    if not (public.withholds and public.measures):
         return ""
     exact = public.reads[0]
     names = [measure.name for measure in public.measures.measures]

@@ -26,6 +26,7 @@ from analytics_assets.production.promotion import (
     promote,
 )
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.expectations import expectation_names
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.subtraction import Sums, limits
 from analytics_assets_tests.toy import Memory, Sale, rows, settle, toy_tables
@@ -217,6 +218,15 @@ def test_the_first_week_feeds_no_year_that_has_no_partition() -> None:
 def test_without_a_threshold_there_is_nothing_of_it() -> None:
     tables = toy_tables(Memory())
     assert protect(tables) == tuple(tables)
+
+
+def test_what_is_withheld_is_never_unusual() -> None:
+    """Beside nothing at all, a rate would have vanished."""
+    judged = {
+        table.name: expectation_names(table) for table in with_threshold(toy_tables(Memory()))
+    }
+    assert judged["agg_weekly"]
+    assert not judged["agg_weekly_public"]
 
 
 def test_one_unprotected_table_beside_protected_ones_is_refused() -> None:
