@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from analytics_assets.births.sample import generate
+from analytics_assets.definitions import TABLES
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.workspace import Workspace, changed_keys, failures, materialised
 
@@ -102,6 +104,45 @@ def test_a_restated_month_touches_itself_its_weeks_its_year_and_nothing_else(
         for (m, a), (_, b) in zip(sorted(births_before), sorted(births_after), strict=True)
         if a != b
     ] == [3]
+    assert built.refresh() == []
+
+
+def checksums(workspace: Workspace) -> dict[str, object]:
+    """One for every table of the warehouse, and one for every table that readers see."""
+    found: dict[str, object] = {}
+    for table in TABLES:
+        columns = ", ".join(column.name for column in table.stored_columns)
+        found[table.key] = workspace.warehouse(
+            f"select count(*), sum(hash({columns})) from {table.sql_name}"
+        )
+        if table.publish:
+            found[f"production/{table.key}"] = workspace.production(
+                "select count(*), sum(('x' || left(md5(cast(seen as text)), 15))::bit(60)::bigint)"
+                f" from {table.sql_name} as seen"
+            )
+    return found
+
+
+@pytest.mark.slow
+def test_births_go_back_before_a_restatement_and_forward_again(built: Workspace) -> None:
+    then, before = datetime.now(timezone.utc), checksums(built)
+
+    def heavier(row: dict[str, str]) -> None:
+        row["PESO"] = "3111"
+
+    assert change_records(built.source / "SINASC_2024.csv", "072024", heavier, limit=50) == 50
+    assert not failures(built.refresh())
+    later, after = datetime.now(timezone.utc), checksums(built)
+    differ = {key for key in after if before[key] != after[key]}
+    assert {"births/fact_births", "births/agg_yearly", "production/births/agg_yearly"} <= differ
+
+    assert built.run("rollback_table", table="births", moment=then.isoformat()).success
+    assert not failures(built.refresh())
+    assert checksums(built) == before
+    assert built.refresh() == [], "the restated file is landed again"
+    assert built.run("rollback_table", table="births", moment=later.isoformat()).success
+    assert not failures(built.refresh())
+    assert checksums(built) == after
     assert built.refresh() == []
 
 
