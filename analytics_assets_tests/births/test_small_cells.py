@@ -215,6 +215,7 @@ def switched_on(monkeypatch: pytest.MonkeyPatch) -> tuple[Table, ...]:
     return tables_with(str(K), monkeypatch)
 
 
+@pytest.mark.slow
 def test_readers_of_the_sample_can_compute_no_small_cell(
     workspace: Workspace, switched_on: tuple[Table, ...]
 ) -> None:

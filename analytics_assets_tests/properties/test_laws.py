@@ -47,7 +47,7 @@ def by_month(sales: list[Sale]) -> dict[str, list[Sale]]:
     return dict(months)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(arrivals)
 def test_incremental_is_full_rebuild(batches: list[list[Sale]]) -> None:
     """Each batch restates what is there; months may shrink, grow, appear or become empty."""
@@ -67,7 +67,7 @@ def test_incremental_is_full_rebuild(batches: list[list[Sale]]) -> None:
         assert settle(tables, lake) == []
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(sale, min_size=1, max_size=30), st.data())
 def test_only_what_changed_gets_a_new_version(sales: list[Sale], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +94,7 @@ def test_only_what_changed_gets_a_new_version(sales: list[Sale], data: st.DataOb
         assert touched["toy/agg_yearly"] == ({f"{day:%Y}"} if day else set())
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(sale, max_size=30))
 def test_every_rollup_is_its_finer_table(sales: list[Sale]) -> None:
     """Against sums made here, in plain Python."""
