@@ -98,15 +98,15 @@ class BuildLedger:
         tables = sorted({table for table, _ in new})
         listed = ", ".join(f"'{table}'" for table in tables)
         for attempt in range(_COMMIT_ATTEMPTS):
-            delta = self._log.open() or DeltaTable.create(
-                self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
-            )
-            known = {(build.table, build.partition): build for build in _entries(delta, tables)}
-            rows = [
-                {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
-                for build in (known | new).values()
-            ]
             try:
+                delta = self._log.open() or DeltaTable.create(
+                    self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
+                )
+                known = {(build.table, build.partition): build for build in _entries(delta, tables)}
+                rows = [
+                    {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
+                    for build in (known | new).values()
+                ]
                 write_deltalake(
                     # The very version that was read: what another run has added since is then a
                     # conflict, and not lost.

@@ -210,8 +210,8 @@ class Lake:
         ]
         keys = sorted(replaced)
         for attempt in range(_COMMIT_ATTEMPTS):
-            delta = self._created(table)
             try:
+                delta = self._created(table)
                 delta.create_write_transaction(
                     actions,
                     mode="overwrite",
