@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize status test test-slow test-faults lint bench duckdb psql clean
+.PHONY: run materialize status api test test-slow test-faults lint bench duckdb psql clean
 
 run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then the UI on 127.0.0.1:3000
 	@$(BIN)/analytics-assets run
@@ -13,6 +13,9 @@ materialize: $(VENV)/.installed  ## the same without the UI
 
 status: $(VENV)/.installed  ## which partitions are behind, why, and since when
 	@$(BIN)/analytics-assets status
+
+api: $(VENV)/.installed  ## what is promoted, over HTTP on 127.0.0.1:8000
+	@$(BIN)/analytics-assets api
 
 test: lint  ## formatting, types, import rules and the test suite
 	@$(BIN)/python -m pytest -m "not slow"
@@ -45,12 +48,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,api]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools for tests (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,dev]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,api,dev]'
 	@touch $@ $(VENV)/.installed
 
 clean:

@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     download.set_defaults(command=_download)
     status = commands.add_parser("status", help=str(_status.__doc__))
     status.set_defaults(command=_status)
+    api = commands.add_parser("api", help=str(_api.__doc__))
+    api.set_defaults(command=_api)
     tables = commands.add_parser("tables", help=str(_tables.__doc__))
     tables.set_defaults(command=_tables)
     options = parser.parse_args(arguments)
@@ -243,6 +245,23 @@ def _status(options: argparse.Namespace) -> int:
     for one in late:
         print(f"\nStale: {one.asset}: {one.what}", file=sys.stderr)
     return 1 if late else 0
+
+
+# ---- api ----------------------------------------------------------------------------------------
+
+
+def _api(options: argparse.Namespace) -> int:
+    """Serve production over HTTP, on 127.0.0.1:8000 unless API_HOST and API_PORT say otherwise."""
+    from analytics_assets.api.serve import serve
+    from analytics_assets.api.settings import ApiSettingsError
+    from analytics_assets.definitions import TABLES
+
+    try:
+        serve(TABLES)
+    except ApiSettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 # ---- tables -------------------------------------------------------------------------------------

@@ -19,12 +19,14 @@ class Settings:
     ``lake`` is a folder or URL; ``production_url`` and ``dagster_pg_url`` are PostgreSQL URLs or
     ``None`` for the embedded server; ``memory_limit`` is DuckDB's, for example ``1200MB``.
     ``ui_url`` is where people reach the UI; ``alert_webhook_url`` is a secret.
+    The API reads production as ``production_reader_url``, by default as whoever promotes.
     Backups are verified in the database of ``restore_url``, ``None`` for the embedded server's.
     """
 
     home: Path
     lake: str
     production_url: str | None = field(repr=False)
+    production_reader_url: str | None = field(repr=False)
     dagster_pg_url: str | None = field(repr=False)
     memory_limit: str
     threads: int
@@ -60,6 +62,7 @@ def load() -> Settings:
         home=home,
         lake=(os.environ.get("ANALYTICS_LAKE") or str(home / "lake")).rstrip("/"),
         production_url=os.environ.get("PRODUCTION_URL") or None,
+        production_reader_url=os.environ.get("PRODUCTION_READER_URL") or None,
         dagster_pg_url=os.environ.get("DAGSTER_PG_URL") or None,
         memory_limit=os.environ.get("ANALYTICS_MEMORY_LIMIT") or "1200MB",
         threads=int(os.environ.get("ANALYTICS_THREADS") or os.cpu_count() or 2),

@@ -17,6 +17,7 @@ from analytics_assets.automation.jobs import present
 from analytics_assets.automation.staleness import Lag, minute, stale, staleness
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
+from analytics_assets.production.freshness import Late, tell_readers
 from analytics_assets.warehouse.builds import now
 
 STALENESS = dg.AssetKey(["operations", "staleness"])
@@ -55,6 +56,8 @@ def staleness_definitions(tables: Sequence[Table]) -> dg.Definitions:
                 for lag in staleness(tables, snapshot, engine)
             ]
             late = stale(lags, tables, snapshot, as_of)
+            with engine.begin() as connection:
+                tell_readers(connection, _of_promoted(tables, lags), as_of)
         return dg.MaterializeResult(
             metadata={
                 "behind": dg.MetadataValue.md(rows_as_markdown([lag.as_row() for lag in lags])),
@@ -92,6 +95,17 @@ def staleness_definitions(tables: Sequence[Table]) -> dg.Definitions:
 
 def _name(lag: Lag) -> str:
     return f"{lag.asset}: {lag.why}"
+
+
+def _of_promoted(tables: Sequence[Table], lags: Sequence[Lag]) -> list[Late]:
+    """How far each promoted table is behind."""
+    found = []
+    for table in (table for table in tables if table.publish):
+        own = [lag for lag in lags if lag.layer == "production" and lag.table is table]
+        partitions = {key for lag in own for key in lag.partitions}
+        since = min((lag.since for lag in own if lag.since), default=None)
+        found.append(Late(table.key, since, len(partitions)))
+    return found
 
 
 def _counts(lags: Iterable[Lag]) -> dict[str, int]:

@@ -77,6 +77,15 @@ hold = sa.Table(
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("since", sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp()),
 )
+# How far each promoted table was behind when it was last looked; for readers, who see no warehouse.
+behind = sa.Table(
+    "behind",
+    _metadata,
+    sa.Column("table_name", sa.Text, primary_key=True),
+    sa.Column("since", sa.DateTime(timezone=True)),
+    sa.Column("partitions", sa.Integer, nullable=False),
+    sa.Column("looked_at", sa.DateTime(timezone=True), nullable=False),
+)
 
 
 def store_table(table: Table) -> sa.Table:
@@ -153,7 +162,7 @@ def prepare(connection: sa.Connection, domain: str) -> None:
     """Schemas, ledger and rights of a domain; does nothing the second time."""
     known = set(connection.scalars(sa.text("select nspname from pg_namespace")))
     if {LEDGER_SCHEMA, domain, f"{domain}_store"} <= known:
-        _add_what_came_later(connection)
+        add_what_came_later(connection)
         return
     _wait_for_others(connection)
     for schema in (LEDGER_SCHEMA, domain, f"{domain}_store"):
@@ -169,24 +178,26 @@ def prepare(connection: sa.Connection, domain: str) -> None:
     connection.execute(sa.text(f"alter database {quoted(str(database))} set search_path = {path}"))
 
 
-def _add_what_came_later(connection: sa.Connection) -> None:
+def add_what_came_later(connection: sa.Connection) -> None:
     """What a ledger made by an earlier release lacks."""
-    if connection.scalar(sa.text("select to_regclass(:name)"), {"name": f"{LEDGER_SCHEMA}.hold"}):
+    if connection.scalar(sa.text("select to_regclass(:name)"), {"name": str(behind)}):
         return
     _wait_for_others(connection)
     connection.execute(
         sa.text(f"alter table {LEDGER_SCHEMA}.ledger add column if not exists change jsonb")
     )
     _metadata.create_all(connection)
+    _grant(connection)
 
 
-def _grant(connection: sa.Connection, domain: str) -> None:
+def _grant(connection: sa.Connection, *domains: str) -> None:
     if connection.execute(
         sa.text("select 1 from pg_roles where rolname = :role"), {"role": READER}
     ).scalar():
-        for schema in (domain, LEDGER_SCHEMA):
+        for schema in (*domains, LEDGER_SCHEMA):
             connection.execute(sa.text(f"grant usage on schema {quoted(schema)} to {READER}"))
-        connection.execute(sa.text(f"grant select on {LEDGER_SCHEMA}.ledger to {READER}"))
+        for table in (ledger, behind):
+            connection.execute(sa.text(f"grant select on {table} to {READER}"))
 
 
 def stored_bytes(connection: sa.Connection, domain: str) -> dict[str, int]:

@@ -47,13 +47,14 @@ def urls(settings: Settings) -> Urls:
     The embedded server listens on a Unix socket only and stops with the last process that uses it.
     """
     production = _given("PRODUCTION_URL", settings.production_url)
+    reader = _given("PRODUCTION_READER_URL", settings.production_reader_url) or production
     dagster = _given("DAGSTER_PG_URL", settings.dagster_pg_url)
-    if production and dagster:
-        return Urls(production, production, dagster)
+    if production and reader and dagster:
+        return Urls(production, reader, dagster)
     folder = _start(settings.home / "postgres")
     return Urls(
         promoter=production or _url(PROMOTER, folder),
-        reader=production or _url(READER, folder),
+        reader=reader or _url(READER, folder),
         dagster=dagster or _url(METADATA, folder, METADATA_DATABASE),
     )
 

@@ -1,0 +1,64 @@
+"""The app: routes over the tables that it is given.
+
+Belongs here: putting the parts together, in order.
+Does not belong here: naming a table, or finding out which there are: they are handed in, so that
+nothing here has to import what builds them.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI, Security
+from fastapi.middleware.cors import CORSMiddleware
+
+from analytics_assets.api.births import births_router
+from analytics_assets.api.database import Database
+from analytics_assets.api.errors import documented, handle_errors
+from analytics_assets.api.gate import guard
+from analytics_assets.api.meta import meta_router, watch_router
+from analytics_assets.api.requests import Metrics, Requests
+from analytics_assets.api.settings import ApiSettings
+from analytics_assets.core.declaration import Table
+
+_ABOUT = (
+    "What is promoted, read-only. Lists have `limit`, `offset` or a `cursor`, and a `total`;"
+    " every error is `{success, error, error_code}`. A value is null where it is unknown, or"
+    " withheld because it is small."
+)
+
+
+def create_app(tables: Sequence[Table], url: str, settings: ApiSettings) -> FastAPI:
+    """The app over the promoted ones of these tables; ``url``: production, as its reader."""
+    promoted = [table for table in tables if table.publish]
+    database, metrics = Database(url, settings), Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await database.close()
+
+    refusals = (401, 403) if settings.guarded else (403,)
+    app = FastAPI(
+        title="analytics_assets",
+        version="1",
+        description=_ABOUT,
+        lifespan=lifespan,
+        dependencies=[Security(guard(settings))],
+        responses=documented(*refusals),
+    )
+    handle_errors(app)
+    app.include_router(watch_router(metrics, settings))
+    v1 = APIRouter(prefix="/api/v1")
+    v1.include_router(meta_router(promoted, database))
+    v1.include_router(births_router(promoted, database))
+    app.include_router(v1)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type", "X-Request-Id"],
+            expose_headers=["X-Request-Id", "ETag", "Retry-After"],
+        )
+    app.add_middleware(Requests, metrics=metrics)
+    return app

@@ -1,0 +1,94 @@
+"""Production, as the API reads it.
+
+Belongs here: the connection pool, its timeouts, and what a failing read means to a client.
+Does not belong here: what is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.types.numeric import FloatLoader
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from analytics_assets.api.errors import Problem
+from analytics_assets.api.settings import ApiSettings
+
+_CONNECT_TIMEOUT = 3
+_SOON, _LATER = {"Retry-After": "5"}, {"Retry-After": "60"}
+_UNAVAILABLE, _BUSY, _TIMEOUT = "database_unavailable", "database_busy", "timeout"
+_ABSENT = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.InsufficientPrivilege,
+)
+
+
+class Database:
+    """A pool of connections that can only read; each read is one statement and one snapshot.
+
+    Decimals arrive as floating-point numbers, as JSON has no others.
+    """
+
+    def __init__(self, url: str, settings: ApiSettings) -> None:
+        milliseconds = int(settings.statement_timeout * 1000)
+        self.engine: AsyncEngine = create_async_engine(
+            sa.make_url(url).set(drivername="postgresql+psycopg"),
+            isolation_level="AUTOCOMMIT",
+            pool_size=settings.pool_size,
+            max_overflow=0,
+            pool_timeout=settings.pool_timeout,
+            # Values of a statement may be personal; they get into no message.
+            hide_parameters=True,
+            connect_args={
+                "connect_timeout": _CONNECT_TIMEOUT,
+                # A promotion may replace a view, and a prepared statement would outlive it.
+                "prepare_threshold": None,
+                "options": "-c default_transaction_read_only=on -c timezone=UTC"
+                f" -c datestyle=ISO -c statement_timeout={milliseconds}",
+            },
+        )
+
+        @sa.event.listens_for(self.engine.sync_engine, "connect")
+        def plain_numbers(connection: Any, record: Any) -> None:
+            connection.driver_connection.adapters.register_loader("numeric", FloatLoader)
+
+    async def read(self, sql: str, values: Mapping[str, Any] | None = None) -> Sequence[sa.Row]:
+        """The rows of a statement with ``%(name)s`` for values; raises ``Problem``."""
+        try:
+            return await self._read(sql, values)
+        except Problem as problem:
+            if problem.code != _UNAVAILABLE:
+                raise
+        # The server may have been restarted since the pool's connections were made.
+        return await self._read(sql, values)
+
+    async def _read(self, sql: str, values: Mapping[str, Any] | None) -> Sequence[sa.Row]:
+        try:
+            async with self.engine.connect() as connection:
+                return (await connection.exec_driver_sql(sql, dict(values or {}))).all()
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, psycopg.Error, OSError) as error:
+            raise meaning(error) from error
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.engine.dispose()
+
+
+def meaning(error: Exception) -> Exception:
+    """What a failed read says to a client: a ``Problem``, or the error itself where it is ours."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    if isinstance(cause, sa.exc.TimeoutError):
+        return Problem(503, _BUSY, "All connections to production are busy. Try again.", _SOON)
+    if isinstance(cause, psycopg.errors.QueryCanceled):
+        return Problem(503, _TIMEOUT, "Production took too long. Ask for less, or again.", _SOON)
+    if isinstance(cause, _ABSENT):
+        text = "This is not promoted yet, or not yet in the shape that is declared."
+        return Problem(503, "not_promoted", text, _LATER)
+    if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError, OSError)):
+        return Problem(503, _UNAVAILABLE, "Production does not answer. Try again.", _SOON)
+    return error

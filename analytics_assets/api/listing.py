@@ -1,0 +1,301 @@
+"""A promoted table as a list with filters, order, pages and an ETag.
+
+Belongs here: parameters -> one statement -> a page.
+Does not belong here: which tables are lists, and where (``births.py``, ``clinic.py``).
+
+A page, its total and the table's version come from one statement, so from one moment. The cursor
+holds the sort value and the key of the last row, and the next page begins after them: whatever is
+promoted meanwhile, a row that stays is read exactly once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from fastapi import Request, Response
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from analytics_assets.api.database import Database
+from analytics_assets.api.errors import bad_value
+from analytics_assets.api.models import (
+    cursor_type,
+    field_type,
+    page_model,
+    parameter_type,
+    query_model,
+    readable,
+    row_model,
+)
+from analytics_assets.core.contracts import quoted
+from analytics_assets.core.declaration import Column, Table
+from analytics_assets.production.schema import LEDGER_SCHEMA
+
+MOST_ROWS = 1000
+_MOST_SKIPPED = 100_000_000
+_TOTALS_KEPT = 10_000
+_PAGING = ("limit", "offset", "cursor", "sort")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A parameter and the condition that it stands for: SQL over the columns, with ``{value}``.
+
+    ``to_sql`` makes the value that is compared of the one that was sent.
+    """
+
+    name: str
+    type: Any
+    sql: str
+    description: str
+    to_sql: Callable[[Any], Any] = lambda value: value
+
+
+def equal_to(column: Column, name: str = "") -> Filter:
+    """Rows with this very value."""
+    text = column.description.rstrip(".")
+    return Filter(
+        name or column.name, parameter_type(column), f"{quoted(column.name)} = {{value}}", text
+    )
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Columns computed beside those of a page: SQL that joins them to ``page``."""
+
+    columns: tuple[Column, ...] = ()
+    expressions: tuple[str, ...] = ()
+    join: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table as a list."""
+
+    table: Table
+    filters: tuple[Filter, ...]
+    beside: Beside = Beside()
+    _totals: OrderedDict[Any, tuple[str, int]] = field(default_factory=OrderedDict)
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """The table's readable columns by name."""
+        return {column.name: column for column in readable(self.table)}
+
+    @cached_property
+    def query_model(self) -> type[BaseModel]:
+        """The parameters: filters, and which page in which order."""
+        orders = tuple(name for column in self.columns for name in (column, f"-{column}"))
+        fields: dict[str, Any] = {
+            f.name: (f.type | None, Field(None, description=f.description)) for f in self.filters
+        }
+        fields |= {
+            "limit": (int, Field(100, ge=1, le=MOST_ROWS, description="Rows of a page.")),
+            "offset": (int, Field(0, ge=0, le=_MOST_SKIPPED, description="Rows to skip.")),
+            "cursor": (
+                str | None,
+                Field(
+                    None,
+                    max_length=8000,
+                    description="next_cursor of the page before, asked with the same parameters."
+                    " Unlike an offset it loses and doubles no row while data change.",
+                ),
+            ),
+            "sort": (
+                Literal[orders] | None,
+                Field(
+                    None,
+                    description="Column to sort by, with - in descending order; rows without a"
+                    " value come last, equal ones in order of the key. By default the key.",
+                ),
+            ),
+        }
+        return query_model(f"{self.row_model.__name__}Query", fields)
+
+    @cached_property
+    def row_model(self) -> type[BaseModel]:
+        """A row of the answer."""
+        return row_model(self.table, self.beside.columns)
+
+    @cached_property
+    def page_model(self) -> type[BaseModel]:
+        """The answer."""
+        return page_model(self.row_model)
+
+    async def answer(self, database: Database, request: Request, query: BaseModel) -> Response:
+        """A page, or 304 where the client has it already; raises ``Problem``."""
+        asked = query.model_dump()
+        filters = {n: v for n, v in asked.items() if n not in _PAGING and v is not None}
+        order = _Order(self.columns, self.table.unique_columns, asked["sort"])
+        bound = _hash(self.table.key, sorted(filters.items(), key=repr), asked["sort"])
+        after = order.values_of(asked["cursor"], bound) if asked["cursor"] else None
+        if after and asked["offset"]:
+            raise bad_value("offset", "give it or a cursor, not both")
+        label = _hash(bound, sorted(asked.items(), key=repr), list(self.row_model.model_fields))
+        sql, values = self._statement(filters, order, after)
+        seen = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
+        seen_label, _, seen_version = seen.partition(".")
+        known_version, known_total = self._totals.get(bound, ("", 0))
+        rows = await database.read(
+            sql,
+            values
+            | {"limit": asked["limit"] + 1, "offset": asked["offset"], "key": self.table.key}
+            | {"seen": seen_version if seen_label == label else ""}
+            | {"known_version": known_version, "known_total": known_total},
+        )
+        version, total = rows[0][:2]
+        headers = {"ETag": f'"{label}.{version}"', "Cache-Control": "private, no-cache"}
+        if version and seen_label == label and seen_version == version:
+            return Response(status_code=304, headers=headers)
+        self._remember(bound, version, total)
+        names = list(self.row_model.model_fields)
+        data = [dict(zip(names, row[3:], strict=True)) for row in rows if row[2]]
+        more = len(data) > asked["limit"]
+        data = data[: asked["limit"]]
+        page = {
+            "data": data,
+            "total": total,
+            "limit": asked["limit"],
+            "offset": asked["offset"],
+            "next_cursor": order.cursor(data[-1], bound) if more else None,
+        }
+        return Response(to_json(page), media_type="application/json", headers=headers)
+
+    def _remember(self, bound: str, version: str, total: int) -> None:
+        if version:
+            self._totals[bound] = (version, total)
+            self._totals.move_to_end(bound)
+            while len(self._totals) > _TOTALS_KEPT:
+                self._totals.popitem(last=False)
+
+    def _statement(
+        self, filters: Mapping[str, Any], order: _Order, after: Sequence[Any] | None
+    ) -> tuple[str, dict[str, Any]]:
+        values: dict[str, Any] = {}
+        conditions = ["true"]
+        for known in self.filters:
+            if known.name in filters:
+                values[f"f_{known.name}"] = known.to_sql(filters[known.name])
+                conditions.append(f"({known.sql.format(value=f'%(f_{known.name})s')})")
+        matching = " and ".join(conditions)
+        if after is not None:
+            begins, bound = order.after(after)
+            conditions.append(begins)
+            values |= bound
+        names = ", ".join(f"page.{quoted(name)}" for name in self.columns)
+        computed = "".join(f", {sql}" for sql in self.beside.expressions)
+        view = view_of(self.table)
+        # What is not needed is not computed: PostgreSQL evaluates a sub-select when it gets there.
+        return (
+            f"""
+with state as materialized (select {version_sql("%(key)s")} as version),
+page as materialized (
+    select {", ".join(map(quoted, self.columns))} from {view}
+    where (select version from state) <> %(seen)s and {" and ".join(conditions)}
+    order by {order.sql()} limit %(limit)s offset %(offset)s
+)
+select state.version,
+    case when state.version = %(known_version)s then %(known_total)s::bigint
+        when state.version = %(seen)s then 0
+        else (select count(*) from {view} where {matching}) end as total,
+    page.is_row, {names}{computed}
+from state left join (select true as is_row, * from page) as page on true
+{self.beside.join}
+order by {order.sql("page.")}""",
+            values,
+        )
+
+
+def view_of(table: Table) -> str:
+    """The view that readers see."""
+    return f"{quoted(table.domain)}.{quoted(table.published_name)}"
+
+
+def version_sql(key: str) -> str:
+    """SQL of a word that changes with every promotion of a table; empty before the first."""
+    return (
+        "coalesce((select concat(id, '-', cast(extract(epoch from promoted_at) * 1000000 as"
+        f" bigint)) from {LEDGER_SCHEMA}.ledger where table_name = {key}"
+        " order by id desc limit 1), '')"
+    )
+
+
+class _Order:
+    """A total order of rows: by one column or none, ties by the key."""
+
+    def __init__(self, columns: Mapping[str, Column], key: Sequence[str], sort: str | None) -> None:
+        self._key = [columns[name] for name in key]
+        name = (sort or "").removeprefix("-")
+        self._sort = columns[name] if name else None
+        self._descending = (sort or "").startswith("-")
+
+    def sql(self, of: str = "") -> str:
+        parts = [f"{of}{quoted(column.name)}" for column in self._key]
+        if self._sort:
+            direction = "desc" if self._descending else "asc"
+            parts.insert(0, f"{_comparable(self._sort, of)} {direction} nulls last")
+        return ", ".join(parts)
+
+    def cursor(self, row: Mapping[str, Any], bound: str) -> str:
+        """A text that says where this row is in this order, of what it is bound to."""
+        places = [row[column.name] for column in self._columns]
+        return base64.urlsafe_b64encode(to_json([bound, *places])).decode().rstrip("=")
+
+    def values_of(self, cursor: str, bound: str) -> list[Any]:
+        """The values of the row that a cursor was made of; ``Problem`` for any other text."""
+        try:
+            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+            found = json.loads(base64.b64decode(padded, b"-_", validate=True))
+            whose, *places = found
+            if whose != bound or len(places) != len(self._columns):
+                raise ValueError
+            return [
+                TypeAdapter(cursor_type(column)).validate_python(value)
+                for column, value in zip(self._columns, places, strict=True)
+            ]
+        except (ValueError, TypeError, RecursionError, ValidationError):
+            what = "it is no cursor of these parameters; begin again without one"
+            raise bad_value("cursor", what) from None
+
+    def after(self, places: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+        """The condition that a row comes after these values, and the values to bind."""
+        bound = {f"c{position}": value for position, value in enumerate(places)}
+        names = [f"%(c{position})s" for position in range(len(places))]
+        if not self._sort:
+            return _greater(self._key, names), bound
+        value, ties = _comparable(self._sort), _greater(self._key, names[1:])
+        if places[0] is None:
+            del bound["c0"]
+            return f"({value} is null and {ties})", bound
+        beyond = "<" if self._descending else ">"
+        return (
+            f"({value} {beyond} {names[0]} or {value} is null or {value} = {names[0]} and {ties})",
+            bound,
+        )
+
+    @property
+    def _columns(self) -> list[Column]:
+        return [self._sort, *self._key] if self._sort else self._key
+
+
+def _comparable(column: Column, of: str = "") -> str:
+    """A column as it is sorted and compared: a decimal as the number that a cursor can hold."""
+    name = f"{of}{quoted(column.name)}"
+    return f"cast({name} as double precision)" if field_type(column.type) is float else name
+
+
+def _greater(key: Sequence[Column], names: Sequence[str]) -> str:
+    columns = ", ".join(quoted(column.name) for column in key)
+    # Implied by the second condition, but alone in being of use to an index of the first column.
+    return f"{quoted(key[0].name)} >= {names[0]} and ({columns}) > ({', '.join(names)})"
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]

@@ -1,0 +1,243 @@
+"""Routes about the API and the tables themselves.
+
+Belongs here: health, counts, metrics, the data dictionary.
+Does not belong here: rows of tables.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+
+from analytics_assets.api.database import Database
+from analytics_assets.api.errors import Problem, documented
+from analytics_assets.api.gate import HEALTH, RateLimit
+from analytics_assets.api.models import NoParameters, readable
+from analytics_assets.api.requests import Metrics
+from analytics_assets.api.settings import ApiSettings
+from analytics_assets.core.contracts import sql_type
+from analytics_assets.core.declaration import Table
+from analytics_assets.production.schema import LEDGER_SCHEMA
+
+State = Literal["fresh", "behind", "stale", "missing", "unknown"]
+# What is behind is looked at every hour; two missed looks say that nobody does any more.
+_LOOKED_WITHIN = timedelta(hours=3)
+_LIVE = f"""
+select table_name, sum(rows)::bigint as rows, max(promoted_at) as promoted_at
+from (
+    select distinct on (table_name, partition) table_name, rows, fingerprint, promoted_at
+    from {LEDGER_SCHEMA}.ledger order by table_name, partition, id desc
+) as latest
+where fingerprint <> '' group by table_name"""
+_BEHIND = f"select table_name, since, partitions, looked_at from {LEDGER_SCHEMA}.behind"
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class TableHealth(BaseModel):
+    """A promoted table.
+
+    behind: partitions differ from what their input would give now; stale: for longer than the table
+    may be; missing: nothing is promoted; unknown: nobody has looked for three hours.
+    """
+
+    name: str
+    state: State
+    rows: int = Field(ge=0)
+    last_promoted: datetime | None
+    behind_since: datetime | None
+    partitions_behind: int = Field(ge=0)
+
+
+class Health(BaseModel):
+    """Whether what is served can be relied on; degraded where a table is not fresh or behind."""
+
+    status: Literal["ok", "degraded"]
+    database: Literal["up"] = "up"
+    last_promotion: datetime | None
+    looked_at: datetime | None = Field(description="When it was last looked what is behind.")
+    tables: list[TableHealth]
+
+
+class ColumnSchema(BaseModel):
+    """A column as it is declared."""
+
+    name: str
+    type: str
+    unit: str
+    description: str
+    nullable: bool
+    minimum: float | None
+    maximum: float | None
+    values: list[str]
+
+
+class TableSummary(BaseModel):
+    """A promoted table."""
+
+    name: str
+    description: str
+    period: str = Field(description="How it is cut into partitions, which are promoted whole.")
+    unique_columns: list[str] = Field(description="The columns that identify a row.")
+
+
+class TableSchema(TableSummary):
+    """A promoted table and its columns."""
+
+    columns: list[ColumnSchema]
+
+
+class TablesQuery(BaseModel):
+    """Which page of the dictionary."""
+
+    model_config = ConfigDict(extra="forbid")
+    limit: int = Field(100, ge=1, le=1000)
+    offset: int = Field(0, ge=0, le=100_000_000)
+
+
+class TablesPage(BaseModel):
+    """A page of the dictionary."""
+
+    data: list[TableSummary]
+    total: int = Field(ge=0)
+    limit: int
+    offset: int
+
+
+_Nothing = Annotated[NoParameters, Query()]
+
+
+def watch_router(metrics: Metrics, settings: ApiSettings) -> APIRouter:
+    """What watches the process: ``/healthz`` and ``/metrics``."""
+    router = APIRouter(tags=["watch"])
+    limit = RateLimit(settings.health_per_minute)
+
+    @router.get(HEALTH, dependencies=[Depends(limit)], responses=documented(422, 429))
+    async def healthz(query: _Nothing) -> Alive:
+        """Whether the process answers; says nothing of production."""
+        return Alive()
+
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}, **documented(422)},
+    )
+    async def prometheus(query: _Nothing) -> Response:
+        """Metrics for Prometheus."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
+    """Health, counts, and the data dictionary."""
+    named = {f"{table.domain}.{table.published_name}": table for table in tables}
+    router = APIRouter(tags=["meta"])
+
+    @router.get("/meta/health", responses=documented(422, 503))
+    async def health(query: _Nothing) -> Health:
+        """Production, its last promotion, and how fresh each table is."""
+        live, behind = await _rows(database, _LIVE), await _rows(database, _BEHIND)
+        return health_of(named, live, behind, datetime.now(timezone.utc))
+
+    @router.get("/meta/counts", responses=documented(422, 503))
+    async def counts(query: _Nothing) -> dict[str, Annotated[int, Field(ge=0)]]:
+        """Rows of each promoted table, as the promotion ledger has them."""
+        live = await _rows(database, _LIVE)
+        return {name: live[t.key].rows if t.key in live else 0 for name, t in named.items()}
+
+    @router.get("/tables", responses=documented(422))
+    async def dictionary(query: Annotated[TablesQuery, Query()]) -> TablesPage:
+        """The promoted tables, in order of their names."""
+        names = sorted(named)[query.offset : query.offset + query.limit]
+        return TablesPage(
+            data=[TableSummary(**_summary(name, named[name])) for name in names],
+            total=len(named),
+            limit=query.limit,
+            offset=query.offset,
+        )
+
+    @router.get("/tables/{name}/schema", responses=documented(404, 422))
+    async def schema(name: str, query: _Nothing) -> TableSchema:
+        """One table, as ``domain.table``, and its columns."""
+        if name not in named:
+            raise Problem(404, "not_found", "There is no such table; /api/v1/tables has them all.")
+        columns = [
+            ColumnSchema(
+                name=column.name,
+                type=sql_type(column),
+                unit=column.unit,
+                description=column.description,
+                nullable=column.nullable,
+                minimum=column.minimum,
+                maximum=column.maximum,
+                values=list(column.values),
+            )
+            for column in readable(named[name])
+        ]
+        return TableSchema(**_summary(name, named[name]), columns=columns)
+
+    return router
+
+
+async def _rows(database: Database, sql: str) -> dict[str, Any]:
+    """Table -> its row; none before anything was promoted."""
+    try:
+        return {row.table_name: row for row in await database.read(sql)}
+    except Problem as problem:
+        if problem.code == "not_promoted":
+            return {}
+        raise
+
+
+def health_of(
+    named: dict[str, Table], live: dict[str, Any], behind: dict[str, Any], as_of: datetime
+) -> Health:
+    """The answer, from the ledger and from what was last found behind."""
+    found = []
+    for name, table in sorted(named.items()):
+        promoted, lag = live.get(table.key), behind.get(table.key)
+        found.append(
+            TableHealth(
+                name=name,
+                state=_state(table, promoted, lag, as_of),
+                rows=promoted.rows if promoted else 0,
+                last_promoted=promoted.promoted_at if promoted else None,
+                behind_since=lag.since if lag else None,
+                partitions_behind=lag.partitions if lag else 0,
+            )
+        )
+    well = all(table.state in ("fresh", "behind") for table in found)
+    return Health(
+        status="ok" if well else "degraded",
+        last_promotion=max((row.promoted_at for row in live.values()), default=None),
+        looked_at=max((row.looked_at for row in behind.values()), default=None),
+        tables=found,
+    )
+
+
+def _state(table: Table, promoted: Any, lag: Any, as_of: datetime) -> State:
+    if promoted is None:
+        return "missing"
+    if lag is None or as_of - lag.looked_at > _LOOKED_WITHIN:
+        return "unknown"
+    if lag.since is None:
+        return "fresh"
+    late = table.fresh_within is not None and as_of - lag.since > table.fresh_within
+    return "stale" if late else "behind"
+
+
+def _summary(name: str, table: Table) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": table.description,
+        "period": table.period.name,
+        "unique_columns": list(table.unique_columns),
+    }

@@ -1,0 +1,124 @@
+"""Declarations as pydantic models: rows, pages, and the types that parameters may have.
+
+Belongs here: declared column -> field, and what is valid for a value that a client sends.
+Does not belong here: SQL (``listing.py``), routes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date, datetime, timezone
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+)
+
+from analytics_assets.core.declaration import Column, Table, Type
+
+_INTEGER, _BIGINT = 2**31 - 1, 2**63 - 1
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _iso_date(value: Any) -> Any:
+    # Left alone, a number would be read as seconds since 1970.
+    if isinstance(value, str) and not _DATE.fullmatch(value):
+        raise ValueError("should be a date as YYYY-MM-DD")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
+
+
+Text = Annotated[str, Field(max_length=200, pattern="^[^\u0000]*$")]
+Date = Annotated[date, BeforeValidator(_iso_date)]
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+Integer = Annotated[int, Field(ge=-_INTEGER, le=_INTEGER)]
+Bigint = Annotated[int, Field(ge=-_BIGINT, le=_BIGINT)]
+
+_PARAMETER: dict[str, Any] = {
+    "text": Text,
+    "integer": Integer,
+    "bigint": Bigint,
+    "boolean": bool,
+    "date": Date,
+    "timestamp": Moment,
+}
+_FIELD: dict[str, Any] = {
+    "text": str,
+    "integer": int,
+    "bigint": int,
+    "boolean": bool,
+    "date": date,
+    "timestamp": datetime,
+}
+
+
+def parameter_type(column: Column) -> Any:
+    """The type of a parameter that is compared with a column; numbers with decimals: float."""
+    return _PARAMETER.get(column.type, float)
+
+
+def cursor_type(column: Column) -> Any:
+    """The type of a value that a cursor holds; a text may be as long as it is in the table."""
+    if column.type == "text":
+        return Annotated[str, Field(pattern="^[^\u0000]*$")] | None
+    return parameter_type(column) | None
+
+
+def field_type(type_: Type) -> Any:
+    """The type of a column's value in an answer; every decimal is a number."""
+    return _FIELD.get(type_, float)
+
+
+def readable(table: Table) -> tuple[Column, ...]:
+    """The columns that an answer may hold: what is promoted, and never what is personal."""
+    return tuple(column for column in table.all_columns if not column.personal)
+
+
+def field_of(column: Column) -> tuple[Any, Any]:
+    """A column as a field; nullable, too, where the declaration says so."""
+    type_ = field_type(column.type)
+    unit = f" [{column.unit}]" if column.unit else ""
+    described = Field(description=column.description + unit)
+    computed = column.type == "decimal"
+    return (type_ | None if column.nullable or computed else type_), described
+
+
+def row_model(table: Table, computed: Iterable[Column] = ()) -> type[BaseModel]:
+    """A row of a table as readers see it, with what is computed beside it."""
+    fields: dict[str, Any] = {c.name: field_of(c) for c in (*readable(table), *computed)}
+    words = f"{table.domain}_{table.published_name}".split("_")
+    return create_model("".join(map(str.capitalize, words)), __doc__=table.description, **fields)
+
+
+@cache
+def page_model(row: type[BaseModel]) -> type[BaseModel]:
+    """A page of such rows."""
+    return create_model(
+        f"{row.__name__}Page",
+        data=(list[row], ...),  # type: ignore[valid-type]
+        total=(int, Field(ge=0, description="Rows on all pages, as of this answer.")),
+        limit=(int, Field(ge=1, le=1000)),
+        offset=(int, Field(ge=0)),
+        next_cursor=(str | None, Field(description="For the next page; null on the last.")),
+    )
+
+
+def query_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
+    """The parameters of a route; any other is refused."""
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+class NoParameters(BaseModel):
+    """A route that has none."""
+
+    model_config = ConfigDict(extra="forbid")
