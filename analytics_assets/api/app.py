@@ -8,7 +8,7 @@ nothing here has to import what builds them.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI, Security
+from fastapi import FastAPI, Security
 from fastapi.middleware.cors import CORSMiddleware
 
 from analytics_assets.api.births import births_router
@@ -48,10 +48,8 @@ def create_app(tables: Sequence[Table], url: str, settings: ApiSettings) -> Fast
     )
     handle_errors(app)
     app.include_router(watch_router(metrics, settings))
-    v1 = APIRouter(prefix="/api/v1")
-    v1.include_router(meta_router(promoted, database))
-    v1.include_router(births_router(promoted, database))
-    app.include_router(v1)
+    app.include_router(meta_router(promoted, database))
+    app.include_router(births_router(promoted, database))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import Problem, documented
 from analytics_assets.api.listing import Beside, Filter, Listing, equal_to, view_of
+from analytics_assets.api.meta import V1
 from analytics_assets.api.models import Date, NoParameters
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Column, Dimension, Table
@@ -25,7 +26,7 @@ _WHOLE = "nation"
 
 def births_router(tables: Sequence[Table], database: Database) -> APIRouter:
     """``/births/{grain}/{period}`` of every promoted aggregate that has an axis of time."""
-    router = APIRouter(prefix=f"/{DOMAIN}", tags=[DOMAIN])
+    router = APIRouter(prefix=f"{V1}/{DOMAIN}", tags=[DOMAIN])
     served: dict[str, Listing] = {}
     for table in tables:
         axis = _time_axis(table)

@@ -22,6 +22,7 @@ from analytics_assets.core.contracts import sql_type
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.schema import LEDGER_SCHEMA
 
+V1 = "/api/v1"
 State = Literal["fresh", "behind", "stale", "missing", "unknown"]
 # What is behind is looked at every hour; two missed looks say that nobody does any more.
 _LOOKED_WITHIN = timedelta(hours=3)
@@ -139,7 +140,7 @@ def watch_router(metrics: Metrics, settings: ApiSettings) -> APIRouter:
 def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
     """Health, counts, and the data dictionary."""
     named = {f"{table.domain}.{table.published_name}": table for table in tables}
-    router = APIRouter(tags=["meta"])
+    router = APIRouter(prefix=V1, tags=["meta"])
 
     @router.get("/meta/health", responses=documented(422, 503))
     async def health(query: _Nothing) -> Health:
