@@ -98,6 +98,7 @@ def promote(
     those of production, all partitions move together and the view with them. Raises
     ``PromotionError``.
     """
+    declared, table = table, table.promoted
     files = by_key(snapshot.files(table))
     version = snapshot.lake.version(table)
     with engine.begin() as connection:
@@ -109,7 +110,7 @@ def promote(
         present = promoted(connection, table)
         if schema.shape_differs(connection, table):
             if present:
-                partitions = _all_of_one_shape(snapshot, table, files)
+                partitions = _all_of_one_shape(snapshot, declared, files)
             schema.create(connection, table)
             present = {}
         done = Promotion()

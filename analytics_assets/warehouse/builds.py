@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping
-from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions
+from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, read_whole
 
 _COMMIT_ATTEMPTS = 8
 _SCHEMA = pyarrow.schema(
@@ -204,7 +204,7 @@ class Snapshot:
         self, upstream: Table, reader: Table, partitions: Iterable[str]
     ) -> list[StoredFile]:
         """Files of ``upstream`` that any of the reader's partitions is computed from."""
-        if UNPARTITIONED in (upstream.period, reader.period):
+        if read_whole(upstream, reader):
             return self.files(upstream)
         readers = self._readers(upstream, reader)
         found = {file.uri: file for key in partitions for file in readers.get(key, ())}
@@ -222,14 +222,14 @@ class Snapshot:
         return self._fed[names]
 
     def candidates(self, table: Table) -> list[str]:
-        """Partitions for which there is input."""
+        """Partitions for which there is input, on the very days where a table is read beyond."""
         if table.source is not None:
             return sorted(self._landed(table))
         if table.period is UNPARTITIONED:
             return [UNPARTITIONED.only_key] if any(map(self.files, table.upstream)) else []
         found: set[str] = set()
         for upstream in table.upstream:
-            if upstream.period is not UNPARTITIONED:
+            if not read_whole(upstream, table) and table.reach_of(upstream) == (0, 0):
                 found.update(self._readers(upstream, table))
         return sorted(found)
 
@@ -239,7 +239,9 @@ class Snapshot:
             f"{upstream.key} {key}"
             for upstream in table.upstream
             for key in self._unbuilt(upstream)
-            if overlapping(table.period, [partition], upstream.period, [key])
+            if overlapping(
+                table.period, [partition], upstream.period, [key], table.reach_of(upstream)
+            )
         ]
 
     def _unbuilt(self, table: Table) -> list[str]:
