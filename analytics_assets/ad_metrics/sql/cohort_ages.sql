@@ -6,7 +6,7 @@ with landed as (
 ),
 
 days as (
-    select unnest(generate_series(0, horizon - first_day + 7)) as age, horizon
+    select unnest(generate_series(0, horizon - first_day)) as age, horizon
     from landed
     where horizon is not null
 ),

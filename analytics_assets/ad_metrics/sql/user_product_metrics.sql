@@ -21,7 +21,8 @@ joined as (
         ages.trial_refund_is_known,
         ages.purchase_refund_is_known
     from lifecycles
-    join ages on lifecycles.credited_date = ages.date
+    -- A day before the first event has none: what is credited to it lacks its start.
+    left join ages on lifecycles.credited_date = ages.date
     left join rates using (credited_date, distinct_id, product_id)
 ),
 
