@@ -19,7 +19,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.partitions import UNPARTITIONED, overlapping
+from analytics_assets.core.partitions import UNPARTITIONED, overlapping, shifted
 from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, read_whole
 
 _COMMIT_ATTEMPTS = 8
@@ -147,6 +147,7 @@ class Snapshot:
         self._sources: dict[str, Mapping[str, Mapping[str, str]]] = {}
         self._fed: dict[tuple[str, str], dict[str, list[StoredFile]]] = {}
         self._never_built: dict[str, list[str]] = {}
+        self._waiting: dict[tuple[str, str], list[str]] = {}
 
     def files(self, table: Table) -> list[StoredFile]:
         """The table's live files."""
@@ -163,6 +164,7 @@ class Snapshot:
         self._files.pop(table.key, None)
         self._fed = {names: fed for names, fed in self._fed.items() if names[0] != table.key}
         self._never_built.clear()
+        self._waiting.clear()
         for build in builds:
             self._builds.setdefault(table.key, {})[build.partition] = build
 
@@ -234,15 +236,25 @@ class Snapshot:
         return sorted(found)
 
     def waiting_for(self, table: Table, partition: str) -> list[str]:
-        """Upstream partitions that have input but were never built: without them a sum is short."""
-        return [
-            f"{upstream.key} {key}"
-            for upstream in table.upstream
-            for key in self._unbuilt(upstream)
-            if overlapping(
-                table.period, [partition], upstream.period, [key], table.reach_of(upstream)
-            )
-        ]
+        """Partitions upstream, near or far, that have input but were never built.
+
+        Without them a sum is short.
+        """
+        if (table.key, partition) not in self._waiting:
+            found: dict[str, None] = {}
+            for upstream in table.upstream:
+                reach = table.reach_of(upstream)
+                unbuilt = self._unbuilt(upstream)
+                keys = overlapping(table.period, [partition], upstream.period, unbuilt, reach)
+                found |= dict.fromkeys(f"{upstream.key} {key}" for key in sorted(keys))
+                if UNPARTITIONED in (table.period, upstream.period):
+                    continue
+                for key in upstream.period.keys_between(
+                    *shifted(table.period.window(partition), reach)
+                ):
+                    found |= dict.fromkeys(self.waiting_for(upstream, key))
+            self._waiting[table.key, partition] = list(found)
+        return self._waiting[table.key, partition]
 
     def _unbuilt(self, table: Table) -> list[str]:
         if table.key not in self._never_built:
