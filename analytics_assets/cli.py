@@ -129,9 +129,12 @@ def _refresh(config: settings.Settings) -> bool:
     table: dict[str, _Row] = {}
     problems: list[str] = []
     with dg.DagsterInstance.get() as instance:
-        for run, result in refresh(defs(), TABLES, instance):
-            print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
-            _count(result.all_events, table, problems)
+        try:
+            for run, result in refresh(defs(), TABLES, instance):
+                print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
+                _count(result.all_events, table, problems)
+        except SourceError as error:
+            problems.append(str(error))
     _print_table(table)
     for problem in problems:
         print(f"\n{problem}", file=sys.stderr)

@@ -309,7 +309,8 @@ def daily_words(breakdown: bool) -> dict[str, str]:
 
     def mean_rate(rate: str, flag: str) -> str:
         total = f"cast(coalesce(sum({rate}) filter (where {flag}), 0) * 10000 as hugeint)"
-        return f"cast({quotient(total, f'(10000 * count(*) filter (where {flag}))', 4)} as decimal(7, 4))"
+        mean = quotient(total, f"(10000 * count(*) filter (where {flag}))", 4)
+        return f"cast({mean} as decimal(7, 4))"
 
     words = {
         "by_what": " and breakdown" if breakdown else "",
@@ -385,6 +386,7 @@ def list_checks(name: str, keys: str) -> tuple[Check, ...]:
 
 
 _NAMES = [measure.name for measure in AD_MEASURES.measures]
+_TYPES = ", ".join(f"('{name}')" for name in BREAKDOWN_TYPES)
 SUMS_TO_MAIN_ROW = Check(
     "sums_to_main_row",
     "Each additive measure of an entity, summed over a breakdown, is that of its main row",
@@ -395,7 +397,7 @@ with parts as (
     from ad_metrics.daily_mixpanel_metrics_breakdown
     group by all
 ),
-types as (select * from (values {", ".join(f"('{t}')" for t in BREAKDOWN_TYPES)}) as t (breakdown_type))
+types as (select * from (values {_TYPES}) as t (breakdown_type))
 select strftime(date, '%Y-%m-%d') as _partition, entity_type, entity_id, breakdown_type
 from (ad_metrics.daily_mixpanel_metrics cross join types) as whole
 full join parts using (entity_type, entity_id, date, breakdown_type)

@@ -27,7 +27,7 @@ from analytics_assets.ad_metrics.sources import (
     UsersSource,
 )
 from analytics_assets.ad_metrics.words import REACH_DAYS, WORDS, action_types, quotient
-from analytics_assets.core.declaration import Check, Column, Publish, Table, read_sql
+from analytics_assets.core.declaration import Check, Column, Personal, Publish, Table, read_sql
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import DAILY
 
@@ -458,7 +458,9 @@ id_hierarchy_mapping = _from_sql(
     description="Which adset and campaign an ad stood in, and when.",
 )
 
-_PERSONAL = "promoted" if os.environ.get("AD_METRICS_PUBLISH_USER_IDS") == "1" else "left out"
+_PERSONAL: Personal = (
+    "promoted" if os.environ.get("AD_METRICS_PUBLISH_USER_IDS") == "1" else "left out"
+)
 _COUNT_ALIASES = {
     "trial_users_count": "mixpanel_trial_count",
     "purchase_users_count": "mixpanel_purchase_count",

@@ -61,6 +61,14 @@ def job_name(domain: str, period: Period) -> str:
     return f"{domain}_{period.name}"
 
 
+def by_domain(tables: Sequence[Table]) -> list[list[Table]]:
+    """The tables of each domain: a landing folder that cannot be read stops only its own."""
+    return [
+        [table for table in tables if table.domain == domain]
+        for domain in sorted({table.domain for table in tables})
+    ]
+
+
 def plan(
     tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine, land: bool = True
 ) -> list[PlannedRun]:

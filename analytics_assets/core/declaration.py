@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 
 Type = Literal["text", "integer", "bigint", "boolean", "date", "decimal", "money", "percent"]
+Personal = Literal["refused", "left out", "promoted"]
 Layer = Literal["sources", "facts", "dimensions", "aggregates"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
@@ -150,7 +151,7 @@ class Publish:
     """
 
     indexes: tuple[str, ...] = ()
-    personal: Literal["refused", "left out", "promoted"] = "refused"
+    personal: Personal = "refused"
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 

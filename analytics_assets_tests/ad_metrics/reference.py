@@ -179,7 +179,11 @@ class Reference:
         for one in self._valid:
             one.bucket = self._bucket(one)
         for one in self._valid:
-            for rate, default in (("conversion", 25), ("trial_refund", 20), ("purchase_refund", 40)):
+            for rate, default in (
+                ("conversion", 25),
+                ("trial_refund", 20),
+                ("purchase_refund", 40),
+            ):
                 one.rates[rate] = self._rate(one, rate, default)
         self.rows = self._metrics()
 
@@ -208,7 +212,13 @@ class Reference:
                 product = fields["product_id"] or "unknown"
                 found.append(
                     Event(
-                        name, user, moment, insert_id, product, usd, fields["store"],
+                        name,
+                        user,
+                        moment,
+                        insert_id,
+                        product,
+                        usd,
+                        fields["store"],
                         fields["country"],
                     )
                 )
@@ -308,7 +318,9 @@ class Reference:
                     break
                 bucket = []
             bucket.append(upper)
-        return rounded(sum(bucket, Fraction(0)) / len(bucket), 2) if price in bucket else Fraction(0)
+        return (
+            rounded(sum(bucket, Fraction(0)) / len(bucket), 2) if price in bucket else Fraction(0)
+        )
 
     @cached_property
     def _outcomes(self) -> dict[tuple[str, str, tuple], list[tuple[date, date | None]]]:
@@ -479,7 +491,10 @@ class _Cell:
             "meta_trial_count": meta["trials"],
             "meta_purchase_count": meta["purchases"],
             **{f"mixpanel_{name}_count": count for name, count in n.items()},
-            **{LISTS[name]: json.dumps(users, separators=(",", ":")) for name, users in lists.items()},
+            **{
+                LISTS[name]: json.dumps(users, separators=(",", ":"))
+                for name, users in lists.items()
+            },
             "actual_revenue_usd": revenue,
             "actual_refunds_usd": refunds,
             "net_actual_revenue_usd": revenue - refunds,

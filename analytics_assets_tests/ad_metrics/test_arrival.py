@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -13,13 +14,16 @@ import pytest
 
 from analytics_assets import settings
 from analytics_assets.ad_metrics.sample import write
+from analytics_assets.ad_metrics.sources import EventsSource
 from analytics_assets.ad_metrics.tables import (
     TABLES,
     mixpanel_events,
     user_product_lifecycles,
 )
+from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.ad_metrics.landed import (
     point_at,
     rows,
@@ -107,14 +111,11 @@ def test_a_file_restated_without_another_time_is_seen_within_the_lookback(settle
     clicks = row["clicks"]
     other = clicks[:-1] + ("1" if clicks[-1] != "1" else "2")
     path.write_text(text.replace(f'"clicks": "{clicks}"', f'"clicks": "{other}"', 1))
-    import os
-
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert path.stat().st_size == status.st_size
     changed, findings = settle(lake())
     assert findings == []
-    days = {name: keys for name, keys in changed.items()}
-    assert days == {
+    assert changed == {
         name: ["2025-01-10"]
         for name in (
             "ad_performance_daily",
@@ -214,10 +215,6 @@ def test_a_new_night_touches_what_the_horizon_touches(
 # ---- what is refused ----------------------------------------------------------------------------
 
 
-def findings_of(table: str, found: list) -> list[str]:
-    return [f"{f.partition}: {f.summary}" for f in found]
-
-
 def test_a_missing_meta_day_fails_by_name(settled: Path) -> None:
     gone = settled / "meta_ads" / "ad_performance_daily_country" / "2025-01-07.jsonl"
     gone.unlink()
@@ -252,8 +249,6 @@ def test_meta_without_the_newest_day_fails_by_name(settled: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["", "ad_performance_daily_device"])
 def test_a_missing_meta_folder_fails_by_name(settled: Path, folder: str) -> None:
-    from analytics_assets.core.declaration import SourceError
-
     shutil.rmtree(settled / "meta_ads" / folder)
     with pytest.raises(SourceError, match=r"meta_ads.*(META_ADS_SOURCE|mapping)"):
         settle(lake())
@@ -277,10 +272,6 @@ def test_a_currency_without_a_rate_is_refused(settled: Path) -> None:
 
 
 def test_unknown_events_and_fields_are_counted_and_kept(settled: Path) -> None:
-    from analytics_assets.ad_metrics.sources import EventsSource
-    from analytics_assets.core.declaration import Landing
-    from analytics_assets.warehouse.session import open_session
-
     path = settled / "mixpanel" / "events" / "2025-01-10.jsonl"
 
     def add(lines: list[dict]) -> None:

@@ -37,7 +37,7 @@ def generate(
 ) -> None:
     """Write ``days`` days of ``ads`` ads and about ``users`` new users a day; ``None`` writes none.
 
-    The same arguments give the same bytes.
+    The same arguments give the same bytes. No days leave landing folders in which nothing landed.
     """
     write(draw(seed, FIRST_DAY, days, ads, users), mixpanel, meta_ads)
 
@@ -59,6 +59,8 @@ def write(
 
 
 def _write_mixpanel(world: World, folder: Path, days: list[date], as_of: date) -> None:
+    for name in ("events", "currency_fx"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     lines: dict[date, list[Mapping[str, Any]]] = {day: [] for day in days}
     for sent in world.sent:
         if sent.day in lines and sent.arrived <= as_of:
@@ -77,8 +79,11 @@ def _rate(currency: str, usd: float, day: date) -> str:
 
 
 def _write_meta(world: World, folder: Path, days: list[date], as_of: date) -> None:
+    axes = ("", "_country", "_region", "_device")
+    for axis in axes:
+        (folder / f"ad_performance_daily{axis}").mkdir(parents=True, exist_ok=True)
     rows: dict[tuple[str, date], list[Mapping[str, Any]]] = {
-        (axis, day): [] for axis in ("", "_country", "_region", "_device") for day in days
+        (axis, day): [] for axis in axes for day in days
     }
     for report in world.reports:
         if report.day > as_of:
