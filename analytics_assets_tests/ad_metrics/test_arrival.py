@@ -173,7 +173,7 @@ def test_a_new_night_touches_what_the_horizon_touches(
 ) -> None:
     """With no late event and no restatement: the new day, and days that cross an age."""
     mixpanel, meta = point_at(monkeypatch, tmp_path)
-    world = small_world(5, 50, ads=2, users=3)
+    world = small_world(5, 40, ads=2, users=5)
     write(world, mixpanel, meta)
     horizon = world.last - timedelta(days=1)
     for path in [*mixpanel.rglob(f"{world.last}*"), *meta.rglob(f"{world.last}*")]:

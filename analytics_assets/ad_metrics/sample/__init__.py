@@ -17,7 +17,7 @@ from typing import Any
 from analytics_assets.ad_metrics.sample.world import (
     COUNTRIES,
     DEVICES,
-    RESTATED_DAYS,
+    RESTATED,
     Report,
     World,
     draw,
@@ -88,7 +88,8 @@ def _write_meta(world: World, folder: Path, days: list[date], as_of: date) -> No
     for report in world.reports:
         if report.day > as_of:
             continue
-        known = 0.6 + 0.4 * min(1.0, (as_of - report.day).days / RESTATED_DAYS)
+        age = (as_of - report.day).days
+        known = next(share for days, share in reversed(RESTATED) if age >= days)
         rows["", report.day].append(_insight(report, known))
         for axis, shares in report.shares.items():
             name = "impression_device" if axis == "device" else axis

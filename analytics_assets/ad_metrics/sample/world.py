@@ -47,7 +47,8 @@ DEVICES = {
 # Product -> prices in its currency, early and late: the same product gets dearer.
 PRODUCTS = {"gold.weekly": (6.99, 7.99), "gold.yearly": (39.99, 59.99), "gold.lifetime": (99.0,)}
 MOST_LATE_DAYS = 4
-RESTATED_DAYS = 28
+# Age in days of Meta's numbers -> share of them that is known: its attribution windows end then.
+RESTATED = ((0, 0.6), (1, 0.75), (7, 0.9), (28, 1.0))
 
 
 @dataclass(frozen=True)
