@@ -116,7 +116,8 @@ def _ad_ids(number: str) -> str:
 _USERS = f"""create table users as
 select i, format('user-{{:09d}}', i) as user_id, {_ad_ids("hash(i, 1)::hugeint")},
     $1::date + (i % $2)::integer as start,
-    ['US', 'US', 'GB', 'DE', 'CA', 'FR', 'NO', 'SE', 'IT', 'ES'][(1 + hash(i, 2) % 10)::bigint] as country,
+    ['US', 'US', 'GB', 'DE', 'CA', 'FR', 'NO', 'SE', 'IT', 'ES'][(1 + hash(i, 2) % 10)::bigint]
+        as country,
     'region ' || hash(i, 3) % 3 as region,
     ['iphone', 'iphone', 'android_smartphone', 'desktop'][(1 + hash(i, 4) % 4)::bigint] as device,
     ['gold.weekly', 'gold.yearly'][(1 + hash(i, 5) % 2)::bigint] as product,
