@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
@@ -24,6 +24,7 @@ from analytics_assets.ad_metrics.landing import (
     EVENTS,
     DayFile,
     Feed,
+    arrived,
     daily_inputs,
     digest,
     files_in,
@@ -87,6 +88,10 @@ class EventsSource:
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """Day -> file -> fingerprint, with an entry for each day that is missing."""
         return daily_inputs(EVENTS)
+
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the first of these files came, or changed."""
+        return arrived(EVENTS.folder, names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
@@ -197,6 +202,10 @@ class UsersSource:
         files = files_in(source_folder("MIXPANEL_SOURCE") / "users", "MIXPANEL_SOURCE")
         return {UNPARTITIONED.only_key: {path.name: digest(path) for path in files}}
 
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the first of these files came, or changed."""
+        return arrived(source_folder("MIXPANEL_SOURCE") / "users", names)
+
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
         """Users with the ad that they came from."""
@@ -246,6 +255,10 @@ class AdPerformanceSource:
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """Day -> file -> fingerprint, with an entry for each day that is missing."""
         return daily_inputs(self._feed)
+
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the first of these files came, or changed."""
+        return arrived(self._feed.folder, names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
@@ -316,6 +329,10 @@ class CurrencySource:
         """Day -> file -> fingerprint. A day without a file has no rate but that of USD."""
         return daily_inputs(CURRENCY_FX)
 
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the first of these files came, or changed."""
+        return arrived(CURRENCY_FX.folder, names)
+
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
         """One rate a currency; ``SourceError`` for a rate that is no positive number."""
@@ -361,6 +378,10 @@ class MappingSource:
         """The file's content."""
         path = self._file()
         return {UNPARTITIONED.only_key: {path.name: digest(path)}}
+
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the first of these files came, or changed."""
+        return arrived(source_folder("META_ADS_SOURCE"), names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:

@@ -7,6 +7,7 @@ Does not belong here: reading files (``sources.py``), measures (``measures.py``)
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from analytics_assets.ad_metrics.measures import (
@@ -32,6 +33,12 @@ from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import DAILY
 
 # ---- sources ------------------------------------------------------------------------------------
+
+
+def _expected(variable: str) -> timedelta | None:
+    """Exports come every day, where a setting names a folder: the sample brings nothing new."""
+    return timedelta(days=2) if os.environ.get(variable) else None
+
 
 _USER_ID = Column("distinct_id", "text", "The user.", personal=True)
 _PRODUCT = Column("product_id", "text", "The product.", nullable=False)
@@ -80,6 +87,7 @@ mixpanel_events = Table(
     unique=("event", "distinct_id", "time_ms", "insert_id", "unreadable_line"),
     time_column="event_date",
     description="Mixpanel's event export as landed; of an event that came twice, what came last.",
+    expected_every=_expected("MIXPANEL_SOURCE"),
 )
 mixpanel_users = Table(
     "ad_metrics/mixpanel_users",
@@ -122,6 +130,7 @@ def _ad_performance(axis: str) -> Table:
         time_column="date",
         checks=(_numbers(axis),),
         description="Meta Insights at ad level" + (f", by {axis}." if axis != "all" else "."),
+        expected_every=_expected("META_ADS_SOURCE"),
     )
 
 
@@ -130,7 +139,9 @@ def _numbers(axis: str) -> Check:
     return Check(
         "numbers",
         "Spend, impressions, clicks and actions are numbers",
-        f"""select _partition, ad_id, spend, impressions, clicks, actions from {name}
+        f"""select _partition, ad_id, adset_id, campaign_id, breakdown_value, spend, impressions,
+    clicks, actions
+from {name}
 where (spend is not null and try_cast(spend as decimal(18, 6)) is null)
     or (impressions is not null and try_cast(impressions as bigint) is null)
     or (clicks is not null and try_cast(clicks as bigint) is null)
@@ -248,6 +259,7 @@ user_product_events = _from_sql(
             " count(*) as amounts from ad_metrics.user_product_events"
             " where revenue_usd is null group by all order by all",
             _NO_RATE_ADVICE,
+            at_fault="_row.revenue_usd is null",
         ),
     ),
     description="Events of subscriptions and purchases, in USD.",
@@ -428,6 +440,7 @@ ad_performance = _from_sql(
             "select _partition, no_rate as currency, count(*) as ads"
             " from ad_metrics.ad_performance where spend_usd is null group by all order by all",
             _NO_RATE_ADVICE,
+            at_fault="_row.spend_usd is null",
         ),
     ),
     description="Meta's numbers by ad, in total and by breakdown, with what the breakdowns leave.",
@@ -477,8 +490,8 @@ daily_mixpanel_metrics = _from_sql(
     checks=list_checks("ad_metrics.daily_mixpanel_metrics", "entity_type, entity_id"),
     publish=Publish(
         ("date, entity_type",),
-        _PERSONAL,
-        {
+        personal=_PERSONAL,
+        aliases={
             **_COUNT_ALIASES,
             "trial_users_list": "trial_user_ids",
             "purchase_users_list": "purchase_user_ids",
@@ -505,7 +518,9 @@ daily_mixpanel_metrics_breakdown = _from_sql(
         SUMS_TO_MAIN_ROW,
     ),
     publish=Publish(
-        ("breakdown_type, breakdown_value, date", "date, entity_type"), _PERSONAL, _COUNT_ALIASES
+        ("breakdown_type, breakdown_value, date", "date, entity_type"),
+        personal=_PERSONAL,
+        aliases=_COUNT_ALIASES,
     ),
     description="The same by country, region and device.",
 )

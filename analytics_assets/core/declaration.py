@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 
@@ -64,7 +65,7 @@ class Measure:
 
     A coarser table holds its sum. ``usually`` (SQL: a number or an earlier measure) is its most
     frequent value, which production stores for free. ``minimum`` is None where a sum may be
-    negative.
+    negative. ``nullable``: NULL where it is withheld.
     """
 
     name: str
@@ -74,11 +75,12 @@ class Measure:
     type: Type = "integer"
     usually: str | None = None
     minimum: float | None = 0
+    nullable: bool = False
 
     def column(self) -> Column:
-        """The stored column: never NULL."""
+        """The stored column: NULL only where it is withheld."""
         return Column(
-            self.name, self.type, self.description, self.unit, False, minimum=self.minimum
+            self.name, self.type, self.description, self.unit, self.nullable, minimum=self.minimum
         )
 
 
@@ -146,11 +148,15 @@ class Dimension:
 class Publish:
     """That a table is promoted to production. ``indexes`` are column lists beside the grain's.
 
+    ``threshold``: counts from 1 to below it are withheld from readers, and what would give them
+    away (``small_cells.py``); 0: nothing is. ``name``: in production, if not the table's own.
     ``personal``: what becomes of personal columns; by default their table cannot be published.
     ``aliases``: second names, for readers who know a column by another one.
     """
 
     indexes: tuple[str, ...] = ()
+    threshold: int = 0
+    name: str = ""
     personal: Personal = "refused"
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -160,6 +166,8 @@ class Check:
     """A check of a staged partition: ``sql`` selects the rows that break it.
 
     The table under test stands in ``sql`` under its own name, its upstream tables under theirs.
+    ``at_fault`` (SQL over ``_broken``, a row of ``sql``, and ``_row``, one of the table) says which
+    rows go into quarantine; by default those with the unique columns of ``_broken``.
     """
 
     name: str
@@ -167,6 +175,7 @@ class Check:
     sql: str
     advice: str
     blocking: bool = True
+    at_fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,6 +202,14 @@ class Source(Protocol):
         """SELECTs of a partition's rows, good inside the block; ``SourceError`` for bad input."""
 
 
+@runtime_checkable
+class DatedSource(Source, Protocol):
+    """A source that can also say since when its input is there."""
+
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the earliest of these inputs of a partition came or changed; ``None``: unknown."""
+
+
 class SourceError(Exception):
     """Input that cannot be landed: says what, where and what to do; retrying cannot pass."""
 
@@ -212,7 +229,10 @@ class Table:
     ``reach``: upstream key -> days around a partition that it is computed from, as in (0, 60).
     ``time_column`` (date) or an axis of time in the grain decides the partition of a row.
     ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
-    measures count, all of them for each value of the columns ``each``.
+    measures count, all of them for each value of the columns ``each``. ``parts_of``: the aggregate
+    to whose rows these add up, where that does not follow from ``rollup_of``.
+    The table is stale when a partition is behind its input for longer than ``fresh_within``, or
+    when its source has brought nothing new for longer than ``expected_every``; ``None``: never.
     """
 
     key: str
@@ -236,7 +256,11 @@ class Table:
     keeps_rows: bool = False
     measured_from: Table | None = None
     each: tuple[str, ...] = ()
+    parts_of: Table | None = None
     owner: str = "team:data"
+    # A file that comes just after the nightly look at the sources waits a day for the next one.
+    fresh_within: timedelta | None = timedelta(hours=30)
+    expected_every: timedelta | None = None
 
     def __post_init__(self) -> None:
         for part in self.key.split("/"):
@@ -245,6 +269,8 @@ class Table:
             raise DeclarationError(f"{self.key}: a key is <domain>/<table>")
         if [self.source, self.sql, self.rollup_of].count(None) != 2:
             raise DeclarationError(f"{self.key}: give exactly one of source, sql, rollup_of")
+        if self.expected_every and not self.source:
+            raise DeclarationError(f"{self.key}: expected_every is of a table that has a source")
         if not self.stored_columns:
             raise DeclarationError(f"{self.key}: no columns")
         aliases = self.publish.aliases if self.publish else ()
@@ -272,6 +298,12 @@ class Table:
         unknown = sorted(set(self.publish.aliases.values()) - known)
         if unknown:
             raise DeclarationError(f"{self.key}: aliases of unknown columns: {unknown}")
+        _check_name(self.published_name, "name in production")
+        if self.publish.threshold < 0 or self.publish.threshold == 1:
+            raise DeclarationError(
+                f"{self.key}: no count is below a threshold of {self.publish.threshold};"
+                " give 2 or more, or 0 for none"
+            )
         for index in self.publish.indexes:
             missing = sorted({name.strip() for name in index.split(",")} - known)
             if missing:
@@ -284,6 +316,18 @@ class Table:
     @property
     def name(self) -> str:
         return self.key.split("/")[1]
+
+    @property
+    def published_name(self) -> str:
+        """The name in production, without its schema."""
+        return (self.publish.name if self.publish else "") or self.name
+
+    @property
+    def withholds(self) -> bool:
+        """Whether it is what readers get of another table: some of its cells are withheld."""
+        return any(
+            measure.nullable for measure in (self.measures.measures if self.measures else ())
+        )
 
     @property
     def sql_name(self) -> str:

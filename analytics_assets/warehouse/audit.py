@@ -19,9 +19,10 @@ from analytics_assets.core.rollups import totals_sql
 from analytics_assets.warehouse.lake import partition_of
 
 CONTRACT, RECONCILES = "contract", "reconciles"
+DOUBLED = "stands more than once"
 SHOWN_ROWS = 20
 _ADVICE = {
-    CONTRACT: "Mend the rows at their source (source_file and source_row say where) and run again.",
+    CONTRACT: "Mend the rows at their source and run again.",
     RECONCILES: "The SQL loses, doubles or moves rows: compare it with its upstream table.",
 }
 
@@ -37,6 +38,11 @@ class Finding:
     blocking: bool = True
     advice: str = ""
 
+    @property
+    def message(self) -> str:
+        """Where, what, and what to do."""
+        return f"{self.partition}: {self.check}: {self.summary}. {self.advice}".strip()
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -51,8 +57,8 @@ class Audit:
         return {finding.partition for finding in self.findings if finding.blocking}
 
 
-def check_names(table: Table) -> list[str]:
-    """The checks of a table, in the order in which they are made."""
+def audit_names(table: Table) -> list[str]:
+    """The checks of a table that are made here, in their order."""
     names = [CONTRACT]
     if reconciled_with(table) or table.keeps_rows:
         names.append(RECONCILES)
@@ -150,7 +156,7 @@ def _contract(
         cases = failure_cases(table, frame.drop(columns="_partition"))
         summary = "; ".join(f"{name}: {count:,} rows" for name, count in list(counts.items())[:4])
         summary += f"; and {len(counts) - 4} more rules" if len(counts) > 4 else ""
-        personal = {column.name for column in table.stored_columns if column.personal}
+        personal = _personal(table)
         rows = [
             {**_shown(frame.iloc[int(c["index"])].to_dict(), personal), **_named(c, personal)}
             for c in cases
@@ -184,13 +190,7 @@ def _shown(row: Mapping[Any, Any], personal: Collection[str]) -> dict[str, Any]:
 
 def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
     keys = ", ".join(quoted(name) for name in table.unique_columns)
-    personal = {column.name for column in table.stored_columns if column.personal}
-    shown = "".join(f", {quoted(n)}" for n in table.unique_columns if n not in personal)
-    found = session.execute(
-        f"select _partition{shown}, count(*) as times from {table.sql_name}"
-        f" group by _partition, {keys} having count(*) > 1 order by all"
-    )
-    rows = _dicts(found)
+    rows = _dicts(session.execute(f"{doubled_sql(table)} order by all"))
     return [
         Finding(
             CONTRACT,
@@ -201,6 +201,15 @@ def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
         )
         for partition, own in _by_partition(table, rows).items()
     ]
+
+
+def doubled_sql(table: Table) -> str:
+    """SELECT of the values of the unique columns that more than one row of a storage key has."""
+    keys = ", ".join(quoted(name) for name in table.unique_columns)
+    return (
+        f"select _partition, {keys}, count(*) as times from {table.sql_name}"
+        " group by all having count(*) > 1"
+    )
 
 
 def _row_counts(table: Table, rows: dict[str, int], rows_read: dict[str, int]) -> list[Finding]:
@@ -242,11 +251,14 @@ def _totals(
             if name != "_partition" and name not in table.each and value != expected.get(name)
         ]
         if wrong:
+            first = wrong[0]
+            more = f"; {len(wrong) - 1} more totals differ" if len(wrong) > 1 else ""
             findings.append(
                 Finding(
                     RECONCILES,
                     row["_partition"],
-                    f"{len(wrong)} totals differ from {finer.key}",
+                    f"{first['measure']} is {first['here']}, but {first[finer.key]} in {finer.key}"
+                    f"{more}",
                     wrong[:SHOWN_ROWS],
                     advice=_ADVICE[RECONCILES],
                 )
@@ -280,10 +292,16 @@ def _dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 
 def _by_partition(table: Table, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each partition, without personal columns: they are shown to people."""
+    hidden = {"_partition", *_personal(table)}
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         key = partition_of(table, row["_partition"])
         found.setdefault(key, []).append(
-            {name: value for name, value in row.items() if name != "_partition"}
+            {name: value for name, value in row.items() if name not in hidden}
         )
     return found
+
+
+def _personal(table: Table) -> set[str]:
+    return {column.name for column in table.stored_columns if column.personal}

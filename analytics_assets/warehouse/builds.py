@@ -20,8 +20,16 @@ from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping, shifted
-from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, read_whole
+from analytics_assets.warehouse.lake import (
+    Lake,
+    StoredFile,
+    commit_moments,
+    fed_partitions,
+    read_whole,
+    version_at,
+)
 
+ARCHIVED = "archived"
 _COMMIT_ATTEMPTS = 8
 _SCHEMA = pyarrow.schema(
     [
@@ -77,6 +85,12 @@ class BuildLedger:
             entries.setdefault(build.table, {})[build.partition] = build
         return entries
 
+    def read_as_of(self, moment: datetime) -> dict[tuple[str, str], Build]:
+        """(table, partition) -> entry, as it was at a moment."""
+        version = version_at(commit_moments(self._log.open()), moment)
+        delta = None if version is None else self._log.open(version)
+        return {(b.table, b.partition): b for b in _entries(delta)} if delta else {}
+
     def record(self, builds: Iterable[Build]) -> None:
         """Add entries, or replace those of the same table and partition."""
         new = {(build.table, build.partition): build for build in builds}
@@ -85,15 +99,15 @@ class BuildLedger:
         tables = sorted({table for table, _ in new})
         listed = ", ".join(f"'{table}'" for table in tables)
         for attempt in range(_COMMIT_ATTEMPTS):
-            delta = self._log.open() or DeltaTable.create(
-                self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
-            )
-            known = {(build.table, build.partition): build for build in _entries(delta, tables)}
-            rows = [
-                {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
-                for build in (known | new).values()
-            ]
             try:
+                delta = self._log.open() or DeltaTable.create(
+                    self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
+                )
+                known = {(build.table, build.partition): build for build in _entries(delta, tables)}
+                rows = [
+                    {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
+                    for build in (known | new).values()
+                ]
                 write_deltalake(
                     # The very version that was read: what another run has added since is then a
                     # conflict, and not lost.
@@ -123,7 +137,7 @@ class Behind:
     """A partition that is not what its inputs would give now, and why.
 
     ``refused``: it was tried with these very inputs and failed its audit, so that trying again
-    cannot help.
+    cannot help; ``refused_by`` are the checks that it failed.
     """
 
     table: Table
@@ -131,6 +145,7 @@ class Behind:
     why: str
     recipe: str
     refused: bool
+    refused_by: str = ""
 
 
 class Snapshot:
@@ -148,6 +163,7 @@ class Snapshot:
         self._fed: dict[tuple[str, str], dict[str, list[StoredFile]]] = {}
         self._never_built: dict[str, list[str]] = {}
         self._waiting: dict[tuple[str, str], list[str]] = {}
+        self._archives: dict[str, set[str]] = {}
 
     def files(self, table: Table) -> list[StoredFile]:
         """The table's live files."""
@@ -165,6 +181,7 @@ class Snapshot:
         self._fed = {names: fed for names, fed in self._fed.items() if names[0] != table.key}
         self._never_built.clear()
         self._waiting.clear()
+        self._archives.clear()
         for build in builds:
             self._builds.setdefault(table.key, {})[build.partition] = build
 
@@ -180,6 +197,16 @@ class Snapshot:
         if build is None:
             build = Build(table.key, partition, "", {}, 0, run_id, now())
         return replace(build, refused=wanted, refused_by=",".join(sorted(set(checks))))
+
+    def hold(self, table: Table, build: Build, reason: str) -> Build:
+        """The entry, marked so that what there is now does not make the partition behind.
+
+        What would be built now is put aside like a build that failed, until the input changes.
+        """
+        inputs = self.inputs(table, build.partition)
+        if build.live and (build.code_version, build.inputs) == (table.code_version, inputs):
+            return replace(build, refused="", refused_by="")
+        return replace(build, refused=recipe(table, inputs), refused_by=reason)
 
     def held_back(self, table: Table, check: str) -> list[str]:
         """Partitions whose last build failed this check, and that were not mended since."""
@@ -236,10 +263,28 @@ class Snapshot:
         return sorted(found)
 
     def waiting_for(self, table: Table, partition: str) -> list[str]:
-        """Partitions upstream, near or far, that have input but were never built.
+        """Partitions upstream that have input but were never built, or are in the archive.
 
-        Without them a sum is short.
+        Without them a sum is short. They may be far: what is computed from them is then not even
+        known to be there. What was computed from an archived one keeps its rows and is read.
         """
+        near = (
+            f"{upstream.key} {key}"
+            for upstream in table.upstream
+            for key in sorted(
+                overlapping(
+                    table.period,
+                    [partition],
+                    upstream.period,
+                    self._archived(upstream),
+                    table.reach_of(upstream),
+                )
+            )
+        )
+        return list(dict.fromkeys([*near, *self._lacking(table, partition)]))
+
+    def _lacking(self, table: Table, partition: str) -> list[str]:
+        """Partitions upstream, near or far, that have input but were never built."""
         if (table.key, partition) not in self._waiting:
             found: dict[str, None] = {}
             for upstream in table.upstream:
@@ -249,25 +294,36 @@ class Snapshot:
                 found |= dict.fromkeys(f"{upstream.key} {key}" for key in sorted(keys))
                 if UNPARTITIONED in (table.period, upstream.period):
                     continue
-                for key in upstream.period.keys_between(
-                    *shifted(table.period.window(partition), reach)
-                ):
-                    found |= dict.fromkeys(self.waiting_for(upstream, key))
+                window = shifted(table.period.window(partition), reach)
+                for key in upstream.period.keys_between(*window):
+                    found |= dict.fromkeys(self._lacking(upstream, key))
             self._waiting[table.key, partition] = list(found)
         return self._waiting[table.key, partition]
 
     def _unbuilt(self, table: Table) -> list[str]:
         if table.key not in self._never_built:
+            archived = self._archived(table)
             self._never_built[table.key] = [
-                key for key in self.candidates(table) if self.build_of(table, key) is None
+                key
+                for key in self.candidates(table)
+                if self.build_of(table, key) is None and key not in archived
             ]
         return self._never_built[table.key]
+
+    def _archived(self, table: Table) -> set[str]:
+        if table.key not in self._archives:
+            self._archives[table.key] = {
+                key
+                for key, build in self._builds.get(table.key, {}).items()
+                if build.refused_by == ARCHIVED and not build.live
+            }
+        return self._archives[table.key]
 
     def behind(self, table: Table) -> list[Behind]:
         """Partitions to rebuild; those whose inputs are not complete yet are left out.
 
         A partition whose input is gone is rebuilt, and so emptied; but a source file that is gone
-        takes nothing away.
+        takes nothing away. An archived partition is not behind while its input is as it was.
         """
         partitions = set(self.candidates(table))
         if table.source is None:
@@ -281,7 +337,9 @@ class Snapshot:
                 wanted = recipe(table, inputs)
                 build = self._builds.get(table.key, {}).get(partition)
                 refused = build is not None and build.refused == wanted
-                found.append(Behind(table, partition, why, wanted, refused))
+                by = build.refused_by if build and refused else ""
+                if by != ARCHIVED:
+                    found.append(Behind(table, partition, why, wanted, refused, by))
         return found
 
     def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:
