@@ -405,4 +405,6 @@ where {" or ".join(f"coalesce(whole.{n}, 0) <> coalesce(parts.{n}, 0)" for n in 
 order by all""",
     "The breakdowns lose or double users or spend: look at sql/ad_performance.sql (the rest of a"
     " breakdown is `unknown`) and at the users' country, region and device.",
+    at_fault="_broken.entity_type = _row.entity_type and _broken.entity_id = _row.entity_id"
+    " and _broken.breakdown_type = _row.breakdown_type",
 )

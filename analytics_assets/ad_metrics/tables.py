@@ -487,7 +487,7 @@ daily_mixpanel_metrics = _from_sql(
     measures=AD_MEASURES,
     columns=DERIVED_COLUMNS,
     words=daily_words(breakdown=False),
-    checks=list_checks("ad_metrics.daily_mixpanel_metrics", "entity_type, entity_id"),
+    checks=list_checks("ad_metrics.daily_mixpanel_metrics", "entity_type, entity_id, date"),
     publish=Publish(
         ("date, entity_type",),
         personal=_PERSONAL,
@@ -499,7 +499,7 @@ daily_mixpanel_metrics = _from_sql(
     ),
     description="Metrics of each campaign, adset and ad by day.",
 )
-_KEYS = "entity_type, entity_id, breakdown_type"
+_KEYS = "entity_type, entity_id, date, breakdown_type, breakdown_value"
 daily_mixpanel_metrics_breakdown = _from_sql(
     "daily_mixpanel_metrics_breakdown",
     file="daily_metrics",
