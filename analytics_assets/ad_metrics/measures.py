@@ -123,13 +123,15 @@ COUNTS = tuple(
         "users",
         "bigint",
         "0",
+        late=users.flag not in ("is_trial", "is_purchase"),
     )
     for users in USER_LISTS
 )
 
 
 def _money(name: str, sql: str, description: str) -> Measure:
-    return Measure(name, sql, description, "USD", "money", "0", minimum=None)
+    # Users convert and are refunded for weeks after the day that they are credited to.
+    return Measure(name, sql, description, "USD", "money", "0", minimum=None, late=True)
 
 
 REVENUE = (
@@ -155,6 +157,7 @@ def _expected(name: str, rate: str, flag: str) -> Measure:
         "percent points",
         "decimal",
         "0",
+        late=flag == "is_converted",
     )
 
 

@@ -255,6 +255,7 @@ def test_a_currency_without_a_rate_is_refused(settled: Path) -> None:
     _, findings = settle(lake())
     (finding,) = findings
     assert (finding.check, finding.partition) == ("currency_has_rate", "2025-01-10")
+    assert "has a rate on its day: 1 found (CHF). Add the currency" in finding.message
     assert finding.rows == [{"currency": "CHF", "amounts": 1}]
     assert lake().fingerprints(TABLES[-1]) == before
 

@@ -483,7 +483,7 @@ DEFECTS = (
     Defect(
         "currency_has_rate",
         "an amount in a currency without a rate",
-        ("its currency has a rate on its day: 1 found", "Add the currency"),
+        ("its currency has a rate on its day: 1 found (CHF)", "Add the currency"),
         in_ads_file(
             f"mixpanel/events/{AD_DAY}.jsonl", pay_in_francs, mixpanel_events, user_product_events
         ),
