@@ -8,11 +8,11 @@ Does not belong here: how a list is read (``listing.py``).
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query
 
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import Problem, documented
-from analytics_assets.api.listing import Beside, Filter, Listing, equal_to, view_of
+from analytics_assets.api.listing import Beside, Filter, Listing, equal_to, serve_list, view_of
 from analytics_assets.api.meta import V1
 from analytics_assets.api.models import Date, NoParameters
 from analytics_assets.core.contracts import quoted
@@ -33,7 +33,7 @@ def births_router(tables: Sequence[Table], database: Database) -> APIRouter:
         if table.domain == DOMAIN and table.layer == "aggregates" and axis:
             path = _path(table, _PERIODS[axis.name])
             served[path] = _listing(table, axis)
-            _add(router, path, served[path], database)
+            serve_list(router, path, served[path], database)
 
     @router.get("/{grain}/{period}", responses=documented(404, 422), response_model=None)
     async def no_such_aggregate(
@@ -53,23 +53,6 @@ def _path(table: Table, period: Period) -> str:
 
 def _time_axis(table: Table) -> Dimension | None:
     return next((axis for axis in table.grain if axis.date_sql), None)
-
-
-def _add(router: APIRouter, path: str, listing: Listing, database: Database) -> None:
-    async def read(
-        request: Request,
-        query: Annotated[listing.query_model, Query()],  # type: ignore[name-defined]
-    ) -> Response:
-        return await listing.answer(database, request, query)
-
-    router.add_api_route(
-        path,
-        read,
-        name=listing.table.published_name,
-        description=listing.table.description,
-        response_model=listing.page_model,
-        responses={304: {"description": "Not changed."}, **documented(422, 503)},
-    )
 
 
 def _listing(table: Table, axis: Dimension) -> Listing:

@@ -6,8 +6,8 @@ Does not belong here: what is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from analytics_assets.api.errors import Problem
 from analytics_assets.api.settings import ApiSettings
 
+T = TypeVar("T")
 _CONNECT_TIMEOUT = 3
 _SOON, _LATER = {"Retry-After": "5"}, {"Retry-After": "60"}
 _UNAVAILABLE, _BUSY, _TIMEOUT = "database_unavailable", "database_busy", "timeout"
@@ -59,24 +60,33 @@ class Database:
 
     async def read(self, sql: str, values: Mapping[str, Any] | None = None) -> Sequence[sa.Row]:
         """The rows of a statement with ``%(name)s`` for values; raises ``Problem``."""
+
+        async def rows() -> Sequence[sa.Row]:
+            async with self.engine.connect() as connection:
+                return (await connection.exec_driver_sql(sql, dict(values or {}))).all()
+
+        return await self.attempt(rows)
+
+    async def attempt(self, read: Callable[[], Awaitable[T]]) -> T:
+        """A read on the engine; once more where the connection was lost; raises ``Problem``."""
         try:
-            return await self._read(sql, values)
+            return await _understood(read)
         except Problem as problem:
             if problem.code != _UNAVAILABLE:
                 raise
         # The server may have been restarted since the pool's connections were made.
-        return await self._read(sql, values)
-
-    async def _read(self, sql: str, values: Mapping[str, Any] | None) -> Sequence[sa.Row]:
-        try:
-            async with self.engine.connect() as connection:
-                return (await connection.exec_driver_sql(sql, dict(values or {}))).all()
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError, psycopg.Error, OSError) as error:
-            raise meaning(error) from error
+        return await _understood(read)
 
     async def close(self) -> None:
         """Give all connections back."""
         await self.engine.dispose()
+
+
+async def _understood(read: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await read()
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError, psycopg.Error, OSError) as error:
+        raise meaning(error) from error
 
 
 def meaning(error: Exception) -> Exception:

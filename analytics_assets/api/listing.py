@@ -17,14 +17,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from analytics_assets.api.database import Database
-from analytics_assets.api.errors import bad_value
+from analytics_assets.api.errors import bad_value, documented
 from analytics_assets.api.models import (
     cursor_type,
     field_type,
@@ -140,8 +140,7 @@ class Listing:
             raise bad_value("offset", "give it or a cursor, not both")
         label = _hash(bound, sorted(asked.items(), key=repr), list(self.row_model.model_fields))
         sql, values = self._statement(filters, order, after)
-        seen = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
-        seen_label, _, seen_version = seen.partition(".")
+        seen_label, _, seen_version = _seen(request).partition(".")
         known_version, known_total = self._totals.get(bound, ("", 0))
         rows = await database.read(
             sql,
@@ -151,9 +150,8 @@ class Listing:
             | {"known_version": known_version, "known_total": known_total},
         )
         version, total = rows[0][:2]
-        headers = {"ETag": f'"{label}.{version}"', "Cache-Control": "private, no-cache"}
         if version and seen_label == label and seen_version == version:
-            return Response(status_code=304, headers=headers)
+            return Response(status_code=304, headers=_tagged(label, version))
         self._remember(bound, version, total)
         names = list(self.row_model.model_fields)
         data = [dict(zip(names, row[3:], strict=True)) for row in rows if row[2]]
@@ -166,7 +164,7 @@ class Listing:
             "offset": asked["offset"],
             "next_cursor": order.cursor(data[-1], bound) if more else None,
         }
-        return Response(to_json(page), media_type="application/json", headers=headers)
+        return json_response(page, label, version)
 
     def _remember(self, bound: str, version: str, total: int) -> None:
         if version:
@@ -211,6 +209,39 @@ from state left join (select true as is_row, * from page) as page on true
 order by {order.sql("page.")}""",
             values,
         )
+
+
+def serve_list(router: APIRouter, path: str, listing: Listing, database: Database) -> None:
+    """Add the list to a router."""
+
+    async def read(request: Request, query: BaseModel) -> Response:
+        return await listing.answer(database, request, query)
+
+    # Known only now; FastAPI reads parameters from the annotation.
+    read.__annotations__["query"] = Annotated[listing.query_model, Query()]
+    router.add_api_route(
+        path,
+        read,
+        name=listing.table.published_name,
+        description=listing.table.description,
+        response_model=listing.page_model,
+        responses={304: {"description": "Not changed."}, **documented(422, 503)},
+    )
+
+
+def json_response(content: Any, label: str, version: str) -> Response:
+    """An answer with the ETag of what was asked for and of what it was computed from."""
+    return Response(
+        to_json(content), media_type="application/json", headers=_tagged(label, version)
+    )
+
+
+def _tagged(label: str, version: str) -> dict[str, str]:
+    return {"ETag": f'"{label}.{version}"', "Cache-Control": "private, no-cache"}
+
+
+def _seen(request: Request) -> str:
+    return request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
 
 
 def view_of(table: Table) -> str:

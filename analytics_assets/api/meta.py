@@ -139,14 +139,13 @@ def watch_router(metrics: Metrics, settings: ApiSettings) -> APIRouter:
 
 def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
     """Health, counts, and the data dictionary."""
-    named = {f"{table.domain}.{table.published_name}": table for table in tables}
+    named = {_name(table): table for table in tables}
     router = APIRouter(prefix=V1, tags=["meta"])
 
     @router.get("/meta/health", responses=documented(422, 503))
     async def health(query: _Nothing) -> Health:
         """Production, its last promotion, and how fresh each table is."""
-        live, behind = await _rows(database, _LIVE), await _rows(database, _BEHIND)
-        return health_of(named, live, behind, datetime.now(timezone.utc))
+        return await read_health(database, tables)
 
     @router.get("/meta/counts", responses=documented(422, 503))
     async def counts(query: _Nothing) -> dict[str, Annotated[int, Field(ge=0)]]:
@@ -188,6 +187,12 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
     return router
 
 
+async def read_health(database: Database, tables: Sequence[Table]) -> Health:
+    """The health of these tables now; raises ``Problem`` where production does not answer."""
+    live, behind = await _rows(database, _LIVE), await _rows(database, _BEHIND)
+    return health_of(tables, live, behind, datetime.now(timezone.utc))
+
+
 async def _rows(database: Database, sql: str) -> dict[str, Any]:
     """Table -> its row; none before anything was promoted."""
     try:
@@ -199,15 +204,15 @@ async def _rows(database: Database, sql: str) -> dict[str, Any]:
 
 
 def health_of(
-    named: dict[str, Table], live: dict[str, Any], behind: dict[str, Any], as_of: datetime
+    tables: Sequence[Table], live: dict[str, Any], behind: dict[str, Any], as_of: datetime
 ) -> Health:
     """The answer, from the ledger and from what was last found behind."""
     found = []
-    for name, table in sorted(named.items()):
+    for table in sorted(tables, key=_name):
         promoted, lag = live.get(table.key), behind.get(table.key)
         found.append(
             TableHealth(
-                name=name,
+                name=_name(table),
                 state=_state(table, promoted, lag, as_of),
                 rows=promoted.rows if promoted else 0,
                 last_promoted=promoted.promoted_at if promoted else None,
@@ -233,6 +238,10 @@ def _state(table: Table, promoted: Any, lag: Any, as_of: datetime) -> State:
         return "fresh"
     late = table.fresh_within is not None and as_of - lag.since > table.fresh_within
     return "stale" if late else "behind"
+
+
+def _name(table: Table) -> str:
+    return f"{table.domain}.{table.published_name}"
 
 
 def _summary(name: str, table: Table) -> dict[str, Any]:

@@ -25,22 +25,38 @@ from analytics_assets.core.declaration import Column, Table, Type
 
 _INTEGER, _BIGINT = 2**31 - 1, 2**63 - 1
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}([T ]|$)")
 
 
 def _iso_date(value: Any) -> Any:
     # Left alone, a number would be read as seconds since 1970.
-    if isinstance(value, str) and not _DATE.fullmatch(value):
+    if not isinstance(value, date) and not (isinstance(value, str) and _DATE.fullmatch(value)):
         raise ValueError("should be a date as YYYY-MM-DD")
     return value
 
 
+def _iso_moment(value: Any) -> Any:
+    if not isinstance(value, date) and not (isinstance(value, str) and _MOMENT.match(value)):
+        raise ValueError("should be a moment as YYYY-MM-DDTHH:MM:SS, or a date")
+    return value
+
+
 def _in_utc(value: datetime) -> datetime:
-    return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
+    try:
+        return value.replace(tzinfo=value.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("should be in the years 1 to 9999") from None
+
+
+def _local(value: datetime) -> datetime:
+    return value.replace(tzinfo=None)
 
 
 Text = Annotated[str, Field(max_length=200, pattern="^[^\u0000]*$")]
 Date = Annotated[date, BeforeValidator(_iso_date)]
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
+Moment = Annotated[datetime, BeforeValidator(_iso_moment), AfterValidator(_in_utc)]
+# Of a column without a time zone: an offset that is sent means nothing there.
+LocalMoment = Annotated[datetime, BeforeValidator(_iso_moment), AfterValidator(_local)]
 Integer = Annotated[int, Field(ge=-_INTEGER, le=_INTEGER)]
 Bigint = Annotated[int, Field(ge=-_BIGINT, le=_BIGINT)]
 
@@ -51,6 +67,7 @@ _PARAMETER: dict[str, Any] = {
     "boolean": bool,
     "date": Date,
     "timestamp": Moment,
+    "datetime": LocalMoment,
 }
 _FIELD: dict[str, Any] = {
     "text": str,
@@ -59,6 +76,7 @@ _FIELD: dict[str, Any] = {
     "boolean": bool,
     "date": date,
     "timestamp": datetime,
+    "datetime": datetime,
 }
 
 
@@ -80,17 +98,16 @@ def field_type(type_: Type) -> Any:
 
 
 def readable(table: Table) -> tuple[Column, ...]:
-    """The columns that an answer may hold: what is promoted, and never what is personal."""
-    return tuple(column for column in table.all_columns if not column.personal)
+    """The columns that an answer may hold: those that are promoted."""
+    return table.promoted.all_columns
 
 
 def field_of(column: Column) -> tuple[Any, Any]:
-    """A column as a field; nullable, too, where the declaration says so."""
+    """A column as a field."""
     type_ = field_type(column.type)
     unit = f" [{column.unit}]" if column.unit else ""
     described = Field(description=column.description + unit)
-    computed = column.type == "decimal"
-    return (type_ | None if column.nullable or computed else type_), described
+    return (type_ | None if column.nullable else type_), described
 
 
 def row_model(table: Table, computed: Iterable[Column] = ()) -> type[BaseModel]:

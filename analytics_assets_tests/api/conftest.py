@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -15,13 +17,25 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 
+from analytics_assets import settings
+from analytics_assets.ad_metrics.sample import FIRST_DAY, write
+from analytics_assets.ad_metrics.tables import (
+    daily_mixpanel_metrics,
+    daily_mixpanel_metrics_breakdown,
+    id_hierarchy_mapping,
+    id_name_mapping,
+)
 from analytics_assets.api.app import create_app
 from analytics_assets.api.settings import ApiSettings
 from analytics_assets.definitions import TABLES
 from analytics_assets.production.promotion import production_engine
-from analytics_assets_tests.api.filled import promote, rows_of
+from analytics_assets.warehouse.lake import open_lake
+from analytics_assets_tests.ad_metrics.landed import point_at, settle, small_world
+from analytics_assets_tests.ad_metrics.landed import rows as lake_rows
+from analytics_assets_tests.api.filled import promote, promote_days, rows_of
 from analytics_assets_tests.conftest import as_admin
 
+LOST_DAY = FIRST_DAY + timedelta(days=2)
 # Any number of tests ask for the health of one process.
 PATIENT = ApiSettings(health_per_minute=1_000_000)
 
@@ -45,19 +59,33 @@ def empty_production(postgres: str) -> Iterator[Production]:
     as_admin(postgres, f"drop database {name} with (force)")
 
 
-def fill(production: Production) -> None:
+def fill_births(connection: sa.Connection) -> None:
     """Rows of every promoted aggregate of the births."""
-    with production_engine(production.promoter) as engine, engine.begin() as connection:
-        for table in TABLES:
-            if table.publish and table.domain == "births" and table.grain:
-                promote(connection, table, rows_of(table))
+    for table in TABLES:
+        if table.publish and table.domain == "births" and table.grain:
+            promote(connection, table, rows_of(table))
+
+
+def fill_ads(connection: sa.Connection, folder: Path) -> None:
+    """A week of ads, computed by the domain, with a day that was lost in production."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        write(small_world(3, 8, ads=4, users=3), *point_at(monkeypatch, folder))
+        lake = open_lake(settings.load().lake)
+        settle(lake)
+        for table in (id_name_mapping, id_hierarchy_mapping):
+            promote(connection, table, lake_rows(lake, table))
+        for table in (daily_mixpanel_metrics, daily_mixpanel_metrics_breakdown):
+            rows = [row for row in lake_rows(lake, table) if row["date"] != LOST_DAY]
+            promote_days(connection, table, rows)
 
 
 @pytest.fixture(scope="session")
-def production(postgres: str) -> Iterator[Production]:
+def production(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     """For tests that only read."""
     with empty_production(postgres) as found:
-        fill(found)
+        with production_engine(found.promoter) as engine, engine.begin() as connection:
+            fill_births(connection)
+            fill_ads(connection, tmp_path_factory.mktemp("ads"))
         yield found
 
 
@@ -95,9 +123,11 @@ def served(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def client_of(production: Production, settings: ApiSettings = PATIENT) -> Iterator[httpx.Client]:
+def client_of(
+    production: Production, api_settings: ApiSettings = PATIENT
+) -> Iterator[httpx.Client]:
     """A client of an app of its own over this production."""
-    app = create_app(TABLES, production.reader, settings)
+    app = create_app(TABLES, production.reader, api_settings)
     with served(app) as url, httpx.Client(base_url=url, timeout=30) as client:
         yield client
 

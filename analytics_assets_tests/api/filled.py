@@ -57,12 +57,14 @@ def _values(axis: Dimension) -> Sequence[tuple[Any, ...]]:
 
 def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: str = "") -> None:
     """Put rows in the place of a partition's, as a promotion does; all of them without a key."""
+    table = table.promoted
     begin(connection, table)
     there = promoted(connection, table)
     if schema.shape_differs(connection, table):
         schema.create(connection, table)
         there = {}
-    given = [dict(row) for row in rows]
+    names = [column.name for column in table.stored_columns]
+    given = [{name: row[name] for name in names} for row in rows]
     if key in there:
         _delete(connection, table, key, key)
     elif not key:
@@ -92,6 +94,15 @@ def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: s
             "run_id": "r",
         },
     )
+
+
+def promote_days(connection: sa.Connection, table: Table, rows: Iterable[Row]) -> None:
+    """Put rows there, each day as a partition of its own."""
+    days: dict[str, list[Row]] = {}
+    for row in rows:
+        days.setdefault(table.period.key(row[str(table.time)]), []).append(row)
+    for key, own in days.items():
+        promote(connection, table, own, key)
 
 
 def _key(table: Table) -> str:
