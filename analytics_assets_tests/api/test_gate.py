@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -11,6 +9,7 @@ import httpx
 import jwt
 import pytest
 
+from analytics_assets import cli
 from analytics_assets.api import settings as api_settings
 from analytics_assets.api.app import create_app
 from analytics_assets.api.settings import ApiSettings, ApiSettingsError
@@ -105,13 +104,15 @@ def test_without_keys_it_listens_nowhere_else(monkeypatch: pytest.MonkeyPatch, h
     assert api_settings.load().host == host
 
 
-def test_the_command_says_so(monkeypatch: pytest.MonkeyPatch, production: Production) -> None:
-    command = [sys.executable, "-m", "analytics_assets", "api"]
+def test_the_command_says_so(
+    monkeypatch: pytest.MonkeyPatch, production: Production, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("API_HOST", "0.0.0.0")
-    ran = subprocess.run(command, capture_output=True, text=True)
-    assert ran.returncode == 1
-    assert ran.stderr.startswith("API_HOST is 0.0.0.0, which others can reach: set API_KEYS")
-    assert ran.stderr.count("\n") == 1
+    monkeypatch.setenv("PRODUCTION_URL", production.promoter)
+    assert cli.main(["api"]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("API_HOST is 0.0.0.0, which others can reach: set API_KEYS")
+    assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,32 @@
+"""What the OpenAPI document cannot say of parameters; read by schemathesis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+
+_RANGES = (("start_date", "end_date"), ("date_start", "date_end"))
+
+
+def _possible(values: Any) -> Any:
+    """No cursor, which would have to be one that was given out; ranges of one day."""
+    if not isinstance(values, dict):
+        return values
+    values = {name: value for name, value in values.items() if name != "cursor"}
+    for first, last in _RANGES:
+        if all(isinstance(values.get(name), str) for name in (first, last)):
+            values[last] = values[first] = max(values[first], values[last])
+    return values
+
+
+@schemathesis.hook
+def map_query(context: Any, query: Any) -> Any:
+    """Before a query is sent."""
+    return _possible(query)
+
+
+@schemathesis.hook
+def map_body(context: Any, body: Any) -> Any:
+    """Before a body is sent."""
+    return _possible(body)
