@@ -18,7 +18,9 @@ from typing import Any, Literal, Protocol
 
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 
-Type = Literal["text", "integer", "bigint", "boolean", "date", "decimal"]
+Type = Literal[
+    "text", "integer", "bigint", "boolean", "date", "timestamp", "decimal", "decimal6"
+]
 Layer = Literal["sources", "facts", "dimensions", "aggregates"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
@@ -199,6 +201,9 @@ class Table:
     ``time_column`` (date) or an axis of time in the grain decides the partition of a row.
     ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
     measures count, all of them for each value of the columns ``each``.
+    ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the partitions
+    that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It must give the
+    same rows again where nothing else that it reads has changed.
     """
 
     key: str
@@ -219,6 +224,7 @@ class Table:
     checks: tuple[Check, ...] = ()
     publish: Publish | None = None
     keeps_rows: bool = False
+    reads_itself: bool = False
     measured_from: Table | None = None
     each: tuple[str, ...] = ()
     owner: str = "team:data"
@@ -230,6 +236,8 @@ class Table:
             raise DeclarationError(f"{self.key}: a key is <domain>/<table>")
         if [self.source, self.sql, self.rollup_of].count(None) != 2:
             raise DeclarationError(f"{self.key}: give exactly one of source, sql, rollup_of")
+        if self.reads_itself and self.sql is None:
+            raise DeclarationError(f"{self.key}: only a table of SQL can read itself")
         if not self.stored_columns:
             raise DeclarationError(f"{self.key}: no columns")
         names = [column.name for column in self.all_columns]
