@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import dagster as dg
 
 from analytics_assets.automation.jobs import changes_sensor, jobs, nightly_schedules
+from analytics_assets.bank_kpis import assets as bank_kpis
+from analytics_assets.bank_kpis.tables import TABLES as BANK_KPIS
 from analytics_assets.births.tables import TABLES as BIRTHS
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.assets import production_assets, size_checks
 from analytics_assets.warehouse.assets import warehouse_assets
 
-TABLES: tuple[Table, ...] = (*BIRTHS,)
+TABLES: tuple[Table, ...] = (*BIRTHS, *BANK_KPIS)
 
 
 def build(tables: Sequence[Table]) -> dg.Definitions:
@@ -30,4 +32,4 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
-    return build(TABLES)
+    return dg.Definitions.merge(build(TABLES), bank_kpis.DEFINITIONS)

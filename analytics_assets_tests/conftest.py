@@ -66,6 +66,8 @@ def make_workspace(
         source.mkdir()
         monkeypatch.setenv("ANALYTICS_HOME", str(folder / "home"))
         monkeypatch.setenv("SINASC_SOURCE", str(source))
+        (folder / "cnbv").mkdir()
+        monkeypatch.setenv("CNBV_SOURCE", str(folder / "cnbv"))
         monkeypatch.setenv("PRODUCTION_URL", f"postgresql://promoter@/{database}?host={postgres}")
         monkeypatch.setenv("DAGSTER_PG_URL", f"postgresql://dagster@/dagster?host={postgres}")
         yield Workspace(source)

@@ -101,6 +101,18 @@ def _waits(
     )
 
 
+def _all_upstream(table: Table) -> Iterable[Table]:
+    """Everything that a table is computed from, near or far.
+
+    What waits for something is not pending itself, but what it waits for is.
+    """
+    found: dict[str, Table] = {}
+    for upstream in table.upstream:
+        found[upstream.key] = upstream
+        found.update({far.key: far for far in _all_upstream(upstream)})
+    return found.values()
+
+
 def _unpromoted(
     tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine
 ) -> list[tuple[Table, str, str]]:
@@ -163,7 +175,7 @@ class _Ready:
                     and overlapping(
                         period, [partition], upstream.period, self._pending[upstream.key]
                     )
-                    for upstream in table.upstream
+                    for upstream in _all_upstream(table)
                 )
                 if fed and not held_up:
                     chosen.add(table.key)

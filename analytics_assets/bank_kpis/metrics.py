@@ -44,7 +44,9 @@ class Metric:
         try:
             return sqlglot.parse_one(self.formula, dialect="duckdb")
         except sqlglot.errors.ParseError as error:
-            raise DeclarationError(f"metric {self.metric_code}: {self.formula!r}: {error}") from error
+            raise DeclarationError(
+                f"metric {self.metric_code}: {self.formula!r}: {error}"
+            ) from error
 
     @property
     def reads(self) -> set[str]:
@@ -56,7 +58,9 @@ class Metric:
         """The value, NULL where something is divided by 0."""
         tree = self._tree.copy()
         for division in list(tree.find_all(exp.Div)):
-            division.set("expression", exp.func("nullif", division.expression, exp.Literal.number(0)))
+            division.set(
+                "expression", exp.func("nullif", division.expression, exp.Literal.number(0))
+            )
         return f"cast({tree.sql(dialect='duckdb')} as decimal(18, 6))"
 
     def column(self) -> Column:

@@ -21,7 +21,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 from analytics_assets import settings
 from analytics_assets.bank_kpis.layouts import FILES, LAYOUTS
 from analytics_assets.bank_kpis.metrics import REFERENCE
-from analytics_assets.bank_kpis.workbooks import Workbook, as_text, institution_code, read
+from analytics_assets.bank_kpis.workbooks import Workbook, as_text, institution_code, plain, read
 from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
 
@@ -123,9 +123,16 @@ class InstitutionSource:
         with (REFERENCE / "institutions.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         known = {row["institution_code"] for row in rows}
+        taken = {row["bank_code"] for row in rows}
         if path := self._file():
             landing.report["file"] = path.name
-            rows += [row for row in _named_in(path) if row["institution_code"] not in known]
+            for row in _named_in(path):
+                if row["institution_code"] not in known:
+                    # The regulator gave old and new groups the same names.
+                    if row["bank_code"] in taken:
+                        row["bank_code"] += f"_{row['institution_code']}"
+                    taken.add(row["bank_code"])
+                    rows.append(row)
         landing.session.register("institutions_landed", pyarrow.Table.from_pylist(rows))
         try:
             yield ["select * from institutions_landed"]
@@ -144,9 +151,11 @@ def _named_in(path: Path) -> list[dict[str, str]]:
         ) from error
     found = {}
     for row in rows:
-        code, name = (institution_code(as_text(row[0])), as_text(row[1])) if row[1:] else (None,) * 2
+        code, name = (
+            (institution_code(as_text(row[0])), as_text(row[1])) if row[1:] else (None,) * 2
+        )
         if code and name:
-            short = "_".join(name.upper().replace(".", "").split())
+            short = "_".join(plain(name.replace(".", "")).upper().split())
             level = "bank" if code.startswith("04") else "group"
             found[code] = dict(institution_code=code, bank_code=short, bank_name=name, level=level)
     return list(found.values())
@@ -210,7 +219,9 @@ class LegacySource:
 
 def _from_csv(path: Path) -> list[dict[str, str | None]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return [{name: value or None for name, value in row.items()} for row in csv.DictReader(file)]
+        return [
+            {name: value or None for name, value in row.items()} for row in csv.DictReader(file)
+        ]
 
 
 def _from_database(where: str) -> list[dict[str, str | None]]:

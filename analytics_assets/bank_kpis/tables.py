@@ -324,7 +324,9 @@ _MONTH_COLUMNS = (
 )
 
 
-def bank_tables(metrics_file: Path = METRICS_FILE, retired: bool | None = None) -> tuple[Table, ...]:
+def bank_tables(
+    metrics_file: Path = METRICS_FILE, retired: bool | None = None
+) -> tuple[Table, ...]:
     """All tables for the metrics of a file; ``retired``: the wide table is not promoted."""
     metrics = read_metrics(metrics_file)
     judge(metrics, {column.name for column in _MONTH_COLUMNS})
@@ -532,7 +534,11 @@ def _dim_metric(metrics_file: Path) -> Table:
             _text("metric_code", "Code: imor.", False),
             _text("metric_name", "Name.", False),
             Column(
-                "metric_type", "text", "Kind.", nullable=False, values=("ratio", "currency", "count")
+                "metric_type",
+                "text",
+                "Kind.",
+                nullable=False,
+                values=("ratio", "currency", "count"),
             ),
             _text("unit", "Unit in which to show it; ratios are stored as 0 to 1, shown in %."),
             Column("precision", "integer", "Digits to show.", "digits", nullable=False, minimum=0),

@@ -18,9 +18,7 @@ from typing import Any, Literal, Protocol
 
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 
-Type = Literal[
-    "text", "integer", "bigint", "boolean", "date", "timestamp", "decimal", "decimal6"
-]
+Type = Literal["text", "integer", "bigint", "boolean", "date", "timestamp", "decimal", "decimal6"]
 Layer = Literal["sources", "facts", "dimensions", "aggregates"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")

@@ -24,6 +24,8 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import StoredKey, by_key
 from analytics_assets.warehouse.session import expose
 
+# The sessions that write to production go by this name, so that they are told from readers.
+PROMOTION = "analytics_assets promotion"
 _BATCH_ROWS = 50_000
 _INCOMING = "incoming"
 _AS_TEXT = ("text", "boolean", "timestamp")  # what is sent, and so comes back, in quotes
@@ -49,7 +51,10 @@ def production_engine(url: str, read_only: bool = False) -> Iterator[sa.Engine]:
     options = "-c timezone=UTC -c datestyle=ISO"
     if read_only:
         options += " -c default_transaction_read_only=on"
-    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"options": options})
+    arguments = {"options": options}
+    if not read_only:
+        arguments["application_name"] = PROMOTION
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=arguments)
     try:
         yield engine
     finally:

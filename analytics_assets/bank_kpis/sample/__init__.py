@@ -146,9 +146,7 @@ def _portfolio(rng: np.random.Generator, code: int, span: Sequence[date]) -> np.
     by_stage = np.concatenate([stages.sum(axis=2, keepdims=True), stages], axis=2)
     reserves = -np.round(stages[:, 2, :] * rng.uniform(1.3, 1.7, (months, 3)), 6)
     split = np.round(reserves[:, :1] * np.array([0.8, 0.1, 0.1]), 6)
-    reserves = np.concatenate(
-        [reserves.sum(axis=1, keepdims=True), split, reserves[:, 1:]], axis=1
-    )
+    reserves = np.concatenate([reserves.sum(axis=1, keepdims=True), split, reserves[:, 1:]], axis=1)
     amounts = np.concatenate(
         [by_stage.reshape(months, -1), parts.reshape(months, -1), reserves], axis=1
     )
@@ -162,7 +160,9 @@ def _portfolio_sheet(portfolio: Mapping[int, np.ndarray], span: Sequence[date]) 
     whole = sum(portfolio.values())
     books: dict[int, Any] = dict(portfolio)
     books[GROUP] = sum((portfolio[code] for code in G7 if code in portfolio), 0 * whole)
-    books.update({code: 1.02 * portfolio[of] for code, of in CONSOLIDATED.items() if of in portfolio})
+    books.update(
+        {code: 1.02 * portfolio[of] for code, of in CONSOLIDATED.items() if of in portfolio}
+    )
     books[SYSTEM], books[SYSTEM_CONSOLIDATED] = whole, 1.03 * whole
     rows: list[Row] = [list(PORTFOLIO_HEADER)]
     for code, amounts in books.items():
@@ -227,7 +227,9 @@ def _write_off_sheet(
             if code != LATE
         }
         for code in (*drawn, SYSTEM):
-            amounts = drawn.get(code) or [round(sum(c), 6) for c in zip(*drawn.values(), strict=True)]
+            amounts = drawn.get(code) or [
+                round(sum(c), 6) for c in zip(*drawn.values(), strict=True)
+            ]
             written = code if code == SYSTEM else f"{code:06}"
             rows.append(
                 [str(day.year), f"{day.month:02}", shown, day.year * 100 + day.month, written]
