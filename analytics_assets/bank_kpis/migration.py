@@ -37,7 +37,7 @@ _READ, _STORE, _STAR = "bank_kpis", "bank_kpis_store", ("fact_monthly_kpi", "dim
 _WIRE = f"{_STORE}.monthly_kpis_read"
 _SUFFIX = "_deprecated"
 _LOG = f"{_READ}.migration_log"
-_SHOWN = 20
+_SHOWN, _WAIT = 20, "2s"
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ def settle(
     if not all(_exists(connection, f"{_READ}.{name}") for name in _STAR):
         return Settled(None, refused="The star is not promoted yet.")
     connection.execute(sa.text("select pg_advisory_xact_lock(hashtext('bank_kpis.migration'))"))
+    # Waiting for a reader, it would make all readers after it wait, too.
+    connection.execute(sa.text(f"set local lock_timeout = '{_WAIT}'"))
     work = _Work(connection, wide, now)
     work.prepare()
     work.create_view(star_sql(metrics))
@@ -237,10 +239,12 @@ class _Work:
                 f" where current_setting('application_name') <> '{PROMOTION}') as reader on true"
             )
             columns = ", ".join(f"rows.{quoted(c.name)}" for c in self._wide.stored_columns)
-            self._do(
-                f"create or replace view {_READ}.{OLD} as select {columns} from ({rows}) as rows"
-                + ("" if kind == "plain" else wire)
-            )
+            sql = f"create or replace view {_READ}.{OLD} as select {columns} from ({rows}) as rows"
+            try:
+                with self._connection.begin_nested():
+                    self._do(sql + ("" if kind == "plain" else wire))
+            except sa.exc.OperationalError:
+                return  # a reader has it at this moment; the next settling tries again
             self.done.append(f"{_READ}.{OLD} is {kind}")
         if kind != "plain" and self.reads() != self._last_reads():
             self._record(phase, "read")
