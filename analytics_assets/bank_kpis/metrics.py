@@ -72,23 +72,27 @@ class Metric:
 def read_metrics(file: Path = METRICS_FILE) -> tuple[Metric, ...]:
     """The metrics of a file, in order of their number; ``DeclarationError`` for a bad row."""
     with file.open(encoding="utf-8", newline="") as rows:
-        metrics = [
-            Metric(
-                **{
-                    **row,
-                    "metric_id": int(row["metric_id"]),
-                    "precision": int(row["precision"]),
-                    "is_active": row["is_active"] == "true",
-                }
-            )
-            for row in csv.DictReader(rows)
-        ]
+        metrics = [_metric(row) for row in csv.DictReader(rows)]
     for name in ("metric_id", "metric_code"):
         values = [getattr(metric, name) for metric in metrics]
         doubled = sorted({str(value) for value in values if values.count(value) > 1})
         if doubled:
             raise DeclarationError(f"{file.name}: {name} given twice: {', '.join(doubled)}")
     return tuple(sorted(metrics, key=lambda metric: metric.metric_id))
+
+
+def _metric(row: dict[str, str]) -> Metric:
+    return Metric(
+        metric_id=int(row["metric_id"]),
+        metric_code=row["metric_code"],
+        metric_name=row["metric_name"],
+        metric_type=row["metric_type"],
+        unit=row["unit"],
+        precision=int(row["precision"]),
+        is_active=row["is_active"] == "true",
+        formula=row["formula"],
+        description=row["description"],
+    )
 
 
 def judge(metrics: Sequence[Metric], known: Collection[str]) -> None:

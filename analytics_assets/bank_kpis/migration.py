@@ -167,8 +167,8 @@ class _Work:
         if _exists(self._connection, _LOG) and _exists(self._connection, _WIRE):
             return
         self._do(
-            f"create table if not exists {_LOG} (id bigint generated always as identity primary key,"
-            " phase text not null, event text not null, at timestamptz not null,"
+            f"create table if not exists {_LOG} (id bigint generated always as identity"
+            " primary key, phase text not null, event text not null, at timestamptz not null,"
             " reads bigint not null)"
         )
         self._do(f"create table if not exists {_WIRE} as select 1 as one")

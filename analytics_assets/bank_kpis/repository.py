@@ -116,7 +116,7 @@ class MetricRepository:
         if date_end < date_start:
             raise ValueError(f"date_start {date_start} is after date_end {date_end}")
         wide = await self._wide()
-        values = {"banks": [bank_code], "metric": metric_code}
+        values: dict[str, Any] = {"banks": [bank_code], "metric": metric_code}
         if wide:
             column = await self._wide_column(metric_code)
             sql = _wide_sql(wide, column, "w.fecha between :first and :last", "w.fecha")
@@ -140,7 +140,7 @@ class MetricRepository:
         if not wanted:
             return []
         wide = await self._wide()
-        values = {"banks": wanted, "metric": metric_code}
+        values: dict[str, Any] = {"banks": wanted, "metric": metric_code}
         if wide:
             column = await self._wide_column(metric_code)
             sql = _wide_sql(wide, column, "w.fecha = :first", "banks.place")

@@ -157,7 +157,12 @@ def _named_in(path: Path) -> list[dict[str, str]]:
         if code and name:
             short = "_".join(plain(name.replace(".", "")).upper().split())
             level = "bank" if code.startswith("04") else "group"
-            found[code] = dict(institution_code=code, bank_code=short, bank_name=name, level=level)
+            found[code] = {
+                "institution_code": code,
+                "bank_code": short,
+                "bank_name": name,
+                "level": level,
+            }
     return list(found.values())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from analytics_assets.bank_kpis.layouts import LAYOUTS, PORTFOLIO, SEGMENTS, STAGES, WRITE_OFFS
-from analytics_assets.bank_kpis.metrics import METRICS_FILE, Metric, judge, read_metrics
+from analytics_assets.bank_kpis.metrics import METRICS_FILE, TYPES, Metric, judge, read_metrics
 from analytics_assets.bank_kpis.phases import wanted_phase
 from analytics_assets.bank_kpis.sources import InstitutionSource, LegacySource, WorkbookSource
 from analytics_assets.core.contracts import quoted
@@ -538,7 +538,7 @@ def _dim_metric(metrics_file: Path) -> Table:
                 "text",
                 "Kind.",
                 nullable=False,
-                values=("ratio", "currency", "count"),
+                values=TYPES,
             ),
             _text("unit", "Unit in which to show it; ratios are stored as 0 to 1, shown in %."),
             Column("precision", "integer", "Digits to show.", "digits", nullable=False, minimum=0),

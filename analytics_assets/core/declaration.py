@@ -199,9 +199,9 @@ class Table:
     ``time_column`` (date) or an axis of time in the grain decides the partition of a row.
     ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
     measures count, all of them for each value of the columns ``each``.
-    ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the partitions
-    that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It must give the
-    same rows again where nothing else that it reads has changed.
+    ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the
+    partitions that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It
+    must give the same rows again where nothing else that it reads has changed.
     """
 
     key: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -98,11 +97,11 @@ class Production:
 
 
 @pytest.fixture
-def production(workspace: Workspace, tmp_path: Path) -> Iterator[Production]:
+def production(workspace: Workspace, tmp_path: Path) -> Production:
     generate(tmp_path / "cnbv", months=3, banks=(40012, 40059, 40138))
     found = Production(workspace, tmp_path / "cnbv")
     found.refresh()
-    yield found
+    return found
 
 
 def test_phases_forth_and_back_give_the_same_answers(production: Production) -> None:
@@ -148,6 +147,7 @@ def test_every_phase_gives_the_same_answers_for_every_reader(production: Product
     assert len({repr(production.asked(phase)) for phase in PHASES}) == 1
 
 
+@pytest.mark.slow
 def test_retiring_waits_for_readers_and_names_them(production: Production) -> None:
     assert production.settle("direct").phase == "direct"
     day = NOW + 10 * DAY
@@ -167,6 +167,7 @@ def test_retiring_waits_for_readers_and_names_them(production: Production) -> No
     assert production.settle("retired", day + 15 * DAY + DAY / 24).phase == "retired"
 
 
+@pytest.mark.slow
 def test_our_own_promotions_are_no_readers(production: Production) -> None:
     assert production.settle("direct").phase == "direct"
     generate(production.cnbv, months=4, banks=(40012, 40059, 40138))
@@ -184,6 +185,7 @@ def differences_of(production: Production) -> list[Any]:
         return differences(connection, production.wide)
 
 
+@pytest.mark.slow
 def test_retiring_is_refused_while_a_view_is_made_from_the_table(production: Production) -> None:
     production.settle("direct")
     production.write("create view public.mine as select banco_norm from bank_kpis.monthly_kpis")
@@ -193,6 +195,7 @@ def test_retiring_is_refused_while_a_view_is_made_from_the_table(production: Pro
     assert production.settle("retired", NOW + 30 * DAY).phase == "retired"
 
 
+@pytest.mark.slow
 def test_retiring_is_refused_while_somebody_reads_at_this_moment(production: Production) -> None:
     production.settle("direct")
     with (
@@ -205,6 +208,7 @@ def test_retiring_is_refused_while_somebody_reads_at_this_moment(production: Pro
         assert "is being read by old dashboard" in refused.refused
 
 
+@pytest.mark.slow
 def test_the_renamed_table_goes_after_thirty_days_and_can_still_be_had_back(
     production: Production,
 ) -> None:
@@ -241,6 +245,7 @@ def test_a_phase_is_not_entered_where_wide_and_star_differ(production: Productio
     ]
 
 
+@pytest.mark.slow
 def test_a_new_metric_in_view_and_repository(production: Production, tmp_path: Path) -> None:
     production.settle("view")
     before = production.read(COLUMNS.format("fact_monthly_kpi"))

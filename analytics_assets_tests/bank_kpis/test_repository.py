@@ -131,5 +131,5 @@ def test_readers_cannot_write(promoted: Workspace) -> None:
         finally:
             await engine.dispose()
 
-    with pytest.raises(DBAPIError, match="read-only transaction|permission denied"):
+    with pytest.raises(DBAPIError, match=r"read-only transaction|permission denied"):
         asyncio.run(write())

@@ -151,7 +151,7 @@ def test_a_kill_between_staging_and_publishing_loses_and_doubles_nothing(
             raise KeyboardInterrupt
         return publish(self, table, *arguments)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):  # noqa: PT012
         patched.setattr(Lake, "publish", killed)
         filled.build(run_id="killed")
     filled.build(run_id="second")
@@ -176,7 +176,7 @@ def test_a_kill_after_publishing_and_before_the_ledger_adds_nothing(
             raise KeyboardInterrupt
         record(self, builds)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):  # noqa: PT012
         patched.setattr(BuildLedger, "record", killed)
         filled.build(run_id="killed")
     filled.build(run_id="second")

@@ -149,8 +149,8 @@ def test_dates_among_ratios_are_missing_and_named_by_their_cell(bank: Bank) -> N
 def test_ratios_in_percent_and_not_in_one_file(bank: Bank) -> None:
     header = ["Cve_Inst", "Banco", "FECHA", "ICAP Total"]
     codes = (40012, 40014, 40059)
-    percent = [[code, "", MAY, value] for code, value in zip(codes, (16.0, 0.17, 2658.0))]
-    ratios = [[code, "", JUNE, value] for code, value in zip(codes, (0.16, 0.17, 26.58))]
+    percent = [[code, "", MAY, value] for code, value in zip(codes, (16.0, 0.17, 2658.0), strict=True)]
+    ratios = [[code, "", JUNE, value] for code, value in zip(codes, (0.16, 0.17, 26.58), strict=True)]
     bank.write("ICAP.xlsx", [header, *percent, *ratios])
     findings = bank.build()
     assert {(f.check, f.blocking) for f in findings} == {("ratios_plausible", False)}
@@ -195,9 +195,9 @@ def test_segments_that_do_not_add_up_hold_the_month_back(bank: Bank) -> None:
 def test_an_unknown_institution_is_kept_by_its_code_and_named(bank: Bank) -> None:
     bank.write(NAME, portfolio(portfolio_row(40999, MAY)))
     assert [f.check for f in bank.build()] == ["institutions_known"]
-    assert bank.ask("select bank_code, bank_type from bank_kpis.dim_bank where bank_id = 40999") == [
-        ("040999", "individual")
-    ]
+    assert bank.ask(
+        "select bank_code, bank_type from bank_kpis.dim_bank where bank_id = 40999"
+    ) == [("040999", "individual")]
 
 
 def test_total_that_a_workbook_states_wrongly_warns(bank: Bank) -> None:
