@@ -142,6 +142,7 @@ def test_phases_forth_and_back_give_the_same_answers(production: Production) -> 
     assert production.asked() == expected
 
 
+@pytest.mark.slow
 def test_every_phase_gives_the_same_answers_for_every_reader(production: Production) -> None:
     production.settle("dual_write")
     assert len({repr(production.asked(phase)) for phase in PHASES}) == 1
@@ -284,6 +285,7 @@ def test_an_unknown_phase_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         wanted_phase()
 
 
+@pytest.mark.slow
 def test_the_job_settles_and_checks(
     production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,8 +149,9 @@ def test_dates_among_ratios_are_missing_and_named_by_their_cell(bank: Bank) -> N
 def test_ratios_in_percent_and_not_in_one_file(bank: Bank) -> None:
     header = ["Cve_Inst", "Banco", "FECHA", "ICAP Total"]
     codes = (40012, 40014, 40059)
-    percent = [[code, "", MAY, value] for code, value in zip(codes, (16.0, 0.17, 2658.0), strict=True)]
-    ratios = [[code, "", JUNE, value] for code, value in zip(codes, (0.16, 0.17, 26.58), strict=True)]
+    percents, ratios_of = (16.0, 0.17, 2658.0), (0.16, 0.17, 26.58)
+    percent = [[code, "", MAY, n] for code, n in zip(codes, percents, strict=True)]
+    ratios = [[code, "", JUNE, n] for code, n in zip(codes, ratios_of, strict=True)]
     bank.write("ICAP.xlsx", [header, *percent, *ratios])
     findings = bank.build()
     assert {(f.check, f.blocking) for f in findings} == {("ratios_plausible", False)}
