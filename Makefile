@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize test test-slow lint bench duckdb psql clean
+.PHONY: run materialize status test test-slow test-faults lint bench duckdb psql clean
 
 run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then the UI on 127.0.0.1:3000
 	@$(BIN)/analytics-assets run
@@ -11,11 +11,17 @@ run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then t
 materialize: $(VENV)/.installed  ## the same without the UI
 	@$(BIN)/analytics-assets materialize
 
+status: $(VENV)/.installed  ## which partitions are behind, why, and since when
+	@$(BIN)/analytics-assets status
+
 test: lint  ## formatting, types, import rules and the test suite
 	@$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(VENV)/.installed-dev  ## the proofs that take minutes: the UI's own backfills, in a browser
 	@$(BIN)/python -m pytest -m slow
+
+test-faults: $(VENV)/.installed-dev  ## make test-faults KILLS=200 SEED=1: kill runs at any moment, lose nothing
+	@KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest analytics_assets_tests/faults/test_kills.py -m slow -s
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

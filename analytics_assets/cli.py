@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     download = commands.add_parser("download", help=str(_download.__doc__))
     download.add_argument("year", type=int, nargs="+")
     download.set_defaults(command=_download)
+    status = commands.add_parser("status", help=str(_status.__doc__))
+    status.set_defaults(command=_status)
     tables = commands.add_parser("tables", help=str(_tables.__doc__))
     tables.set_defaults(command=_tables)
     options = parser.parse_args(arguments)
@@ -133,7 +135,7 @@ def _refresh(config: settings.Settings) -> bool:
     """Bring everything up to date and print one table; ``False`` if anything failed."""
     import dagster as dg
 
-    from analytics_assets.automation.refresh import refresh
+    from analytics_assets.automation.refresh import look_at_staleness, refresh
     from analytics_assets.definitions import TABLES, defs
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
@@ -141,9 +143,12 @@ def _refresh(config: settings.Settings) -> bool:
     table: dict[str, _Row] = {}
     problems: list[str] = []
     with dg.DagsterInstance.get() as instance:
-        for run, result in refresh(defs(), TABLES, instance):
+        definitions = defs()
+        for run, result in refresh(definitions, TABLES, instance):
             print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
             _count(result.all_events, table, problems)
+        if table:
+            _count(look_at_staleness(definitions, instance).all_events, table, problems)
     _print_table(table)
     _settle_banks()
     for problem in problems:
@@ -234,6 +239,25 @@ def _download(options: argparse.Namespace) -> int:
         for path in download_year(year):
             print(path)
     return 0
+
+
+# ---- status -------------------------------------------------------------------------------------
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Print which partitions are behind, why, and since when; exit code 1 if a table is stale."""
+    from analytics_assets.automation.jobs import present
+    from analytics_assets.automation.staleness import as_text, stale, staleness
+    from analytics_assets.definitions import TABLES
+    from analytics_assets.warehouse.builds import now
+
+    with present() as (snapshot, engine):
+        lags = staleness(TABLES, snapshot, engine)
+        late = stale(lags, TABLES, snapshot, now())
+    print(as_text(lags))
+    for one in late:
+        print(f"\nStale: {one.asset}: {one.what}", file=sys.stderr)
+    return 1 if late else 0
 
 
 # ---- tables -------------------------------------------------------------------------------------

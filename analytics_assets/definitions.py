@@ -4,7 +4,11 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from analytics_assets.automation.alerts import alerts_sensor
 from analytics_assets.automation.jobs import changes_sensor, jobs, nightly_schedules
+from analytics_assets.automation.maintenance import maintenance_definitions
+from analytics_assets.automation.operations import staleness_definitions
+from analytics_assets.automation.rollback import rollback_jobs
 from analytics_assets.bank_kpis import assets as bank_kpis
 from analytics_assets.bank_kpis.tables import TABLES as BANK_KPIS
 from analytics_assets.births.tables import TABLES as BIRTHS
@@ -16,17 +20,18 @@ TABLES: tuple[Table, ...] = (*BIRTHS, *BANK_KPIS)
 
 
 def build(tables: Sequence[Table]) -> dg.Definitions:
-    """All assets, jobs, schedules and the sensor of these tables."""
+    """All assets, jobs, schedules and sensors of these tables, and what watches over them."""
     all_jobs = jobs(tables)
-    return dg.Definitions(
+    own = dg.Definitions(
         assets=[*warehouse_assets(tables), *production_assets(tables)],
         asset_checks=size_checks(tables),
-        jobs=all_jobs,
+        jobs=[*all_jobs, *rollback_jobs(tables)],
         schedules=nightly_schedules(tables, all_jobs),
-        sensors=[changes_sensor(tables, all_jobs)],
+        sensors=[changes_sensor(tables, all_jobs), alerts_sensor()],
         # A step is short and DuckDB uses all cores; a process for each would cost 2 s a step.
         executor=dg.in_process_executor,
     )
+    return dg.Definitions.merge(own, staleness_definitions(tables), maintenance_definitions(tables))
 
 
 @dg.definitions

@@ -7,7 +7,8 @@ Does not belong here: settings of one domain (its ``sources.py`` has them).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 
@@ -17,15 +18,25 @@ class Settings:
 
     ``lake`` is a folder or URL; ``production_url`` and ``dagster_pg_url`` are PostgreSQL URLs or
     ``None`` for the embedded server; ``memory_limit`` is DuckDB's, for example ``1200MB``.
+    ``ui_url`` is where people reach the UI; ``alert_webhook_url`` is a secret.
+    Backups are verified in the database of ``restore_url``, ``None`` for the embedded server's.
     """
 
     home: Path
     lake: str
-    production_url: str | None
-    dagster_pg_url: str | None
+    production_url: str | None = field(repr=False)
+    dagster_pg_url: str | None = field(repr=False)
     memory_limit: str
     threads: int
     production_budget_mb: float
+    promotion_gate_percent: float
+    ui_url: str
+    alert_webhook_url: str | None = field(repr=False)
+    alert_repeat: timedelta
+    backup_folder: Path
+    backups_kept: int
+    restore_url: str | None = field(repr=False)
+    lake_retention: timedelta
 
     @property
     def catalogue(self) -> Path:
@@ -53,4 +64,15 @@ def load() -> Settings:
         memory_limit=os.environ.get("ANALYTICS_MEMORY_LIMIT") or "1200MB",
         threads=int(os.environ.get("ANALYTICS_THREADS") or os.cpu_count() or 2),
         production_budget_mb=float(os.environ.get("PRODUCTION_BUDGET_MB") or 350),
+        ui_url=(
+            os.environ.get("ANALYTICS_URL")
+            or f"http://127.0.0.1:{os.environ.get('ANALYTICS_PORT') or 3000}"
+        ).rstrip("/"),
+        alert_webhook_url=os.environ.get("ALERT_WEBHOOK_URL") or None,
+        alert_repeat=timedelta(hours=float(os.environ.get("ALERT_REPEAT_HOURS") or 24)),
+        promotion_gate_percent=float(os.environ.get("PROMOTION_GATE_PERCENT") or 80),
+        backup_folder=Path(os.environ.get("BACKUP_FOLDER") or home / "backups").absolute(),
+        backups_kept=int(os.environ.get("BACKUPS_KEPT") or 7),
+        restore_url=os.environ.get("RESTORE_URL") or None,
+        lake_retention=timedelta(days=float(os.environ.get("LAKE_RETENTION_DAYS") or 30)),
     )

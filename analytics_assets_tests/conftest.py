@@ -58,20 +58,25 @@ def make_workspace(
 ) -> Iterator[Workspace]:
     """A workspace whose environment is set for the duration of the iterator."""
     database = f"test_{uuid4().hex}"
+    as_admin(postgres, f"create database {database} owner promoter")
+    source = folder / "landing"
+    source.mkdir()
+    monkeypatch.setenv("ANALYTICS_HOME", str(folder / "home"))
+    monkeypatch.setenv("SINASC_SOURCE", str(source))
+    (folder / "cnbv").mkdir()
+    monkeypatch.setenv("CNBV_SOURCE", str(folder / "cnbv"))
+    monkeypatch.setenv("PRODUCTION_URL", f"postgresql://promoter@/{database}?host={postgres}")
+    monkeypatch.setenv("DAGSTER_PG_URL", f"postgresql://dagster@/dagster?host={postgres}")
+    yield Workspace(source)
+    as_admin(postgres, f"drop database {database} with (force)")
+
+
+def as_admin(postgres: str, statement: str) -> None:
+    """One statement as superuser, outside a transaction."""
     admin = psycopg2.connect(host=postgres, user="postgres", dbname="postgres")
     admin.autocommit = True
     with closing(admin), admin.cursor() as cursor:
-        cursor.execute(f"create database {database} owner promoter")
-        source = folder / "landing"
-        source.mkdir()
-        monkeypatch.setenv("ANALYTICS_HOME", str(folder / "home"))
-        monkeypatch.setenv("SINASC_SOURCE", str(source))
-        (folder / "cnbv").mkdir()
-        monkeypatch.setenv("CNBV_SOURCE", str(folder / "cnbv"))
-        monkeypatch.setenv("PRODUCTION_URL", f"postgresql://promoter@/{database}?host={postgres}")
-        monkeypatch.setenv("DAGSTER_PG_URL", f"postgresql://dagster@/dagster?host={postgres}")
-        yield Workspace(source)
-        cursor.execute(f"drop database {database} with (force)")
+        cursor.execute(statement)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,10 @@ def materialised(
         module_workspace.source, births=400, states=("AC",), first_year=2024, years=1, dbf_years=0
     )
     (module_workspace.source / "births.csv").write_text("DTNASC\n01012024\n")
-    assert cli.main(["materialize"]) == 0
+    with redirect_stdout(StringIO()) as printed:
+        assert cli.main(["materialize"]) == 0
+    # What is still behind is looked at when all is done, so that the UI begins with an answer.
+    assert "operations/staleness" in printed.getvalue().splitlines()[-3]
     return module_workspace
 
 
@@ -87,3 +92,19 @@ def test_downloading_is_off_by_default(
     monkeypatch.delenv("SINASC_DOWNLOAD_URL", raising=False)
     assert cli.main(["download", "2020"]) == 1
     assert "SINASC_DOWNLOAD_URL" in capsys.readouterr().err
+
+
+def test_status_names_what_is_behind(
+    materialised: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["status"]) == 0
+    assert capsys.readouterr().out == "Nothing is behind.\n"
+    touched = next(iter(materialised.source.glob("*2024*")))
+    touched.touch()
+    assert cli.main(["status"]) == 0  # behind, but not for long enough to be stale
+    rows = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
+    assert " 2024 " in rows["births/raw_births"]
+    assert "its source changed" in rows["births/raw_births"]
+    assert "unknown" not in rows["births/raw_births"]
+    words = " ".join(rows["births/fact_births"].split())
+    assert "2024-01 to 2024-12 waits for births/raw_births" in words

@@ -35,6 +35,18 @@ class Workspace:
         """What the nightly schedule and the sensor bring about."""
         return list(refresh(definitions or self.definitions, tables, self.instance))
 
+    def run(
+        self, job: str, definitions: dg.Definitions | None = None, **config: Any
+    ) -> dg.ExecuteInProcessResult:
+        """A job of one op with this configuration, as launched from the UI."""
+        definition = (definitions or self.definitions).resolve_job_def(job)
+        (op,) = (node.name for node in definition.nodes)
+        return definition.execute_in_process(
+            instance=self.instance,
+            run_config={"ops": {op: {"config": config}}},
+            raise_on_error=False,
+        )
+
     @property
     def lake(self) -> Lake:
         return Lake(settings.load().lake)

@@ -23,6 +23,7 @@ from analytics_assets.production.assets import production_key
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.catalogue import mend_catalogue
 from analytics_assets.warehouse.lake import open_lake
 
 Job = UnresolvedAssetJobDefinition
@@ -62,7 +63,10 @@ def present() -> Iterator[tuple[Snapshot, sa.Engine]]:
 
 def _next_runs(tables: Sequence[Table], land: bool) -> list[PlannedRun]:
     with present() as (snapshot, engine):
-        return plan(tables, snapshot, engine, land)
+        runs = plan(tables, snapshot, engine, land)
+        if not runs:
+            mend_catalogue(settings.load(), snapshot, tables)
+        return runs
 
 
 def nightly_schedules(

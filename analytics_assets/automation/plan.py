@@ -8,7 +8,7 @@ Does not belong here: knowing what is behind (``warehouse.builds``), or running.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -18,6 +18,7 @@ from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED, Period, overlapping
 from analytics_assets.production.assets import production_key
 from analytics_assets.production.promotion import held_by_production
+from analytics_assets.production.review import holds
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Behind, Snapshot
 
@@ -92,6 +93,11 @@ def plan(
     return ready.runs(tables)
 
 
+def _computed_from(table: Table, keys: Collection[str]) -> bool:
+    """Whether any of these tables feeds this one, directly or through others."""
+    return any(up.key in keys or _computed_from(up, keys) for up in table.upstream)
+
+
 def _waits(
     found: Behind, upstream: Iterable[Table], pending: Mapping[str, Mapping[str, Behind]]
 ) -> bool:
@@ -116,16 +122,24 @@ def _all_upstream(table: Table) -> Iterable[Table]:
 def _unpromoted(
     tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine
 ) -> list[tuple[Table, str, str]]:
-    """Published partitions of which production has another version, or none."""
-    published = [table for table in tables if table.publish]
+    """Published partitions of which production has another version, or none; not those on hold."""
     held = held_by_production(engine)
+    with engine.connect() as connection:
+        on_hold = {
+            (*place, hold.fingerprint)
+            for place, hold in holds(connection).items()
+            if not hold.confirmed
+        }
     found = []
-    for table in published:
+    for table in tables:
+        if not table.publish:
+            continue
         live = snapshot.lake_fingerprints(table)
         there = held.get(table.key, {})
         for key in sorted(live.keys() | there.keys()):
-            if live.get(key) != there.get(key):
-                found.append((table, key, live.get(key, "")))
+            offered = live.get(key, "")
+            if offered != there.get(key, "") and (table.key, key, offered) not in on_hold:
+                found.append((table, key, offered))
     return found
 
 
@@ -172,8 +186,11 @@ class _Ready:
                 fed = any(upstream.key in chosen for upstream in table.upstream)
                 held_up = any(
                     upstream.key not in chosen
-                    and overlapping(
-                        period, [partition], upstream.period, self._pending[upstream.key]
+                    and (
+                        _computed_from(upstream, chosen)
+                        or overlapping(
+                            period, [partition], upstream.period, self._pending[upstream.key]
+                        )
                     )
                     for upstream in _all_upstream(table)
                 )

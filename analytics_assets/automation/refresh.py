@@ -10,9 +10,12 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from analytics_assets import settings
 from analytics_assets.automation.jobs import present
+from analytics_assets.automation.operations import STALENESS_JOB
 from analytics_assets.automation.plan import PlannedRun, plan
 from analytics_assets.core.declaration import Table
+from analytics_assets.warehouse.catalogue import mend_catalogue
 
 _PLANS = 20
 # Everything is in Dagster's event log; on the console it would bury what the caller prints.
@@ -30,11 +33,20 @@ def refresh(
     for _ in range(_PLANS):
         with present() as (snapshot, engine):
             runs = [run for run in plan(tables, snapshot, engine) if run.recipe not in tried]
-        if not runs:
-            return
+            if not runs:
+                mend_catalogue(settings.load(), snapshot, tables)
+                return
         for run in runs:
             tried.add(run.recipe)
             yield run, execute(definitions, run, instance)
+
+
+def look_at_staleness(
+    definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> dg.ExecuteInProcessResult:
+    """What is still behind, kept where the UI shows it; otherwise it is looked at every hour."""
+    job = definitions.resolve_job_def(STALENESS_JOB)
+    return job.execute_in_process(instance=instance, run_config=_QUIET, raise_on_error=False)
 
 
 def execute(

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -54,6 +55,10 @@ class SinascSource:
                     continue  # taken away after the scan: it is as if it had never been there
         self._seen[folder] = found
         return found
+
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the first of these files came into the folder, or changed there."""
+        return _arrived(names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
@@ -101,6 +106,10 @@ class HealthFacilitySource:
         file = self._file()
         return {UNPARTITIONED.only_key: {file.name: _state(file)} if file else {"CNESDO": "none"}}
 
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the file came into the folder, or changed there."""
+        return _arrived(names)
+
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
         """Code and name of each facility; raises ``SourceError`` if the file is not such a list."""
@@ -140,3 +149,12 @@ def _state(file: Path) -> str:
     """Changes when the file's content may have: size and time of change."""
     status = file.stat()
     return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _arrived(names: Collection[str]) -> datetime | None:
+    moments = []
+    for name in names:
+        with suppress(FileNotFoundError):
+            # Not st_mtime: a copy may keep the time of its original.
+            moments.append((landing_folder() / name).stat().st_ctime)
+    return datetime.fromtimestamp(min(moments), timezone.utc) if moments else None

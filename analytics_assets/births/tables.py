@@ -7,6 +7,7 @@ Does not belong here: reading files (``sources.py``), the code book (``columns.p
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from analytics_assets.births.columns import (
@@ -38,6 +39,7 @@ from analytics_assets.births.sources import (
 from analytics_assets.core.declaration import (
     Check,
     Column,
+    DeclarationError,
     Dimension,
     Publish,
     Table,
@@ -46,6 +48,7 @@ from analytics_assets.core.declaration import (
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import MONTHLY, WEEKLY, YEARLY
 from analytics_assets.core.rollups import measures_sql
+from analytics_assets.core.small_cells import protect, public_name
 from analytics_assets.warehouse.session import literal
 
 # Shares of unreadable values above this say that a file has other columns or codes than it should.
@@ -89,6 +92,8 @@ raw_births = Table(
     slice_sql=f"case when year({_BIRTH_DATE}) = source_year"
     f" then strftime({_BIRTH_DATE}, '%Y-%m') end",
     description="Birth records as landed, text throughout, with the file and row they came from.",
+    # A year's files are published once a year, and not always in the same month.
+    expected_every=timedelta(days=550),
 )
 raw_health_facilities = Table(
     "births/raw_health_facilities",
@@ -185,6 +190,7 @@ where unreadable > 2 and unreadable > {MAX_UNREADABLE_SHARE} * births
 order by all""",
     advice="Look at these records in births.raw_births (source_file, source_row): the file may have"
     " shifted columns, other codes or another layout. Mend the file and run again.",
+    at_fault="list_contains(string_split(_row.unreadable_columns, ','), _broken.column_name)",
 )
 
 rejected_births = _from_sql(
@@ -229,6 +235,16 @@ fact_births = _from_sql(
 )
 
 
+def _publish(*indexes: str) -> Publish:
+    """That counts of births are promoted; small ones only where no threshold is set."""
+    threshold = os.environ.get("BIRTHS_PUBLICATION_THRESHOLD") or "0"
+    if not threshold.isdecimal():
+        raise DeclarationError(
+            f"BIRTHS_PUBLICATION_THRESHOLD is {threshold!r}: give a whole number, 0 for none"
+        )
+    return Publish(indexes, int(threshold))
+
+
 def _from_births(name: str, *grain: Dimension, **declared) -> Table:
     """An aggregate that counts the births themselves."""
     return _from_sql(
@@ -250,7 +266,7 @@ def _rollup(name: str, of: Table, *grain: Dimension, indexes: tuple[str, ...] = 
         period=next(_PARTITIONED_BY[axis.name] for axis in grain if axis.name in _PARTITIONED_BY),
         grain=grain,
         measures=BIRTH_MEASURES,
-        publish=Publish(indexes),
+        publish=_publish(*indexes),
         description=f"{_subject(of)} by {' and '.join(axis.name for axis in reversed(grain))}.",
     )
     _known[table.sql_name] = table
@@ -283,7 +299,7 @@ agg_municipality_daily = _from_births(
     MUNICIPALITY,
     period=MONTHLY,
     # Millions of rows with small cells, so somebody has to want them there.
-    publish=Publish() if os.environ.get("BIRTHS_PUBLISH_MUNICIPALITY_DAILY") == "1" else None,
+    publish=_publish() if os.environ.get("BIRTHS_PUBLISH_MUNICIPALITY_DAILY") == "1" else None,
     description="Births by municipality and day; promoted only when switched on.",
 )
 agg_residence_municipality_monthly = _from_births(
@@ -291,7 +307,7 @@ agg_residence_municipality_monthly = _from_births(
     MONTH,
     MUNICIPALITY,
     period=MONTHLY,
-    publish=Publish(),
+    publish=_publish(),
     description="Births by municipality of residence and month.",
 )
 agg_cnes_monthly = _from_births(
@@ -299,7 +315,7 @@ agg_cnes_monthly = _from_births(
     MONTH,
     FACILITY,
     period=MONTHLY,
-    publish=Publish(),
+    publish=_publish(),
     description="Births by health facility and month.",
 )
 agg_occupation_yearly = _from_births(
@@ -307,33 +323,9 @@ agg_occupation_yearly = _from_births(
     YEAR,
     OCCUPATION,
     period=YEARLY,
-    publish=Publish(),
+    publish=_publish(),
     description="Births by occupation of the mother and year.",
 )
-agg_demographic_yearly = _from_births(
-    "agg_demographic_yearly",
-    YEAR,
-    STATE,
-    BREAKDOWN,
-    period=YEARLY,
-    each=("breakdown",),
-    publish=Publish(("breakdown, year",)),
-    words={
-        "breakdown": "case "
-        + " ".join(
-            f"when grouping({column}) = 0 then {literal(name)}"
-            for name, column in _BREAKDOWNS.items()
-        )
-        + " end",
-        "category": "coalesce(" + ", ".join(_BREAKDOWNS.values()) + ", 'unknown')",
-        "grouping_sets": ", ".join(
-            f"(year(DTNASC), left(birth_municipality_code, 2), {column})"
-            for column in _BREAKDOWNS.values()
-        ),
-    },
-    description="Births by state, year and one characteristic at a time.",
-)
-
 _BY_PLACE = ("municipality_code, year",)
 
 agg_state_daily = _rollup("agg_state_daily", agg_municipality_daily, DAY, STATE)
@@ -358,6 +350,31 @@ agg_state_yearly = _rollup("agg_state_yearly", agg_municipality_yearly, YEAR, ST
 agg_region_yearly = _rollup("agg_region_yearly", agg_state_yearly, YEAR, REGION)
 agg_yearly = _rollup("agg_yearly", agg_region_yearly, YEAR)
 
+agg_demographic_yearly = _from_births(
+    "agg_demographic_yearly",
+    YEAR,
+    STATE,
+    BREAKDOWN,
+    period=YEARLY,
+    each=("breakdown",),
+    parts_of=agg_state_yearly,
+    publish=_publish("breakdown, year"),
+    words={
+        "breakdown": "case "
+        + " ".join(
+            f"when grouping({column}) = 0 then {literal(name)}"
+            for name, column in _BREAKDOWNS.items()
+        )
+        + " end",
+        "category": "coalesce(" + ", ".join(_BREAKDOWNS.values()) + ", 'unknown')",
+        "grouping_sets": ", ".join(
+            f"(year(DTNASC), left(birth_municipality_code, 2), {column})"
+            for column in _BREAKDOWNS.values()
+        ),
+    },
+    description="Births by state, year and one characteristic at a time.",
+)
+
 agg_cnes_yearly = _rollup("agg_cnes_yearly", agg_cnes_monthly, YEAR, FACILITY)
 
 agg_residence_municipality_yearly = _rollup(
@@ -374,11 +391,15 @@ agg_residence_state_yearly = _rollup(
     "agg_residence_state_yearly", agg_residence_municipality_yearly, YEAR, STATE
 )
 
+# What follows is computed from what readers get, so it can give away no more.
+_known.update({table.sql_name: table for table in protect(tuple(_known.values()))})
+
 dim_health_facility = _from_sql(
     "dim_health_facility",
     layer="aggregates",
     unique=("cnes_code",),
     publish=Publish(),
+    words={"facilities": public_name(agg_cnes_yearly)},
     columns=(
         *FACILITY.columns,
         Column("first_year", "integer", "First year with births.", "year", nullable=False),

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 
@@ -61,7 +62,7 @@ class Measure:
     """An additive number of an aggregate: ``sql`` computes it from the rows of the fact.
 
     A coarser table holds its sum. ``usually`` (SQL: a number or an earlier measure) is its most
-    frequent value, which production stores for free.
+    frequent value, which production stores for free. ``nullable``: NULL where it is withheld.
     """
 
     name: str
@@ -70,10 +71,11 @@ class Measure:
     unit: str
     type: Type = "integer"
     usually: str | None = None
+    nullable: bool = False
 
     def column(self) -> Column:
-        """The stored column: never NULL and never negative."""
-        return Column(self.name, self.type, self.description, self.unit, nullable=False, minimum=0)
+        """The stored column: never negative, and NULL only where it is withheld."""
+        return Column(self.name, self.type, self.description, self.unit, self.nullable, minimum=0)
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,15 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Publish:
-    """That a table is promoted to production. ``indexes`` are column lists beside the grain's."""
+    """That a table is promoted to production. ``indexes`` are column lists beside the grain's.
+
+    ``threshold``: counts from 1 to below it are withheld from readers, and what would give them
+    away (``small_cells.py``); 0: nothing is. ``name``: in production, if not the table's own.
+    """
 
     indexes: tuple[str, ...] = ()
+    threshold: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,8 @@ class Check:
     """A check of a staged partition: ``sql`` selects the rows that break it.
 
     The table under test stands in ``sql`` under its own name, its upstream tables under theirs.
+    ``at_fault`` (SQL over ``_broken``, a row of ``sql``, and ``_row``, one of the table) says which
+    rows go into quarantine; by default those with the unique columns of ``_broken``.
     """
 
     name: str
@@ -155,6 +165,7 @@ class Check:
     sql: str
     advice: str
     blocking: bool = True
+    at_fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,6 +192,14 @@ class Source(Protocol):
         """SELECTs of a partition's rows, good inside the block; ``SourceError`` for bad input."""
 
 
+@runtime_checkable
+class DatedSource(Source, Protocol):
+    """A source that can also say since when its input is there."""
+
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the earliest of these inputs of a partition came or changed; ``None``: unknown."""
+
+
 class SourceError(Exception):
     """Input that cannot be landed: says what, where and what to do; retrying cannot pass."""
 
@@ -198,10 +217,13 @@ class Table:
     compared one by one, and a table partitioned by ``slice_period`` depends on its own slice only.
     ``time_column`` (date) or an axis of time in the grain decides the partition of a row.
     ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
-    measures count, all of them for each value of the columns ``each``.
+    measures count, all of them for each value of the columns ``each``. ``parts_of``: the aggregate
+    to whose rows these add up, where that does not follow from ``rollup_of``.
     ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the
     partitions that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It
     must give the same rows again where nothing else that it reads has changed.
+    The table is stale when a partition is behind its input for longer than ``fresh_within``, or
+    when its source has brought nothing new for longer than ``expected_every``; ``None``: never.
     """
 
     key: str
@@ -225,7 +247,11 @@ class Table:
     reads_itself: bool = False
     measured_from: Table | None = None
     each: tuple[str, ...] = ()
+    parts_of: Table | None = None
     owner: str = "team:data"
+    # A file that comes just after the nightly look at the sources waits a day for the next one.
+    fresh_within: timedelta | None = timedelta(hours=30)
+    expected_every: timedelta | None = None
 
     def __post_init__(self) -> None:
         for part in self.key.split("/"):
@@ -236,6 +262,8 @@ class Table:
             raise DeclarationError(f"{self.key}: give exactly one of source, sql, rollup_of")
         if self.reads_itself and self.sql is None:
             raise DeclarationError(f"{self.key}: only a table of SQL can read itself")
+        if self.expected_every and not self.source:
+            raise DeclarationError(f"{self.key}: expected_every is of a table that has a source")
         if not self.stored_columns:
             raise DeclarationError(f"{self.key}: no columns")
         names = [column.name for column in self.all_columns]
@@ -259,6 +287,12 @@ class Table:
             raise DeclarationError(f"{self.key}: personal columns cannot be published: {personal}")
         known = {column.name for column in self.stored_columns}
         assert self.publish
+        _check_name(self.published_name, "name in production")
+        if self.publish.threshold < 0 or self.publish.threshold == 1:
+            raise DeclarationError(
+                f"{self.key}: no count is below a threshold of {self.publish.threshold};"
+                " give 2 or more, or 0 for none"
+            )
         for index in self.publish.indexes:
             missing = sorted({name.strip() for name in index.split(",")} - known)
             if missing:
@@ -271,6 +305,18 @@ class Table:
     @property
     def name(self) -> str:
         return self.key.split("/")[1]
+
+    @property
+    def published_name(self) -> str:
+        """The name in production, without its schema."""
+        return (self.publish.name if self.publish else "") or self.name
+
+    @property
+    def withholds(self) -> bool:
+        """Whether it is what readers get of another table: some of its cells are withheld."""
+        return any(
+            measure.nullable for measure in (self.measures.measures if self.measures else ())
+        )
 
     @property
     def sql_name(self) -> str:

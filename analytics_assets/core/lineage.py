@@ -87,8 +87,7 @@ class _Columns:
             for branch in scope.set_operation_scopes:
                 for name, sources in self.of_scope(branch).items():
                     result.setdefault(name, set()).update(sources)
-        else:
-            assert isinstance(scope.expression, exp.Query)
+        elif isinstance(scope.expression, exp.Query):  # not VALUES: those come from nowhere
             for projection in scope.expression.selects:
                 name = projection.alias_or_name.lower()
                 result[name] = self._of_expression(projection, scope)

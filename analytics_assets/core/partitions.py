@@ -72,10 +72,11 @@ class Period:
         return _window(self, key)
 
     def keys_between(self, start: date, end: date) -> list[str]:
-        """Keys of all partitions that overlap ``[start, end)``."""
+        """Keys of all partitions that overlap ``[start, end)``; none starts before ``START``'s."""
         if self is UNPARTITIONED:
             return [self.only_key]
-        keys, day = [], self.floor(start)
+        # The first week reaches back into a year that no definition has.
+        keys, day = [], self.floor(max(start, START))
         while day < end:
             keys.append(day.strftime(self.fmt))
             day = self.following(day)
@@ -87,6 +88,25 @@ class Period:
             return f"'{self.only_key}'"
         day = f"date_trunc('week', {date_sql})" if self.unit == "week" else date_sql
         return f"strftime({day}, '{self.fmt}')"
+
+    def first_day_sql(self, date_sql: str) -> str:
+        """Expression of the first day of a row's partition, the same text in PostgreSQL."""
+        if self is UNPARTITIONED:
+            return "cast(null as date)"
+        return f"cast(date_trunc('{self.unit}', {date_sql}) as date)"
+
+    def within_sql(self, date_sql: str, keys: Iterable[str]) -> str:
+        """Condition that a row is in one of these partitions, the same text in PostgreSQL."""
+        if self is UNPARTITIONED:
+            return "true"
+        windows = [
+            (self.window(first)[0], self.window(last)[1]) for first, last in self.spans(keys)
+        ]
+        conditions = [
+            f"({date_sql} >= date '{start}' and {date_sql} < date '{end}')"
+            for start, end in windows
+        ]
+        return " or ".join(conditions) or "false"
 
     def spans(self, keys: Iterable[str]) -> list[tuple[str, str]]:
         """Keys as runs of neighbours: (first, last) of each, in order of time."""

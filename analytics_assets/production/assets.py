@@ -14,9 +14,10 @@ import sqlalchemy as sa
 
 from analytics_assets import settings
 from analytics_assets.core.contracts import table_schema
-from analytics_assets.core.declaration import Table
+from analytics_assets.core.declaration import DeclarationError, Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED
+from analytics_assets.core.small_cells import share_sql
 from analytics_assets.production import server
 from analytics_assets.production.encoding import stored_name
 from analytics_assets.production.parity import Comparison, compare
@@ -27,10 +28,10 @@ from analytics_assets.production.promotion import (
     promote,
 )
 from analytics_assets.production.schema import stored_bytes
-from analytics_assets.warehouse.assets import asset_key
+from analytics_assets.warehouse.assets import FAILING, MOST_FAILING, asset_key
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import open_lake
-from analytics_assets.warehouse.session import open_session
+from analytics_assets.warehouse.session import expose, open_session
 
 PARITY = "equals_warehouse"
 _RETRIES = 3
@@ -44,6 +45,11 @@ def production_key(table: Table) -> dg.AssetKey:
 
 def production_assets(tables: Sequence[Table]) -> list[dg.AssetsDefinition]:
     """A promotion step for each domain and period."""
+    for table in tables:
+        if table.publish and table.publish.threshold:
+            raise DeclarationError(
+                f"{table.key}: its small cells would be promoted; pass it through protect()"
+            )
     found = []
     for domain in sorted({table.domain for table in tables}):
         for period in PERIODS:
@@ -93,13 +99,14 @@ def _spec(table: Table) -> dg.AssetSpec:
         key=production_key(table),
         deps=[asset_key(table)],
         group_name=f"{table.domain}_production",
-        description=f"{table.description} The copy that people read: `{table.sql_name}`.",
+        description=f"{table.description} The copy that people read:"
+        f" `{table.domain}.{table.published_name}`.",
         owners=[table.owner],
         kinds={"postgres"},
         code_version=table.code_version,
         metadata={
             "dagster/column_schema": table_schema(table),
-            "dagster/table_name": table.sql_name,
+            "dagster/table_name": f"{table.domain}.{table.published_name}",
             "dagster/column_lineage": dg.TableColumnLineage(
                 {
                     column.name: [dg.TableColumnDep(asset_key(table), column.name)]
@@ -124,7 +131,8 @@ def _promote(
         for table in tables:
             started = time.monotonic()
             try:
-                done = promote(engine, session, snapshot, table, keys, context.run_id)
+                gate = config.promotion_gate_percent
+                done = promote(engine, session, snapshot, table, keys, context.run_id, gate)
                 with engine.connect() as connection:
                     yield _parity(connection, session, snapshot, table, keys)
             except PromotionError as error:
@@ -132,12 +140,44 @@ def _promote(
                 continue
             except sa.exc.OperationalError as error:
                 # The server may be restarting; what was promoted before is not copied again.
-                raise dg.RetryRequested(
-                    max_retries=_RETRIES, seconds_to_wait=2 ** (context.retry_number + 1)
-                ) from error
-            yield _materialisation(context, table, done, keys, time.monotonic() - started)
+                if context.retry_number < _RETRIES:
+                    raise dg.RetryRequested(
+                        max_retries=_RETRIES, seconds_to_wait=2 ** (context.retry_number + 1)
+                    ) from error
+                reason = " ".join(str(error.orig).split()).rstrip(".")
+                failures.append(
+                    f"{table.key}: PostgreSQL, asked {_RETRIES + 1} times: {reason}. Readers keep"
+                    " what they have. See that it runs and its disk has room, and run again"
+                )
+                break
+            failures += [
+                f"{table.key} {partition}: on hold: {why}. Readers keep what they have. If it is"
+                " right, run the job confirm_promotion"
+                for partition, why in done.held.items()
+            ]
+            seconds = time.monotonic() - started
+            kept_back = _withheld(session, snapshot, table)
+            yield from _materialisations(context, table, done, keys, seconds, kept_back)
     if failures:
         raise dg.Failure(description="\n".join(failures), allow_retries=False)
+
+
+def _withheld(
+    session: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table
+) -> dict[str, Any]:
+    """Which share of the cells of all partitions readers do not get."""
+    measured = share_sql(table)
+    if not measured:
+        return {}
+    for read in (table, *table.reads):
+        expose(session, read, [file.uri for file in snapshot.files(read)])
+    ((cells, small, withheld),) = session.execute(measured).fetchall()
+    share = 100 / max(cells, 1)
+    return {
+        "cells withheld, %": round(withheld * share, 1),
+        "of these small, %": round(small * share, 1),
+        "of these to protect small ones, %": round((withheld - small) * share, 1),
+    }
 
 
 def _recheck(tables: list[Table]) -> Iterator[dg.AssetCheckResult]:
@@ -153,30 +193,47 @@ def _recheck(tables: list[Table]) -> Iterator[dg.AssetCheckResult]:
             yield _parity(connection, session, snapshot, table)
 
 
-def _materialisation(
+def _materialisations(
     context: dg.AssetExecutionContext,
     table: Table,
     done: Promotion,
     keys: list[str],
     seconds: float,
-) -> dg.MaterializeResult:
+    kept_back: dict[str, Any],
+) -> Iterator[dg.MaterializeResult]:
+    """The result of a table; where versions were put on hold, events for the other partitions."""
     key = production_key(table)
     common: dict[str, Any] = {
         "seconds": round(seconds, 2),
         "partitions copied": len(done.copied),
         "bytes sent": done.bytes,
+        **kept_back,
     }
+    if done.changes:
+        shown = [change.as_row() for change in done.changes[:_SHOWN]]
+        common["changes"] = dg.MetadataValue.md(rows_as_markdown(shown))
     if table.period is UNPARTITIONED:
-        common["dagster/row_count"] = done.rows.get(UNPARTITIONED.only_key, 0)
-    else:
-        for partition in keys:
-            rows = done.rows.get(partition, 0)
-            context.add_asset_metadata(
-                {"dagster/partition_row_count": rows, "changed": partition in done.copied},
-                asset_key=key,
-                partition_key=partition,
+        if not done.held:
+            common["dagster/row_count"] = done.rows.get(UNPARTITIONED.only_key, 0)
+            yield dg.MaterializeResult(key, metadata=common)
+        return
+    own = {
+        partition: {
+            "dagster/partition_row_count": done.rows.get(partition, 0),
+            "changed": partition in done.copied,
+        }
+        for partition in keys
+        if partition not in done.held
+    }
+    for partition, metadata in own.items():
+        if done.held:
+            context.instance.report_runless_asset_event(
+                dg.AssetMaterialization(key, partition=partition, metadata=common | metadata)
             )
-    return dg.MaterializeResult(key, metadata=common)
+        else:
+            context.add_asset_metadata(metadata, asset_key=key, partition_key=partition)
+    if not done.held:
+        yield dg.MaterializeResult(key, metadata=common)
 
 
 def _parity(
@@ -205,6 +262,7 @@ def _parity(
             "partitions compared": compared.partitions,
             "rows compared": compared.rows,
             "partitions that differ": ", ".join(partitions[:_SHOWN]) or "none",
+            FAILING: dg.MetadataValue.json(partitions[:MOST_FAILING]),
             "differences": dg.MetadataValue.md(rows_as_markdown(shown)),
             "size in bytes": size or 0,
             "what to do": "If the version differs, materialise the partition here. If it does not,"

@@ -31,7 +31,7 @@ def store_schema(table: Table) -> str:
 
 def stored_name(table: Table) -> str:
     """The table of the stored rows, in SQL."""
-    return f"{quoted(store_schema(table))}.{quoted(table.name)}"
+    return f"{quoted(store_schema(table))}.{quoted(table.published_name)}"
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,19 @@ def _decoded(table: Table) -> dict[str, str]:
             values.append(sql.get(usual[column.name], usual[column.name]))
         sql[column.name] = f"coalesce({', '.join(values)})" if len(values) > 1 else values[0]
     return sql
+
+
+def declared_sql(table: Table, incoming: str) -> str:
+    """The SELECT of the declared columns from rows as they are sent."""
+    usual = measure_defaults(table)
+    sql: dict[str, str] = {}
+    for column in table.stored_columns:
+        value = quoted(column.name)
+        if column.name in usual:
+            value = f"coalesce({value}, {sql.get(usual[column.name], usual[column.name])})"
+        sql[column.name] = value
+    columns = ", ".join(f"{value} as {quoted(name)}" for name, value in sql.items())
+    return f"select {columns} from {incoming}"
 
 
 def dictionary_sql(table: Table, incoming: str) -> list[str]:

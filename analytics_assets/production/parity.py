@@ -16,7 +16,6 @@ import sqlalchemy as sa
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import schema
 from analytics_assets.production.promotion import promoted
 from analytics_assets.warehouse.builds import Snapshot
@@ -91,15 +90,18 @@ def _production(
     connection: sa.Connection, table: Table, partitions: Collection[str] | None
 ) -> dict[str, Totals]:
     """Partition -> totals of the rows that readers see, and what the ledger says of it."""
-    only = "" if partitions is None else f" where {_within(table, partitions)}"
-    result = connection.execute(sa.text(_totals_sql(table, _POSTGRES) + only + " group by 1"))
+    only = ""
+    if partitions is not None:
+        only = f" where {table.period.within_sql(table.time or '', partitions)}"
+    totals = _totals_sql(table, _POSTGRES, table.published_name)
+    result = connection.execute(sa.text(totals + only + " group by 1"))
     found = _by_partition(table, result)
     ledger = promoted(connection, table)
     wanted = ledger.keys() if partitions is None else ledger.keys() & set(partitions)
     return {
         key: {
             **found.get(key, {}),
-            _VERSION: ledger.get(key, (None,))[0],
+            _VERSION: ledger[key].fingerprint if key in ledger else None,
             _VERSION_ROWS: found.get(key, {}).get(_ROWS, 0),
         }
         for key in found.keys() | wanted
@@ -111,7 +113,7 @@ def _warehouse(
 ) -> dict[str, Totals]:
     """Partition -> totals of the rows in the live files, and what their version's name says."""
     expose(session, table, [uri for key in files.values() for uri in key.uris])
-    result = session.execute(_totals_sql(table, _DUCKDB) + " group by 1").fetchall()
+    result = session.execute(_totals_sql(table, _DUCKDB, table.name) + " group by 1").fetchall()
     found = _by_partition(table, result)
     return {
         key: {
@@ -132,7 +134,7 @@ def _measures(table: Table) -> tuple:
     return table.measures.measures if table.measures else ()
 
 
-def _totals_sql(table: Table, checksum: str) -> str:
+def _totals_sql(table: Table, checksum: str, name: str) -> str:
     measures = {measure.name for measure in _measures(table)}
     texts = ", '|', ".join(
         f"coalesce(cast({quoted(column.name)} as text), '~')"
@@ -140,17 +142,11 @@ def _totals_sql(table: Table, checksum: str) -> str:
         if column.name not in measures
     )
     sums = "".join(f", sum({quoted(measure.name)})" for measure in _measures(table))
+    day = table.period.first_day_sql(table.time or "")
     return (
-        f"select {_first_day(table)}, count(*), sum({checksum.format(text=f'concat({texts})')})"
-        f"{sums} from {quoted(table.domain)}.{quoted(table.name)}"
+        f"select {day}, count(*), sum({checksum.format(text=f'concat({texts})')})"
+        f"{sums} from {quoted(table.domain)}.{quoted(name)}"
     )
-
-
-def _first_day(table: Table) -> str:
-    """SQL of the first day of a row's partition, the same text in both."""
-    if table.period is UNPARTITIONED:
-        return "cast(null as date)"
-    return f"cast(date_trunc('{table.period.unit}', {table.time}) as date)"
 
 
 def _by_partition(table: Table, rows: Iterable[Any]) -> dict[str, Totals]:
@@ -158,20 +154,3 @@ def _by_partition(table: Table, rows: Iterable[Any]) -> dict[str, Totals]:
     return {
         table.period.key(row[0] or date.min): dict(zip(names, row[1:], strict=True)) for row in rows
     }
-
-
-def _within(table: Table, partitions: Collection[str]) -> str:
-    """SQL of whether a row is in one of these partitions."""
-    if table.period is UNPARTITIONED:
-        return "true"
-    spans = table.period.spans(partitions)
-    windows = [
-        (table.period.window(first)[0], table.period.window(last)[1]) for first, last in spans
-    ]
-    return (
-        " or ".join(
-            f"{table.time} >= date '{start}' and {table.time} < date '{end}'"
-            for start, end in windows
-        )
-        or "false"
-    )

@@ -7,10 +7,10 @@ Does not belong here: DDL (``schema.py``), or deciding what to promote.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
 
 import duckdb
 import pyarrow.csv
@@ -20,6 +20,13 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Column, Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, schema
+from analytics_assets.production.review import (
+    Change,
+    changes,
+    holds,
+    put_on_hold,
+    release,
+)
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import StoredKey, by_key
 from analytics_assets.warehouse.session import expose
@@ -35,13 +42,28 @@ class PromotionError(RuntimeError):
     """Production was left as it was; says why."""
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What the warehouse has for production: a version of a table, and its partitions' files."""
+
+    version: int | None
+    files: Mapping[str, StoredKey]
+
+    def fingerprint(self, partition: str) -> str:
+        """The version of a partition, empty where there is none."""
+        return self.files[partition].fingerprint if partition in self.files else ""
+
+
 @dataclass
 class Promotion:
-    """What a promotion did: rows by partition, and which of them were copied or taken away."""
+    """What a promotion did: rows by partition, which of them were copied or taken away, what that
+    changed, and which were put or left on hold, with the reason."""
 
     rows: dict[str, int] = field(default_factory=dict)
     copied: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    held: dict[str, str] = field(default_factory=dict)
     bytes: int = 0
 
 
@@ -61,10 +83,28 @@ def production_engine(url: str, read_only: bool = False) -> Iterator[sa.Engine]:
         engine.dispose()
 
 
-def promoted(connection: sa.Connection, table: Table) -> dict[str, tuple[str, int]]:
-    """Partition -> (fingerprint, rows) of what production holds now; removed ones are left out."""
-    rows = connection.execute(_latest(schema.ledger.c.table_name == table.key))
-    return {row.partition: (row.fingerprint, row.rows) for row in rows if row.fingerprint}
+@dataclass(frozen=True)
+class Promoted:
+    """What production holds of a partition: fingerprint, rows, and its version in the lake."""
+
+    fingerprint: str
+    rows: int
+    version: int
+
+
+def promoted(
+    connection: sa.Connection, table: Table, moment: datetime | None = None
+) -> dict[str, Promoted]:
+    """Partition -> what production holds now, or held at a moment; removed ones are left out."""
+    entries = schema.ledger.c
+    condition = entries.table_name == table.key
+    if moment is not None:
+        condition = sa.and_(condition, entries.promoted_at <= moment)
+    return {
+        row.partition: Promoted(row.fingerprint, row.rows, row.delta_version)
+        for row in connection.execute(_latest(condition))
+        if row.fingerprint
+    }
 
 
 def held_by_production(engine: sa.Engine) -> dict[str, dict[str, str]]:
@@ -82,7 +122,7 @@ def _latest(condition: sa.ColumnElement[bool]) -> sa.Select:
     """The last ledger entry of each partition."""
     entries = schema.ledger.c
     return (
-        sa.select(entries.table_name, entries.partition, entries.fingerprint, entries.rows)
+        sa.select(schema.ledger)
         .where(condition)
         .distinct(entries.table_name, entries.partition)
         .order_by(entries.table_name, entries.partition, entries.id.desc())
@@ -96,47 +136,138 @@ def promote(
     table: Table,
     partitions: Sequence[str],
     run_id: str,
+    gate_percent: float | None = None,
+    dry_run: bool = False,
 ) -> Promotion:
     """Make ``partitions`` in production what they are in the lake, in one transaction.
 
-    Partitions that production already holds are left alone. Where the declared columns are not
-    those of production, all partitions move together and the view with them. Raises
-    ``PromotionError``.
+    Partitions that production already holds are left alone, and so are versions on hold; a change
+    of a total by more than ``gate_percent`` of the larger value puts its partition on hold. Where
+    the declared columns are not those of production, all partitions move together and the view
+    with them. With ``dry_run`` nothing stays. Raises ``PromotionError``.
     """
-    files = by_key(snapshot.files(table))
-    version = snapshot.lake.version(table)
+    offer = Offer(snapshot.lake.version(table), by_key(snapshot.files(table)))
     with engine.begin() as connection:
-        # Two runs that promote one table end as one after the other.
-        connection.execute(
-            sa.text("select pg_advisory_xact_lock(hashtext(:name))"), {"name": table.key}
-        )
-        schema.prepare(connection, table.domain)
+        begin(connection, table)
         present = promoted(connection, table)
         if schema.shape_differs(connection, table):
             if present:
-                partitions = _all_of_one_shape(snapshot, table, files)
+                partitions = _all_of_one_shape(snapshot, table, offer)
+            _take_over(connection, table, run_id)
             schema.create(connection, table)
             present = {}
-        done = Promotion()
-        for partition in partitions:
-            file = files.get(partition)
-            if file is None and partition in present:
-                done.removed.append(partition)
-            elif file and present.get(partition, ("", 0))[0] != file.fingerprint:
-                done.copied.append(partition)
-            done.rows[partition] = file.rows if file else 0
-        checksum = ""
-        if done.copied:
-            checksum, done.bytes = _load(connection, session, table, files, done.copied)
-        _replace(connection, table, files, present, done)
-        _enter(connection, table, files, done, version, checksum, run_id)
+        done = move(connection, session, table, offer, partitions, present, run_id, gate_percent)
+        if dry_run:
+            connection.rollback()
     return done
 
 
-def _all_of_one_shape(snapshot: Snapshot, table: Table, files: dict[str, StoredKey]) -> list[str]:
+def _take_over(connection: sa.Connection, table: Table, run_id: str) -> None:
+    """Enter that what another table held under this one's published name is gone from there."""
+    holder = schema.holder(connection, table)
+    if holder is None or holder == table.key:
+        return
+    gone = [
+        {
+            "table_name": holder,
+            "partition": row.partition,
+            "delta_version": row.delta_version,
+            "fingerprint": "",
+            "rows": 0,
+            "checksum": "",
+            "run_id": run_id,
+        }
+        for row in connection.execute(_latest(schema.ledger.c.table_name == holder)).all()
+        if row.fingerprint
+    ]
+    if gone:
+        connection.execute(sa.insert(schema.ledger), gone)
+
+
+def begin(connection: sa.Connection, table: Table) -> None:
+    """Have the table to oneself: two runs that promote it end as one after the other."""
+    connection.execute(
+        sa.text("select pg_advisory_xact_lock(hashtext(:name))"), {"name": table.key}
+    )
+    schema.prepare(connection, table.domain)
+
+
+def move(
+    connection: sa.Connection,
+    session: duckdb.DuckDBPyConnection,
+    table: Table,
+    offer: Offer,
+    partitions: Sequence[str],
+    present: Mapping[str, Promoted],
+    run_id: str,
+    gate_percent: float | None,
+    heed_holds: bool = True,
+) -> Promotion:
+    """Put the offered partitions in the place of the present ones, in the caller's transaction."""
+    on_hold = holds(connection, table) if heed_holds else {}
+    done = Promotion()
+    for partition in partitions:
+        offered = offer.fingerprint(partition)
+        done.rows[partition] = offer.files[partition].rows if offered else 0
+        if (present[partition].fingerprint if partition in present else "") == offered:
+            continue
+        hold = on_hold.get((table.key, partition))
+        if hold and hold.fingerprint == offered and not hold.confirmed:
+            done.held[partition] = hold.why
+        elif offered:
+            done.copied.append(partition)
+        else:
+            done.removed.append(partition)
+    checksum = ""
+    if done.copied:
+        checksum, done.bytes = _load(connection, session, table, offer, done.copied)
+    confirmed = {key for (_, key), hold in on_hold.items() if hold.confirmed}
+    _review(connection, table, offer, present, done, gate_percent, confirmed, run_id)
+    _replace(connection, table, offer, present, done)
+    _enter(connection, table, offer, done, checksum, run_id)
+    release(connection, table, [*done.copied, *done.removed])
+    return done
+
+
+def _review(
+    connection: sa.Connection,
+    table: Table,
+    offer: Offer,
+    present: Mapping[str, Promoted],
+    done: Promotion,
+    gate_percent: float | None,
+    confirmed: set[str],
+    run_id: str,
+) -> None:
+    """Find out what changes, and put on hold what changes too much."""
+    replaced = [key for key in (*done.copied, *done.removed) if key in present]
+    incoming = _INCOMING if done.copied else None
+    done.changes = changes(connection, table, replaced, incoming)
+    if gate_percent is None:
+        return
+    refused: dict[str, tuple[str, str]] = {}
+    for change in done.changes:
+        share, name = change.largest
+        if 100 * share > gate_percent and change.partition not in confirmed:
+            before, after = change.totals[name]
+            why = f"{name} would go from {before:,} to {after:,}, more than {gate_percent:g} %"
+            refused[change.partition] = (offer.fingerprint(change.partition), why)
+    if not refused:
+        return
+    put_on_hold(connection, table, refused, run_id)
+    done.held |= {key: why for key, (_, why) in refused.items()}
+    done.changes = [change for change in done.changes if change.partition not in refused]
+    if incoming:
+        within = table.period.within_sql(table.time or "", refused)
+        connection.execute(sa.text(f"delete from {_INCOMING} where {within}"))
+    done.copied = [key for key in done.copied if key not in refused]
+    done.removed = [key for key in done.removed if key not in refused]
+
+
+def _all_of_one_shape(snapshot: Snapshot, table: Table, offer: Offer) -> list[str]:
     waiting = [
         key
-        for key in files
+        for key in offer.files
         if (build := snapshot.build_of(table, key)) and build.code_version != table.code_version
     ]
     if waiting:
@@ -145,18 +276,19 @@ def _all_of_one_shape(snapshot: Snapshot, table: Table, files: dict[str, StoredK
             f" ones ({', '.join(waiting[:5])}). Materialise them first; until then readers keep"
             " the old table"
         )
-    return sorted(files)
+    return sorted(offer.files)
 
 
 def _load(
     connection: sa.Connection,
     session: duckdb.DuckDBPyConnection,
     table: Table,
-    files: dict[str, StoredKey],
+    offer: Offer,
     partitions: list[str],
 ) -> tuple[str, int]:
     """Copy rows into a temporary table and prove that it gives back the very bytes sent."""
-    expose(session, table, [uri for partition in partitions for uri in files[partition].uris])
+    expose(session, table, [uri for partition in partitions for uri in offer.files[partition].uris])
+    connection.execute(sa.text(f"drop table if exists {_INCOMING}"))
     schema.incoming_table(table, _INCOMING).create(connection)
     cursor = connection.connection.cursor()
     sent, received = _Digest(), _Digest()
@@ -234,14 +366,14 @@ def _as_csv(session: duckdb.DuckDBPyConnection, table: Table) -> Iterator[bytes]
 def _replace(
     connection: sa.Connection,
     table: Table,
-    files: dict[str, StoredKey],
-    present: dict[str, tuple[str, int]],
+    offer: Offer,
+    present: Mapping[str, Promoted],
     done: Promotion,
 ) -> None:
     """Put the incoming rows in place of the old ones; every count must be what it should."""
     old = [key for key in (*done.copied, *done.removed) if key in present]
     deleted = sum(_delete(connection, table, *span) for span in table.period.spans(old))
-    recorded = sum(present[key][1] for key in old)
+    recorded = sum(present[key].rows for key in old)
     if deleted != recorded:
         raise PromotionError(
             f"{table.key}: {deleted:,} rows were to be replaced where the ledger has"
@@ -252,7 +384,7 @@ def _replace(
     for statement in encoding.dictionary_sql(table, _INCOMING):
         connection.execute(sa.text(statement))
     inserted = connection.execute(sa.text(encoding.insert_sql(table, _INCOMING))).rowcount
-    wanted = sum(files[key].rows for key in done.copied)
+    wanted = sum(offer.files[key].rows for key in done.copied)
     if inserted != wanted:
         raise PromotionError(
             f"{table.key}: {inserted:,} rows were written where the log of the warehouse has"
@@ -274,23 +406,24 @@ def _delete(connection: sa.Connection, table: Table, first: str, last: str) -> i
 def _enter(
     connection: sa.Connection,
     table: Table,
-    files: dict[str, StoredKey],
+    offer: Offer,
     done: Promotion,
-    version: int | None,
     checksum: str,
     run_id: str,
 ) -> None:
-    entries: Iterable[dict[str, Any]] = [
+    changed = {change.partition: change.as_row() for change in done.changes}
+    entries = [
         {
             "table_name": table.key,
             "partition": partition,
-            "delta_version": version,
-            "fingerprint": files[partition].fingerprint if partition in done.copied else "",
-            "rows": files[partition].rows if partition in done.copied else 0,
+            "delta_version": offer.version,
+            "fingerprint": offer.fingerprint(partition),
+            "rows": offer.files[partition].rows if partition in offer.files else 0,
             "checksum": checksum,
             "run_id": run_id,
+            "change": changed.get(partition),
         }
         for partition in (*done.copied, *done.removed)
     ]
     if entries:
-        connection.execute(sa.insert(schema.ledger), list(entries))
+        connection.execute(sa.insert(schema.ledger), entries)

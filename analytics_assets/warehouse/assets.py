@@ -7,12 +7,16 @@ Tables of one layer and period are one multi-asset, as dagster-dbt does it: they
 UI and can be selected one by one, but a run pays Dagster's cost of a step once, not per table.
 """
 
+import re
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+import duckdb
+from deltalake.exceptions import DeltaError
 
 from analytics_assets import settings
 from analytics_assets.core.contracts import table_schema
@@ -20,15 +24,20 @@ from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
 from analytics_assets.core.lineage import column_lineage
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.warehouse.audit import CONTRACT, RECONCILES, Finding, check_names
-from analytics_assets.warehouse.build import Builder, Outcome
+from analytics_assets.warehouse.audit import CONTRACT, RECONCILES
+from analytics_assets.warehouse.build import Builder, Outcome, check_names
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
+from analytics_assets.warehouse.expectations import DRIFT, VOLUME
 from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.quarantine import view_name
 from analytics_assets.warehouse.session import expose, open_session
 
 PREVIEW_ROWS, PREVIEW_COLUMNS = 8, 6
+_COLOURS = re.compile("\x1b" + r"\[[0-9;]*m")
 PLOTTED_PARTITIONS = 120
+# Metadata of a check that fails: an evaluation says which partitions it is about in no other way.
+FAILING, MOST_FAILING = "failing partitions", 1000
 
 
 def asset_key(table: Table) -> dg.AssetKey:
@@ -121,6 +130,10 @@ def _check_specs(table: Table) -> list[dg.AssetCheckSpec]:
         " fails is not published.",
         RECONCILES: "Equal to what it was computed from: rows, or the sum of every measure. A"
         " partition that fails is not published.",
+        VOLUME: "As many rows as partitions of the same season have, the tested one and those built"
+        " with it left out. A warning.",
+        DRIFT: "Each ratio within the range of partitions of the same season, the tested one and"
+        " those built with it left out. A warning.",
     }
     return [
         dg.AssetCheckSpec(
@@ -144,22 +157,38 @@ def _materialise(
         builder = Builder(session, snapshot, context.run_id, context.log)
         for table in tables:
             started = time.monotonic()
-            outcome = builder.build(table, keys)
-            changed += [table] if outcome.changed or outcome.version is None else []
+            with _explained(table.key, config.lake):
+                outcome = builder.build(table, keys)
+            held = outcome.quarantined or outcome.released
+            changed += [table] if outcome.changed or held or outcome.version is None else []
             yield from _check_results(outcome, snapshot, keys)
             failures += [
-                f"{table.key} {_explained(found)}" for found in outcome.findings if found.blocking
-            ]
+                f"{table.key} {found.message}" for found in outcome.findings if found.blocking
+            ] + _in_quarantine(outcome)
             pictures = _pictures(session, snapshot, table) if outcome.changed else {}
             seconds = time.monotonic() - started
             yield from _materialisations(context, outcome, keys, seconds, pictures)
-    refresh_catalogue(config, snapshot, changed)
+    with _explained("the catalogue", str(config.catalogue)):
+        refresh_catalogue(config, snapshot, changed)
     if failures:
         raise dg.Failure(
             description="Not published, the live partitions stay as they were:\n"
             + "\n".join(failures),
             allow_retries=False,
         )
+
+
+@contextmanager
+def _explained(what: str, where: str) -> Iterator[None]:
+    """DuckDB, Delta and Python each have words of their own for a full or read-only disk."""
+    try:
+        yield
+    except (OSError, duckdb.IOException, DeltaError) as error:
+        reason = " ".join(_COLOURS.sub("", str(error)).replace("↳", "").split())
+        raise dg.Failure(
+            f"{what} could not be written to {where}: {reason}. Readers see whole versions only."
+            " Mend the cause, such as a disk that is full or read-only, and run again"
+        ) from error
 
 
 def _materialisations(
@@ -221,12 +250,15 @@ def _check_results(
         metadata: dict[str, Any] = {"partitions that fail": len({f.partition for f in findings})}
         if earlier:
             metadata["held back since an earlier run"] = ", ".join(sorted(earlier))
+        if outcome.compared.get(name):
+            shown = outcome.compared[name][-PREVIEW_ROWS:]
+            metadata["compared"] = dg.MetadataValue.md(rows_as_markdown(shown))
         if findings:
             rows = [{"partition": f.partition, **row} for f in findings for row in f.rows]
-            metadata["what"] = dg.MetadataValue.md(
-                "\n".join(f"- {_explained(f)}" for f in findings)
-            )
+            metadata["what"] = dg.MetadataValue.md("\n".join(f"- {f.message}" for f in findings))
             metadata["offending rows"] = dg.MetadataValue.md(rows_as_markdown(rows[:50]))
+        if failing := sorted({finding.partition for finding in findings} | earlier):
+            metadata[FAILING] = dg.MetadataValue.json(failing[:MOST_FAILING])
         yield dg.AssetCheckResult(
             asset_key=asset_key(outcome.table),
             check_name=name,
@@ -236,8 +268,13 @@ def _check_results(
         )
 
 
-def _explained(finding: Finding) -> str:
-    return f"{finding.partition}: {finding.check}: {finding.summary}. {finding.advice}".strip()
+def _in_quarantine(outcome: Outcome) -> list[str]:
+    """Where the rows at fault are, and how many."""
+    if not outcome.quarantined:
+        return []
+    counted = ", ".join(f"{key}: {n:,} rows" for key, n in sorted(outcome.quarantined.items()))
+    query = f"select reason, count(*) from {view_name(outcome.table)} group by 1"
+    return [f'{outcome.table.key} rows at fault ({counted}): make duckdb SQL="{query}"']
 
 
 def _metadata(outcome: Outcome, keys: list[str], seconds: float) -> dict[str, Any]:

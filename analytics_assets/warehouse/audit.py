@@ -19,9 +19,10 @@ from analytics_assets.core.rollups import totals_sql
 from analytics_assets.warehouse.lake import partition_of
 
 CONTRACT, RECONCILES = "contract", "reconciles"
+DOUBLED = "stands more than once"
 SHOWN_ROWS = 20
 _ADVICE = {
-    CONTRACT: "Mend the rows at their source (source_file and source_row say where) and run again.",
+    CONTRACT: "Mend the rows at their source and run again.",
     RECONCILES: "The SQL loses, doubles or moves rows: compare it with its upstream table.",
 }
 
@@ -37,6 +38,11 @@ class Finding:
     blocking: bool = True
     advice: str = ""
 
+    @property
+    def message(self) -> str:
+        """Where, what, and what to do."""
+        return f"{self.partition}: {self.check}: {self.summary}. {self.advice}".strip()
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -51,8 +57,8 @@ class Audit:
         return {finding.partition for finding in self.findings if finding.blocking}
 
 
-def check_names(table: Table) -> list[str]:
-    """The checks of a table, in the order in which they are made."""
+def audit_names(table: Table) -> list[str]:
+    """The checks of a table that are made here, in their order."""
     names = [CONTRACT]
     if reconciled_with(table) or table.keeps_rows:
         names.append(RECONCILES)
@@ -182,11 +188,7 @@ def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
     keys = ", ".join(quoted(name) for name in table.unique_columns)
-    found = session.execute(
-        f"select _partition, {keys}, count(*) as times from {table.sql_name}"
-        " group by all having count(*) > 1 order by all"
-    )
-    rows = _dicts(found)
+    rows = _dicts(session.execute(f"{doubled_sql(table)} order by all"))
     return [
         Finding(
             CONTRACT,
@@ -197,6 +199,15 @@ def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
         )
         for partition, own in _by_partition(table, rows).items()
     ]
+
+
+def doubled_sql(table: Table) -> str:
+    """SELECT of the values of the unique columns that more than one row of a storage key has."""
+    keys = ", ".join(quoted(name) for name in table.unique_columns)
+    return (
+        f"select _partition, {keys}, count(*) as times from {table.sql_name}"
+        " group by all having count(*) > 1"
+    )
 
 
 def _row_counts(table: Table, rows: dict[str, int], rows_read: dict[str, int]) -> list[Finding]:
@@ -238,11 +249,14 @@ def _totals(
             if name != "_partition" and name not in table.each and value != expected.get(name)
         ]
         if wrong:
+            first = wrong[0]
+            more = f"; {len(wrong) - 1} more totals differ" if len(wrong) > 1 else ""
             findings.append(
                 Finding(
                     RECONCILES,
                     row["_partition"],
-                    f"{len(wrong)} totals differ from {finer.key}",
+                    f"{first['measure']} is {first['here']}, but {first[finer.key]} in {finer.key}"
+                    f"{more}",
                     wrong[:SHOWN_ROWS],
                     advice=_ADVICE[RECONCILES],
                 )

@@ -22,19 +22,24 @@ from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.warehouse.audit import (
     CONTRACT,
+    Audit,
     Finding,
     audit,
+    audit_names,
     fingerprint,
     row_hashes_sql,
 )
 from analytics_assets.warehouse.builds import Build, Snapshot, now
+from analytics_assets.warehouse.expectations import expect, expectation_names
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
+from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import expose, literal
 
 # Partitions are computed together until they read this much. Small ones share the cost of a
 # statement and a commit; a large one is written alone, without sorting rows into partitions.
 CHUNK_BYTES = 6 * 2**20
-_COMPLETE = "Build the upstream partitions named here first, or mend what makes their checks fail."
+_TYPE = "Mend the value at its source, or the SQL that gives the column, and run again."
+_COMPLETE = "Build these first, or mend what makes their checks fail."
 
 
 @dataclass
@@ -47,11 +52,20 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    # Partition -> how many rows hold it back; check -> what partitions were compared with.
+    quarantined: dict[str, int] = field(default_factory=dict)
+    released: bool = False
+    compared: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     version: int | None = None
 
     def failed(self) -> set[str]:
         """Partitions that were not published."""
         return {finding.partition for finding in self.findings if finding.blocking}
+
+
+def check_names(table: Table) -> list[str]:
+    """All checks of a table, in the order in which they are made."""
+    return audit_names(table) + expectation_names(table)
 
 
 class Builder:
@@ -86,18 +100,32 @@ class Builder:
                 self._log.info("%s: %d of %d partitions built", table.key, len(builds), len(ready))
         self._snapshot.ledger.record(builds)
         self._snapshot.forget(table, builds)
+        well = [key for key in ready if key not in outcome.quarantined]
+        outcome.released = Quarantine(self._lake, table).release(well)
+        built = [key for key in ready if key in outcome.rows and key not in outcome.missing]
+        self._expect(table, built, partitions, outcome)
         outcome.version = self._lake.version(table)
         return outcome
+
+    def _expect(
+        self, table: Table, partitions: list[str], tested: Sequence[str], outcome: Outcome
+    ) -> None:
+        expected = expect(self._session, self._snapshot, table, partitions, tested)
+        for finding in expected.findings:
+            self._log.warning("%s %s", table.key, finding.message)
+        outcome.findings += expected.findings
+        outcome.compared = expected.compared
 
     def _is_ready(self, table: Table, partition: str, outcome: Outcome) -> bool:
         waiting = self._snapshot.waiting_for(table, partition)
         if waiting:
             rows = [{"missing upstream partition": name} for name in waiting]
+            more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
             outcome.findings.append(
                 Finding(
                     CONTRACT,
                     partition,
-                    f"{len(waiting)} upstream partitions are missing",
+                    f"upstream partitions were not built yet: {', '.join(waiting[:3])}{more}",
                     rows,
                     advice=_COMPLETE,
                 )
@@ -137,9 +165,15 @@ class Builder:
             expose(self._session, table, [file.uri for file in staged])
             audited = audit(self._session, table, chunk, self._rows_read(table, chunk))
             _refuse_moving_input(table, read, audited.fingerprints)
-        except SourceError as error:
+            self._quarantine(table, audited, outcome)
+        except (SourceError, duckdb.ConversionException) as error:
             self._lake.discard(staged)
-            found = [Finding(CONTRACT, key, str(error)) for key in chunk]
+            if len(chunk) > 1:
+                # One of them is bad; the others are not held back for it.
+                return [
+                    build for key in chunk for build in self._build_chunk(table, [key], outcome)
+                ]
+            found = [_refused(chunk[0], error)]
             outcome.findings += found
             return self._refusals(table, found)
         except BaseException:
@@ -165,6 +199,19 @@ class Builder:
             if key not in outcome.missing or self._snapshot.build_of(table, key)
         ] + self._refusals(table, audited.findings)
 
+    def _quarantine(self, table: Table, audited: Audit, outcome: Outcome) -> None:
+        """Keep the rows by which staged partitions fail."""
+        quarantine = Quarantine(self._lake, table)
+        failed: dict[str, set[str]] = {}
+        for finding in audited.findings:
+            if finding.blocking:
+                failed.setdefault(finding.partition, set()).add(finding.check)
+        for partition, checks in failed.items():
+            keys = [key for key in audited.rows if partition_of(table, key) == partition]
+            count = quarantine.keep(self._session, partition, keys, checks, self._run_id, now())
+            if count:
+                outcome.quarantined[partition] = count
+
     def _refusals(self, table: Table, findings: list[Finding]) -> list[Build]:
         checks: dict[str, list[str]] = {}
         for finding in findings:
@@ -185,6 +232,7 @@ class Builder:
         expose(self._session, table, [file.uri for file in files])
         rows_read = self._rows_read(table, partitions)
         outcome.findings = audit(self._session, table, partitions, rows_read).findings
+        self._expect(table, partitions, [], outcome)
         return outcome
 
     @contextmanager
@@ -331,6 +379,15 @@ def _stored_columns_sql(table: Table) -> str:
     return ", ".join(
         f"cast({quoted(column.name)} as {sql_type(column)}) as {quoted(column.name)}"
         for column in table.stored_columns
+    )
+
+
+def _refused(partition: str, error: Exception) -> Finding:
+    if isinstance(error, SourceError):
+        return Finding(CONTRACT, partition, str(error))
+    what = str(error).splitlines()[0].removeprefix("Conversion Error: ")
+    return Finding(
+        CONTRACT, partition, f"a value is not of its column's type: {what}", advice=_TYPE
     )
 
 

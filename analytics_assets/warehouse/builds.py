@@ -20,8 +20,15 @@ from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping
-from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions
+from analytics_assets.warehouse.lake import (
+    Lake,
+    StoredFile,
+    commit_moments,
+    fed_partitions,
+    version_at,
+)
 
+ARCHIVED = "archived"
 _COMMIT_ATTEMPTS = 8
 _SCHEMA = pyarrow.schema(
     [
@@ -77,6 +84,12 @@ class BuildLedger:
             entries.setdefault(build.table, {})[build.partition] = build
         return entries
 
+    def read_as_of(self, moment: datetime) -> dict[tuple[str, str], Build]:
+        """(table, partition) -> entry, as it was at a moment."""
+        version = version_at(commit_moments(self._log.open()), moment)
+        delta = None if version is None else self._log.open(version)
+        return {(b.table, b.partition): b for b in _entries(delta)} if delta else {}
+
     def record(self, builds: Iterable[Build]) -> None:
         """Add entries, or replace those of the same table and partition."""
         new = {(build.table, build.partition): build for build in builds}
@@ -85,15 +98,15 @@ class BuildLedger:
         tables = sorted({table for table, _ in new})
         listed = ", ".join(f"'{table}'" for table in tables)
         for attempt in range(_COMMIT_ATTEMPTS):
-            delta = self._log.open() or DeltaTable.create(
-                self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
-            )
-            known = {(build.table, build.partition): build for build in _entries(delta, tables)}
-            rows = [
-                {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
-                for build in (known | new).values()
-            ]
             try:
+                delta = self._log.open() or DeltaTable.create(
+                    self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
+                )
+                known = {(build.table, build.partition): build for build in _entries(delta, tables)}
+                rows = [
+                    {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
+                    for build in (known | new).values()
+                ]
                 write_deltalake(
                     # The very version that was read: what another run has added since is then a
                     # conflict, and not lost.
@@ -123,7 +136,7 @@ class Behind:
     """A partition that is not what its inputs would give now, and why.
 
     ``refused``: it was tried with these very inputs and failed its audit, so that trying again
-    cannot help.
+    cannot help; ``refused_by`` are the checks that it failed.
     """
 
     table: Table
@@ -131,6 +144,7 @@ class Behind:
     why: str
     recipe: str
     refused: bool
+    refused_by: str = ""
 
 
 class Snapshot:
@@ -178,6 +192,16 @@ class Snapshot:
         if build is None:
             build = Build(table.key, partition, "", {}, 0, run_id, now())
         return replace(build, refused=wanted, refused_by=",".join(sorted(set(checks))))
+
+    def hold(self, table: Table, build: Build, reason: str) -> Build:
+        """The entry, marked so that what there is now does not make the partition behind.
+
+        What would be built now is put aside like a build that failed, until the input changes.
+        """
+        inputs = self.inputs(table, build.partition)
+        if build.live and (build.code_version, build.inputs) == (table.code_version, inputs):
+            return replace(build, refused="", refused_by="")
+        return replace(build, refused=recipe(table, inputs), refused_by=reason)
 
     def held_back(self, table: Table, check: str) -> list[str]:
         """Partitions whose last build failed this check, and that were not mended since."""
@@ -234,7 +258,10 @@ class Snapshot:
         return sorted(found)
 
     def waiting_for(self, table: Table, partition: str) -> list[str]:
-        """Upstream partitions that have input but were never built: without them a sum is short."""
+        """Upstream partitions that have input but were never built, or are in the archive.
+
+        Without them a sum is short.
+        """
         return [
             f"{upstream.key} {key}"
             for upstream in table.upstream
@@ -244,8 +271,12 @@ class Snapshot:
 
     def _unbuilt(self, table: Table) -> list[str]:
         if table.key not in self._never_built:
+            entries = self._builds.get(table.key, {})
+            archived = {key for key, build in entries.items() if build.refused_by == ARCHIVED}
             self._never_built[table.key] = [
-                key for key in self.candidates(table) if self.build_of(table, key) is None
+                key
+                for key in sorted(archived.union(self.candidates(table)))
+                if self.build_of(table, key) is None
             ]
         return self._never_built[table.key]
 
@@ -253,7 +284,7 @@ class Snapshot:
         """Partitions to rebuild; those whose inputs are not complete yet are left out.
 
         A partition whose input is gone is rebuilt, and so emptied; but a source file that is gone
-        takes nothing away.
+        takes nothing away. An archived partition is not behind while its input is as it was.
         """
         partitions = set(self.candidates(table))
         if table.source is None:
@@ -267,7 +298,9 @@ class Snapshot:
                 wanted = recipe(table, inputs)
                 build = self._builds.get(table.key, {}).get(partition)
                 refused = build is not None and build.refused == wanted
-                found.append(Behind(table, partition, why, wanted, refused))
+                by = build.refused_by if build and refused else ""
+                if by != ARCHIVED:
+                    found.append(Behind(table, partition, why, wanted, refused, by))
         return found
 
     def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:

@@ -6,9 +6,10 @@ Does not belong here: anything that the pipeline itself reads.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.quarantine import Quarantine, view_name
 from analytics_assets.warehouse.session import select_files
 
 
@@ -41,10 +43,36 @@ def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[T
             with duckdb.connect(str(draft)) as connection:
                 for table in changed:
                     _write_view(connection, snapshot, table)
+                    _write_quarantine(connection, Quarantine(snapshot.lake, table), table)
             os.replace(draft, target)
         finally:
             for leftover in (draft, Path(f"{draft}.wal")):
                 leftover.unlink(missing_ok=True)
+
+
+def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Table]) -> None:
+    """Refresh the views that are not of the live files: a run was killed before it came to them."""
+    known: dict[tuple[str, str], str] = {}
+    if settings.catalogue.exists():
+        with duckdb.connect(str(settings.catalogue), read_only=True) as connection:
+            listed = "select schema_name, view_name, comment from duckdb_views() where not internal"
+            known = {(row[0], row[1]): row[2] for row in connection.execute(listed).fetchall()}
+    refresh_catalogue(
+        settings,
+        snapshot,
+        [
+            table
+            for table in tables
+            if snapshot.lake.version(table) is not None
+            and known.get((table.domain, table.name)) != _state(snapshot, table)
+        ],
+    )
+
+
+def _state(snapshot: Snapshot, table: Table) -> str:
+    """Changes with the files that a view reads; kept as its comment."""
+    uris = ",".join(file.uri for file in snapshot.files(table))
+    return f"files {hashlib.sha256(uris.encode()).hexdigest()[:16]}"
 
 
 def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table) -> None:
@@ -59,6 +87,22 @@ def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table
         f" select {', '.join(columns)} from ({files})"
     )
     connection.execute(
+        f"comment on view {quoted(table.domain)}.{quoted(table.name)}"
+        f" is '{_state(snapshot, table)}'"
+    )
+    connection.execute(
         f"create or replace view main.{quoted(table.name)} as"
         f" select * from {quoted(table.domain)}.{quoted(table.name)}"
     )
+
+
+def _write_quarantine(
+    connection: duckdb.DuckDBPyConnection, quarantine: Quarantine, table: Table
+) -> None:
+    """``quarantine.domain_table``, there only while rows are."""
+    rows = quarantine.select_sql()
+    connection.execute("create schema if not exists quarantine")
+    if rows:
+        connection.execute(f"create or replace view {view_name(table)} as {rows}")
+    else:
+        connection.execute(f"drop view if exists {view_name(table)}")

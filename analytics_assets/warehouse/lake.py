@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlparse
@@ -34,13 +35,15 @@ _COMMIT_ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One Parquet file: its storage key, place, rows, bytes and its key's fingerprint."""
+    """One Parquet file: its storage key, place, rows, bytes, its key's fingerprint, and when it was
+    published (milliseconds since 1970; 0 before it is)."""
 
     key: str
     uri: str
     rows: int
     bytes: int
     fingerprint: str
+    published: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,10 @@ class Lake:
         """Make the folder that files are staged in."""
         self._fs.create_dir(f"{self._base}/{table.key}/{folder}", recursive=True)
 
+    def folder(self, name: str) -> tuple[pyarrow.fs.FileSystem, str]:
+        """A folder below the root that is no table: its file system and its path there."""
+        return self._fs, f"{self._base}/{name}"
+
     def log(self, name: str, parse: Callable[[DeltaTable], T]) -> DeltaLog[T]:
         """The log of the Delta table in the folder ``name``."""
         if name not in self._logs:
@@ -157,6 +164,27 @@ class Lake:
         current = self._log(table).current()
         return current.number if current else None
 
+    def moments(self, table: Table) -> dict[int, datetime]:
+        """Version -> when it was committed, the newest first."""
+        return commit_moments(self._log(table).open())
+
+    def columns(self, table: Table, version: int) -> pyarrow.Schema:
+        """The columns that the table had in a version."""
+        delta = self._log(table).open(version)
+        assert delta is not None
+        return pyarrow.schema(delta.schema().to_arrow())
+
+    def missing(self, files: Iterable[StoredFile]) -> list[StoredFile]:
+        """Those of the files that are not there any more."""
+        files = list(files)
+        paths = [self._base + file.uri.removeprefix(self.root) for file in files]
+        infos = self._fs.get_file_info(paths)
+        return [
+            file
+            for file, info in zip(files, infos, strict=True)
+            if info.type is not pyarrow.fs.FileType.File
+        ]
+
     def publish(
         self,
         table: Table,
@@ -182,8 +210,8 @@ class Lake:
         ]
         keys = sorted(replaced)
         for attempt in range(_COMMIT_ATTEMPTS):
-            delta = self._created(table)
             try:
+                delta = self._created(table)
                 delta.create_write_transaction(
                     actions,
                     mode="overwrite",
@@ -221,14 +249,27 @@ class Lake:
             self._fs.delete_file(self._base + file.uri.removeprefix(self.root))
 
 
+def commit_moments(delta: DeltaTable | None) -> dict[int, datetime]:
+    """Version -> when it was committed, the newest first."""
+    return {
+        entry["version"]: datetime.fromtimestamp(entry["timestamp"] / 1000, timezone.utc)
+        for entry in (delta.history() if delta else ())
+    }
+
+
+def version_at(moments: Mapping[int, datetime], moment: datetime) -> int | None:
+    """The version that was current at a moment; ``None`` before the first."""
+    return max((number for number, at in moments.items() if at <= moment), default=None)
+
+
 def _listed(uri: str, delta: DeltaTable) -> list[StoredFile]:
     actions = pyarrow.table(delta.get_add_actions(flatten=True))
     columns = ("path", "num_records", "size_bytes", f"partition.{KEY}", f"partition.{FINGERPRINT}")
-    rows = zip(*(actions[name].to_pylist() for name in columns), strict=True)
+    read = [actions[name].to_pylist() for name in (*columns, "modification_time")]
     return sorted(
         (
-            StoredFile(key, f"{uri}/{path}", count, size, fingerprint)
-            for path, count, size, key, fingerprint in rows
+            StoredFile(key, f"{uri}/{path}", count, size, fingerprint, published)
+            for path, count, size, key, fingerprint, published in zip(*read, strict=True)
         ),
         key=lambda file: (file.key, file.uri),
     )

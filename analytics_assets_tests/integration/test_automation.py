@@ -194,6 +194,7 @@ def test_a_refused_month_is_asked_for_again_when_it_is_mended(
     assert sensed(workspace) == ([], "Everything is up to date.")
 
 
+@pytest.mark.slow
 def test_a_change_that_is_taken_back_and_comes_again_is_carried_on_each_time(
     built: tuple[Workspace, Path],
 ) -> None:

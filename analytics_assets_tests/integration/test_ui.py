@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from analytics_assets.definitions import TABLES
 from analytics_assets_tests.integration.dagster_dev import DagsterDev, wait_for
 from analytics_assets_tests.integration.landing import BIRTHS, YEAR
@@ -22,12 +24,17 @@ def test_schedules_and_sensor_run_without_being_switched_on(dev: DagsterDev) -> 
     assert dev.automation() == {
         "births_unpartitioned_nightly": "RUNNING",
         "births_yearly_nightly": "RUNNING",
+        "staleness_hourly": "RUNNING",
+        "backup_production_nightly": "RUNNING",
+        "vacuum_lake_weekly": "RUNNING",
+        "alerts": "RUNNING",
         "changes": "RUNNING",
     }
 
 
-def test_the_daemon_evaluates_the_sensor(dev: DagsterDev) -> None:
-    tick = wait_for("the first tick", lambda: dev.ticks("changes"), timeout=40)[-1]
+@pytest.mark.parametrize("sensor", ["changes", "alerts"])
+def test_the_daemon_evaluates_the_sensors(dev: DagsterDev, sensor: str) -> None:
+    tick = wait_for("the first tick", lambda: dev.ticks(sensor), timeout=40)[-1]
 
     assert tick["error"] is None
     assert tick["status"] in ("SKIPPED", "SUCCESS")

@@ -15,15 +15,18 @@ def entry(table: str, partition: str) -> Build:
 
 
 def test_runs_that_record_at_once_lose_no_entry(tmp_path: Path) -> None:
-    def record(run: int) -> None:
-        ledger = BuildLedger(Lake(str(tmp_path)))
-        for number in range(4):
-            ledger.record([entry("toy/sales", f"2020-{run}-{number}")])
+    """Also when they all find no ledger, and each makes one."""
+    for lake in (str(tmp_path / f"lake{n}") for n in range(8)):
 
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(record, range(3)))
-    found = BuildLedger(Lake(str(tmp_path))).read()["toy/sales"]
-    assert sorted(found) == sorted(f"2020-{run}-{n}" for run in range(3) for n in range(4))
+        def record(run: int, lake: str = lake) -> None:
+            ledger = BuildLedger(Lake(lake))
+            for number in range(2):
+                ledger.record([entry("toy/sales", f"2020-{run}-{number}")])
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(record, range(3)))
+        found = BuildLedger(Lake(lake)).read()["toy/sales"]
+        assert sorted(found) == sorted(f"2020-{run}-{n}" for run in range(3) for n in range(2))
 
 
 def test_entries_of_other_processes_are_seen(tmp_path: Path) -> None:

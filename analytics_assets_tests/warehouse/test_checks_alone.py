@@ -26,10 +26,10 @@ def test_what_is_live_is_judged_again(workspace: Workspace) -> None:
     assert not failures(workspace.refresh())
     before = workspace.versions()
     assert evaluate(workspace, "births_monthly", ["births", "agg_state_monthly"]) == {
-        "contract": True, "reconciles": True,
+        "contract": True, "reconciles": True, "volume": True,
     }  # fmt: skip
     assert evaluate(workspace, "births_monthly", ["births", "fact_births"]) == {
-        "contract": True, "reconciles": True, "values_readable": True,
+        "contract": True, "reconciles": True, "values_readable": True, "volume": True,
     }  # fmt: skip
     assert evaluate(workspace, "x", ["production", "births", "agg_state_monthly"]) == {
         "equals_warehouse": True

@@ -1,5 +1,5 @@
 with yearly as (
-    select * from births.agg_cnes_yearly
+    select * from {facilities}
 ),
 
 final as (

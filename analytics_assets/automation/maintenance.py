@@ -1,0 +1,216 @@
+"""Jobs that keep what there is: production's backup and restore, the lake's clean-up and archive.
+
+Belongs here: their configuration and schedules, and what they report to the UI.
+Does not belong here: how it is done (``production/backup.py``, ``warehouse/retention.py``,
+``warehouse/archive.py``), taking back a change (``rollback.py``).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from analytics_assets import settings
+from analytics_assets.automation.failures import explained
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.display import rows_as_markdown
+from analytics_assets.production import backup
+from analytics_assets.production.server import UrlError
+from analytics_assets.warehouse import archive, retention
+from analytics_assets.warehouse.builds import Snapshot, now
+from analytics_assets.warehouse.catalogue import refresh_catalogue
+from analytics_assets.warehouse.lake import open_lake
+
+_REASONS = (backup.BackupError, retention.RetentionError, archive.ArchiveError, UrlError)
+
+
+class RestoreProduction(dg.Config):
+    backup: str = Field(default=backup.LATEST, description="Name of a backup, or latest.")
+    database: str = Field(
+        default="",
+        description="A database on production's server whose tables are replaced; empty restores"
+        " into the database that backups are tried in, to look at.",
+    )
+    confirm: str = Field(default="", description="The database's name again, to say it is meant.")
+    build_ledger: bool = Field(
+        default=False,
+        description="Put back the warehouse's build ledger, too, where it is lost.",
+    )
+
+
+class ArchivePartitions(dg.Config):
+    table: str = Field(description="A table that is not in production, such as births/fact_births.")
+    before: str = Field(description="Partitions before this one are archived.")
+    folder: str = Field(default="", description="Where to; by default $ANALYTICS_HOME/archive.")
+
+
+class RestoreArchive(dg.Config):
+    table: str = Field(description="The table whose partitions come back.")
+    partitions: list[str] = Field(description="Which of them.")
+    folder: str = Field(default="", description="Where from; by default $ANALYTICS_HOME/archive.")
+
+
+def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
+    """Jobs and schedules: production's backup and restore, the lake's clean-up and archive."""
+
+    @dg.op
+    def back_up(context: dg.OpExecutionContext) -> None:
+        with explained(*_REASONS):
+            made, deleted = backup.back_up(settings.load(), tables, now(), context.log)
+        if made is None:
+            context.log.info("Nothing was promoted yet, so there is nothing to back up.")
+            return
+        context.add_output_metadata(
+            {
+                "backup": dg.MetadataValue.path(made.folder),
+                "bytes": made.bytes,
+                "tables and views, restored and compared": len(made.totals),
+                "rows": sum(total.rows for total in made.totals.values()),
+                "build ledger rows": made.manifest["build_ledger_rows"],
+                "deleted": ", ".join(deleted) or "none",
+            }
+        )
+
+    @dg.op
+    def restore(context: dg.OpExecutionContext, config: RestoreProduction) -> None:
+        current = settings.load()
+        with explained(*_REASONS):
+            restored = backup.restore(
+                current, config.backup, config.database, config.confirm, context.log
+            )
+            ledger = backup.restore_builds(current, tables, restored) if config.build_ledger else []
+        context.add_output_metadata(
+            {
+                "backup": restored.name,
+                "tables and views, compared": len(restored.totals),
+                "rows": sum(total.rows for total in restored.totals.values()),
+                "build ledger put back for": ", ".join(ledger) or "none",
+            }
+        )
+
+    @dg.op
+    def vacuum(context: dg.OpExecutionContext) -> None:
+        current, as_of = settings.load(), now()
+        lake = open_lake(current.lake)
+        # A run killed between publishing and this leaves views of files that may go now.
+        refresh_catalogue(current, Snapshot(lake), tables)
+        done: list[retention.Vacuumed] = []
+        with explained(*_REASONS):
+            for table in retention.vacuum(lake, tables, current.lake_retention, as_of):
+                done.append(table)
+                context.log.info(f"{table.table}: {table.files} files, {table.bytes:,} bytes")
+        leftovers, size = retention.clear_scratch(current, as_of)
+        context.add_output_metadata(
+            {
+                "files deleted": sum(table.files for table in done),
+                "bytes deleted": sum(table.bytes for table in done),
+                "by table": dg.MetadataValue.md(
+                    rows_as_markdown([vars(t) for t in done if t.files or t.log_files])
+                ),
+                "leftovers in scratch": leftovers,
+                "bytes of leftovers": size,
+            }
+        )
+
+    @dg.op
+    def archive_old(context: dg.OpExecutionContext, config: ArchivePartitions) -> None:
+        current = settings.load()
+        lake, folder = open_lake(current.lake), _archive_folder(current, config.folder)
+        with explained(*_REASONS):
+            table = _named(tables, config.table)
+            done = archive.archive(
+                lake, tables, table, config.before, folder, context.run_id, now()
+            )
+        refresh_catalogue(current, Snapshot(lake), [table])
+        _show_archived(context, done)
+
+    @dg.op
+    def restore_archived(context: dg.OpExecutionContext, config: RestoreArchive) -> None:
+        current = settings.load()
+        lake, folder = open_lake(current.lake), _archive_folder(current, config.folder)
+        with explained(*_REASONS):
+            table = _named(tables, config.table)
+            done = archive.restore(lake, table, config.partitions, folder, context.run_id)
+        refresh_catalogue(current, Snapshot(lake), [table])
+        _show_archived(context, done)
+
+    @dg.job(
+        description="Dump production and the build ledger into BACKUP_FOLDER, prove it by restoring"
+        " it into another database and comparing, then delete backups that have had their time."
+    )
+    def backup_production() -> None:
+        back_up()
+
+    @dg.job(
+        description="Put a backup into a database, compared with what was dumped. Production itself"
+        " only if its name is repeated; what the warehouse has since is then promoted again."
+    )
+    def restore_production() -> None:
+        restore()
+
+    @dg.job(
+        description="Delete files of the lake that no version of the last LAKE_RETENTION_DAYS"
+        " needs, shorten its logs, and clear the scratch folder."
+    )
+    def vacuum_lake() -> None:
+        vacuum()
+
+    @dg.job(
+        description="Move old partitions of a table that is not in production into a folder. What"
+        " was computed from them stays, and waits for them if it is to be built anew."
+    )
+    def archive_partitions() -> None:
+        archive_old()
+
+    @dg.job(description="Bring archived partitions back as they were.")
+    def restore_archive() -> None:
+        restore_archived()
+
+    return dg.Definitions(
+        jobs=[
+            backup_production,
+            restore_production,
+            vacuum_lake,
+            archive_partitions,
+            restore_archive,
+        ],
+        schedules=[
+            _schedule(backup_production, "nightly", "0 5 * * *"),
+            _schedule(vacuum_lake, "weekly", "0 6 * * 0"),
+        ],
+    )
+
+
+def _schedule(job: dg.JobDefinition, name: str, cron: str) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name=f"{job.name}_{name}",
+        job=job,
+        cron_schedule=cron,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=job.description,
+    )
+
+
+def _named(tables: Sequence[Table], key: str) -> Table:
+    for table in tables:
+        if table.key == key:
+            return table
+    raise archive.ArchiveError(f"There is no table {key!r}. Write <domain>/<table>")
+
+
+def _archive_folder(current: settings.Settings, folder: str) -> Path:
+    return Path(folder).absolute() if folder else current.home / "archive"
+
+
+def _show_archived(context: dg.OpExecutionContext, done: Sequence[archive.Archived]) -> None:
+    context.add_output_metadata(
+        {
+            "partitions": ", ".join(archived.partition for archived in done) or "none",
+            "rows": sum(archived.rows for archived in done),
+            "bytes": sum(archived.bytes for archived in done),
+            "folders": dg.MetadataValue.md(
+                rows_as_markdown([{"folder": archived.folder} for archived in done])
+            ),
+        }
+    )

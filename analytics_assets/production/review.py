@@ -1,0 +1,222 @@
+"""What a promotion would change in production, and whether it may.
+
+Belongs here: the difference between incoming and present rows, the gate, and versions on hold.
+Does not belong here: moving rows (``promotion.py``).
+
+A version on hold is not promoted until it is confirmed, or until the warehouse has another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from analytics_assets.core.contracts import quoted
+from analytics_assets.core.declaration import Table
+from analytics_assets.production import encoding, schema
+
+_BOTH = ("before", "after")
+_TOO_FEW = 30
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a partition in production changes: rows, and (before, after) of each total that does."""
+
+    partition: str
+    added: int
+    removed: int
+    changed: int
+    totals: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def largest(self) -> tuple[float, str]:
+        """The greatest change of a total, as a share of the larger value, and its name.
+
+        Small counts come and go by chance; only that no row is left counts however few there were.
+        """
+        shares = [
+            (abs(after - before) / max(before, after), name)
+            for name, (before, after) in self.totals.items()
+            if max(before, after) >= _TOO_FEW or (name == "rows" and not after)
+        ]
+        return max(shares, key=lambda found: found[0], default=(0.0, "rows"))
+
+    def as_row(self) -> dict[str, Any]:
+        """For a table that people read, and for the ledger."""
+        shown = dict(list(self.totals.items())[:6])
+        return {
+            "partition": self.partition,
+            "rows added": self.added,
+            "rows removed": self.removed,
+            "rows changed": self.changed,
+            **{name: f"{before:,} -> {after:,}" for name, (before, after) in shown.items()},
+        }
+
+
+def changes(
+    connection: sa.Connection, table: Table, partitions: Collection[str], incoming: str | None
+) -> list[Change]:
+    """What replacing these partitions by the incoming rows (or by nothing) would change.
+
+    Reads both sides of the partitions at hand only.
+    """
+    if not partitions:
+        return []
+    within = table.period.within_sql(table.time or "", partitions)
+    view = f"{quoted(table.domain)}.{quoted(table.published_name)}"
+    columns = ", ".join(quoted(column.name) for column in table.stored_columns)
+    before = f"select {columns} from {view}"
+    after = encoding.declared_sql(table, incoming) if incoming else f"{before} limit 0"
+    day = table.period.first_day_sql(table.time or "")
+    sides = (
+        f"with before as (select *, {day} as _day from ({before}) as rows where {within}),"
+        f" after as (select *, {day} as _day from ({after}) as rows where {within})"
+    )
+    before_totals, after_totals = (_totals(connection, table, sides, side) for side in _BOTH)
+    moved = _moved_rows(connection, table, sides)
+    found = []
+    for key in sorted(partitions):
+        old, new = before_totals.get(key, {}), after_totals.get(key, {})
+        pairs = {name: (old.get(name, 0), new.get(name, 0)) for name in _total_names(table)}
+        differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        found.append(Change(key, *moved.get(key, (0, 0, 0)), differing))
+    return found
+
+
+def _total_names(table: Table) -> list[str]:
+    measures = table.measures.measures if table.measures else ()
+    # What is withheld is no change that anybody has to confirm.
+    return ["rows", *(measure.name for measure in measures if not measure.nullable)]
+
+
+def _totals(
+    connection: sa.Connection, table: Table, sides: str, side: str
+) -> dict[str, dict[str, int]]:
+    names = _total_names(table)
+    sums = "".join(f", sum({quoted(name)})" for name in names[1:])
+    rows = connection.execute(
+        sa.text(f"{sides} select _day, count(*){sums} from {side} group by 1")
+    )
+    return {
+        _partition(table, row[0]): {
+            name: int(value or 0) for name, value in zip(names, row[1:], strict=True)
+        }
+        for row in rows
+    }
+
+
+def _moved_rows(
+    connection: sa.Connection, table: Table, sides: str
+) -> dict[str, tuple[int, int, int]]:
+    """Partition -> rows added, removed and changed, by the table's key."""
+    keys = table.unique_columns
+    if not keys:
+        return {}
+    same = " and ".join(f"before.{quoted(key)} = after.{quoted(key)}" for key in keys)
+    first = quoted(keys[0])
+    row = {
+        side: ", ".join(f"{side}.{quoted(column.name)}" for column in table.stored_columns)
+        for side in _BOTH
+    }
+    rows = connection.execute(
+        sa.text(
+            f"{sides} select coalesce(after._day, before._day),"
+            f" count(*) filter (where before.{first} is null),"
+            f" count(*) filter (where after.{first} is null),"
+            f" count(*) filter (where before.{first} is not null and after.{first} is not null"
+            f" and row({row['before']}) is distinct from row({row['after']}))"
+            f" from before full join after on {same} group by 1"
+        )
+    )
+    return {_partition(table, day): (new, gone, other) for day, new, gone, other in rows}
+
+
+def _partition(table: Table, first_day: Any) -> str:
+    return table.period.key(first_day or date.min)
+
+
+# ---- versions on hold ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A version of a partition that may not be promoted until it is confirmed, and why."""
+
+    fingerprint: str
+    why: str
+    confirmed: bool
+
+
+def holds(connection: sa.Connection, table: Table | None = None) -> dict[tuple[str, str], Hold]:
+    """(table, partition) -> what is on hold; of all tables if none is given."""
+    if not sa.inspect(connection).has_table("hold", schema=schema.LEDGER_SCHEMA):
+        return {}
+    on_hold = schema.hold.c
+    wanted = sa.true() if table is None else on_hold.table_name == table.key
+    return {
+        (row.table_name, row.partition): Hold(row.fingerprint, row.why, row.confirmed)
+        for row in connection.execute(sa.select(schema.hold).where(wanted))
+    }
+
+
+def put_on_hold(
+    connection: sa.Connection, table: Table, why: Mapping[str, tuple[str, str]], run_id: str
+) -> None:
+    """Partition -> (fingerprint, why): these versions are not promoted until confirmed."""
+    if not why:
+        return
+    insert = postgresql.insert(schema.hold)
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["table_name", "partition"],
+            set_={
+                **{name: insert.excluded[name] for name in ("fingerprint", "why", "run_id")},
+                "confirmed": False,
+                "since": sa.func.clock_timestamp(),
+            },
+        ),
+        [
+            {
+                "table_name": table.key,
+                "partition": partition,
+                "fingerprint": fingerprint,
+                "why": reason,
+                "run_id": run_id,
+            }
+            for partition, (fingerprint, reason) in why.items()
+        ],
+    )
+
+
+def confirm(
+    connection: sa.Connection, table: Table, partitions: Collection[str] | None = None
+) -> list[str]:
+    """Let versions on hold be promoted; returns their partitions."""
+    on_hold = schema.hold.c
+    wanted = [on_hold.table_name == table.key, sa.not_(on_hold.confirmed)]
+    if partitions is not None:
+        wanted.append(on_hold.partition.in_(list(partitions)))
+    return sorted(
+        connection.scalars(
+            sa.update(schema.hold)
+            .where(*wanted)
+            .values(confirmed=True)
+            .returning(on_hold.partition)
+        )
+    )
+
+
+def release(connection: sa.Connection, table: Table, partitions: Collection[str]) -> None:
+    """Forget the holds of partitions whose hold is obsolete."""
+    on_hold = schema.hold.c
+    connection.execute(
+        sa.delete(schema.hold).where(
+            on_hold.table_name == table.key, on_hold.partition.in_(list(partitions))
+        )
+    )

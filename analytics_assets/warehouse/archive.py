@@ -1,0 +1,271 @@
+"""Moving old partitions out of the lake, and back.
+
+Belongs here: the copies, their proof, and taking partitions out of the live table.
+Does not belong here: deleting what nobody needs (``retention.py``), backups of production.
+
+An archived partition stands in the build ledger as never built and not to be tried. So what was
+computed from it waits for it, and keeps its rows. A changed input builds it anew; where others are
+needed, too, that are still archived, what is computed from them waits until they are restored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow.parquet
+
+from analytics_assets.core.contracts import arrow_schema
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.warehouse.builds import ARCHIVED, Build, Snapshot, recipe
+from analytics_assets.warehouse.durable import checksum, clear_drafts, drafted
+from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, partition_of
+
+_MANIFEST = "manifest.json"
+_BLOCK = 1 << 20
+
+
+class ArchiveError(RuntimeError):
+    """No row was taken away or added; says why."""
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A partition in the archive."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def partition(self) -> str:
+        return str(self.manifest["partition"])
+
+    @property
+    def rows(self) -> int:
+        return sum(file["rows"] for file in self.manifest["files"])
+
+    @property
+    def bytes(self) -> int:
+        return sum(file["bytes"] for file in self.manifest["files"])
+
+
+def archive(
+    lake: Lake,
+    tables: Sequence[Table],
+    table: Table,
+    before: str,
+    folder: Path,
+    run_id: str,
+    as_of: datetime,
+) -> list[Archived]:
+    """Move the partitions of ``table`` before a key into ``folder``; ``tables`` may read them.
+
+    Their files are copied and compared, then taken out of the live table in one commit. Refused,
+    with an ``ArchiveError``, for tables in production, and where a partition of another table is
+    computed from archived and live rows together: it could never be rebuilt. Killed half way it is
+    completed by running it again.
+    """
+    _refuse_table(tables, table, before)
+    snapshot = Snapshot(lake)
+    found: dict[str, list[StoredFile]] = {}
+    for file in snapshot.files(table):
+        if partition_of(table, file.key) < before:
+            found.setdefault(partition_of(table, file.key), []).append(file)
+    _refuse_torn_readers(snapshot, tables, table, before)
+    clear_drafts(folder / table.key)
+    try:
+        copies = [_copy(lake, snapshot, table, key, found[key], folder, as_of) for key in found]
+    except OSError as error:
+        raise ArchiveError(f"{folder}: {error.strerror or error}. Nothing was archived") from error
+    # In the ledger first: what reads them must not be found behind for want of rows.
+    entries = []
+    for key in found:
+        unknown = Build(table.key, key, "", {}, 0, run_id, as_of)
+        wanted = recipe(table, snapshot.inputs(table, key))
+        entries.append(replace(unknown, refused=wanted, refused_by=ARCHIVED))
+    snapshot.ledger.record(entries)
+    keys = [file.key for files in found.values() for file in files]
+    if keys:
+        lake.publish(table, [], keys, {"run_id": run_id, ARCHIVED: str(folder)})
+    return copies
+
+
+def restore(
+    lake: Lake, table: Table, partitions: Iterable[str], folder: Path, run_id: str
+) -> list[Archived]:
+    """Bring archived partitions back as they were; raises ``ArchiveError``.
+
+    Where a partition was archived more than once it is the newest.
+    """
+    snapshot = Snapshot(lake)
+    there = {archived.partition: archived for archived in archived_partitions(table, folder)}
+    live = {partition_of(table, file.key) for file in snapshot.files(table)}
+    wanted = list(partitions)
+    for key in wanted:
+        if key not in there:
+            raise ArchiveError(
+                f"{table.key} {key} is not in {folder}; there are: {', '.join(there) or 'none'}"
+            )
+        if key in live:
+            raise ArchiveError(f"{table.key} {key} is live. Nothing was changed")
+        _refuse_damaged(table, there[key])
+    staged = [file for key in wanted for file in _stage(lake, table, there[key])]
+    lake.publish(table, staged, [file.key for file in staged], {"run_id": run_id})
+    entries = [there[key].manifest["build"] for key in wanted]
+    snapshot.ledger.record(
+        Build(**{**entry, "built_at": datetime.fromisoformat(entry["built_at"])})
+        for entry in entries
+    )
+    return [there[key] for key in wanted]
+
+
+def archived_partitions(table: Table, folder: Path) -> list[Archived]:
+    """What is in the archive of a table, the oldest copy first."""
+    found = [
+        Archived(path.parent, json.loads(path.read_text()))
+        for path in (folder / table.key).glob(f"[!.]*/{_MANIFEST}")
+    ]
+    return sorted(found, key=lambda archived: str(archived.manifest["archived_at"]))
+
+
+# ---- what is refused ----------------------------------------------------------------------------
+
+
+def _refuse_table(tables: Sequence[Table], table: Table, before: str) -> None:
+    if table.period is UNPARTITIONED:
+        raise ArchiveError(f"{table.key} has no partitions, so none is old")
+    try:
+        table.period.window(before)
+    except ValueError:
+        raise ArchiveError(f"{before!r} is no partition of {table.key}") from None
+    if table.publish:
+        raise ArchiveError(
+            f"{table.key} is in production, where the rows would be missed. Archive what it is"
+            " computed from"
+        )
+    for reader in tables:
+        if table in reader.upstream and reader.period is UNPARTITIONED:
+            raise ArchiveError(
+                f"{reader.key} is computed from all of {table.key}, and could not be rebuilt"
+                " without the archived rows"
+            )
+
+
+def _refuse_torn_readers(
+    snapshot: Snapshot, tables: Sequence[Table], table: Table, before: str
+) -> None:
+    """A partition that reads rows on both sides could not take up a change of the live ones."""
+    for reader in tables:
+        if table not in reader.upstream:
+            continue
+        old: set[str] = set()
+        new: set[str] = set()
+        for file in snapshot.files(table):
+            side = old if partition_of(table, file.key) < before else new
+            side.update(fed_partitions(table, reader, file.key))
+        torn = sorted(old & new)
+        if torn:
+            raise ArchiveError(
+                f"{reader.key} {torn[0]} is computed from partitions of {table.key} before and"
+                f" from {before} on, and could not be rebuilt. Choose another partition"
+            )
+
+
+def _refuse_damaged(table: Table, archived: Archived) -> None:
+    declared = arrow_schema(table)
+    for file in archived.manifest["files"]:
+        path = archived.folder / file["name"]
+        if not path.exists() or checksum(path) != file["sha256"]:
+            raise ArchiveError(f"{path} is missing or damaged. Nothing was changed")
+        then = pyarrow.parquet.read_schema(path)
+        if {(f.name, str(f.type)) for f in then} != {(f.name, str(f.type)) for f in declared}:
+            raise ArchiveError(
+                f"{archived.folder} has other columns than {table.key} is declared with now. Run"
+                " the code of that time, or build the partition from its source"
+            )
+
+
+# ---- copies -------------------------------------------------------------------------------------
+
+
+def _copy(
+    lake: Lake,
+    snapshot: Snapshot,
+    table: Table,
+    partition: str,
+    files: Sequence[StoredFile],
+    folder: Path,
+    as_of: datetime,
+) -> Archived:
+    """The files of a partition in the archive; of a copy that is there already, that one."""
+    version = sha256(repr(sorted((f.key, f.fingerprint) for f in files)).encode()).hexdigest()
+    target = folder / table.key / f"{partition}--{version[:12]}"
+    if target.exists():
+        archived = Archived(target, json.loads((target / _MANIFEST).read_text()))
+        _refuse_damaged(table, archived)
+        return archived
+    build = snapshot.build_of(table, partition)
+    if build is None:
+        raise ArchiveError(f"{table.key} {partition}: the build ledger does not know it. Build it")
+    with drafted(target) as draft:
+        manifest = {
+            "table": table.key,
+            "partition": partition,
+            "archived_at": as_of.isoformat(),
+            "build": {**vars(build), "built_at": build.built_at.isoformat()},
+            "columns": [field.name for field in arrow_schema(table)],
+            # Slices that were written together have files of one name.
+            "files": [
+                _copied(lake, file, draft / f"{number}.parquet")
+                for number, file in enumerate(files)
+            ],
+        }
+        (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+        _refuse_damaged(table, Archived(draft, manifest))
+    return Archived(target, manifest)
+
+
+def _copied(lake: Lake, file: StoredFile, target: Path) -> dict[str, Any]:
+    """Copy a file; returns what the manifest says of it."""
+    fs, base = lake.folder("")
+    digest = sha256()
+    place = base + file.uri.removeprefix(f"{lake.root}/")
+    with fs.open_input_stream(place) as source, target.open("wb") as copy:
+        while block := source.read(_BLOCK):
+            digest.update(block)
+            copy.write(block)
+    return {
+        "name": target.name,
+        "key": file.key,
+        "fingerprint": file.fingerprint,
+        "rows": file.rows,
+        "bytes": target.stat().st_size,
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _stage(lake: Lake, table: Table, archived: Archived) -> list[StoredFile]:
+    """Copies of the archived files where the live ones are, which nothing sees yet."""
+    fs, base = lake.folder(table.key)
+    staged = []
+    for file in archived.manifest["files"]:
+        name = f"_partition={file['key']}/{uuid4().hex}.parquet"
+        lake.prepare(table, name.split("/")[0])
+        with (
+            (archived.folder / file["name"]).open("rb") as source,
+            fs.open_output_stream(f"{base}/{name}") as target,
+        ):
+            while block := source.read(_BLOCK):
+                target.write(block)
+        uri = f"{lake.uri(table)}/{name}"
+        staged.append(
+            StoredFile(file["key"], uri, file["rows"], file["bytes"], file["fingerprint"])
+        )
+    return staged

@@ -1,0 +1,122 @@
+"""Backup, restore and clean-up as jobs: by schedule, and by hand in the UI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from analytics_assets import settings
+from analytics_assets.definitions import build
+from analytics_assets.production.backup import backups
+from analytics_assets_tests.toy import Memory, toy_tables
+from analytics_assets_tests.workspace import Workspace, failures
+
+MONTHS = {"2024-01": [(date(2024, 1, 5), "a", 500), (date(2024, 1, 9), "b", 2000)]}
+Run = Callable[..., dg.ExecuteInProcessResult]
+
+
+class Toy:
+    """The toy domain, and its jobs as the UI starts them."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace, self.memory = workspace, Memory()
+        self.tables = toy_tables(self.memory)
+        self.definitions = build(self.tables)
+
+    def load(self, months: dict[str, Any]) -> None:
+        self.memory.months = months
+        assert not failures(self.workspace.refresh(self.definitions, self.tables))
+
+    def run(self, job: str, **config: Any) -> dg.ExecuteInProcessResult:
+        definition = self.definitions.resolve_job_def(job)
+        (op,) = (node.name for node in definition.nodes)
+        return definition.execute_in_process(
+            instance=self.workspace.instance,
+            run_config={"ops": {op: {"config": config}}} if config else {},
+            raise_on_error=False,
+        )
+
+
+@pytest.fixture
+def toy(workspace: Workspace, postgres: str, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    url = f"postgresql://promoter@/analytics_restore?host={postgres}"
+    monkeypatch.setenv("RESTORE_URL", url)
+    return Toy(workspace)
+
+
+def told(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    (output,) = (e for e in result.all_events if e.event_type_value == "STEP_OUTPUT")
+    return {name: value.value for name, value in output.step_output_data.metadata.items()}
+
+
+def why(result: dg.ExecuteInProcessResult) -> str:
+    (failure,) = (e for e in result.all_events if e.event_type_value == "STEP_FAILURE")
+    return str(failure.step_failure_data.user_failure_data.description)
+
+
+def test_the_schedules_are_on(toy: Toy) -> None:
+    schedules = {s.name: s for s in toy.definitions.schedules or ()}
+    for name, cron in (
+        ("backup_production_nightly", "0 5 * * *"),
+        ("vacuum_lake_weekly", "0 6 * * 0"),
+    ):
+        schedule = schedules[name]
+        assert isinstance(schedule, dg.ScheduleDefinition)
+        assert schedule.cron_schedule == cron
+        assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+def test_production_is_backed_up_restored_and_promoted_again(toy: Toy) -> None:
+    assert toy.run("backup_production").success, "nothing promoted is no failure"
+    toy.load(MONTHS)
+    made = told(toy.run("backup_production"))
+    assert made["tables and views, restored and compared"] >= 5
+    toy.load(MONTHS | {"2024-01": [(date(2024, 1, 5), "a", 490), (date(2024, 1, 9), "b", 2000)]})
+    total = "select sum(cents) from toy.agg_shop_daily"
+    assert toy.workspace.production(total) == [(2490,)]
+
+    assert toy.run("restore_production").success
+    assert toy.workspace.production(total) == [(2490,)], "a trial is not production"
+    ((name,),) = toy.workspace.production("select current_database()")
+    assert "Set confirm to its name" in why(toy.run("restore_production", database=name))
+    assert toy.run("restore_production", database=name, confirm=name).success
+    assert toy.workspace.production(total) == [(2500,)]
+    ran = toy.workspace.refresh(toy.definitions, toy.tables)
+    assert not failures(ran)
+    assert toy.workspace.production(total) == [(2490,)]
+    assert len(backups(settings.load().backup_folder)) == 1
+
+
+def test_the_lake_is_cleaned_and_read_as_before(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.load(MONTHS)
+    toy.load(MONTHS | {"2024-01": [(date(2024, 1, 5), "a", 490), (date(2024, 1, 9), "b", 2000)]})
+    assert told(toy.run("vacuum_lake"))["files deleted"] == 0
+    monkeypatch.setenv("LAKE_RETENTION_DAYS", "0")
+    done = told(toy.run("vacuum_lake"))
+    assert done["files deleted"] > 5
+    assert done["bytes deleted"] > 500
+    assert "toy/agg_yearly" in done["by table"]
+    assert toy.workspace.warehouse("select cents from toy.agg_yearly") == [(2490,)]
+    assert toy.workspace.refresh(toy.definitions, toy.tables) == []
+    toy.load(MONTHS)
+    assert toy.workspace.warehouse("select cents from toy.agg_yearly") == [(2500,)]
+
+
+def test_partitions_are_archived_and_brought_back(toy: Toy) -> None:
+    toy.load(MONTHS)
+    count = "select count(*) from toy.fact_sales"
+    done = told(toy.run("archive_partitions", table="toy/fact_sales", before="2024-02-01"))
+    assert (done["partitions"], done["rows"]) == ("2024-01-05, 2024-01-09", 2)
+    assert toy.workspace.warehouse(count) == [(0,)]
+    assert toy.workspace.refresh(toy.definitions, toy.tables) == []
+    assert toy.workspace.production("select cents from toy.agg_yearly") == [(2500,)]
+    refused = toy.run("archive_partitions", table="toy/agg_yearly", before="2025")
+    assert "is in production" in why(refused)
+    back = toy.run("restore_archive", table="toy/fact_sales", partitions=["2024-01-05"])
+    assert told(back)["rows"] == 1
+    assert toy.workspace.warehouse(count) == [(1,)]
+    assert "no table 'toy/x'" in why(toy.run("archive_partitions", table="toy/x", before="2024"))

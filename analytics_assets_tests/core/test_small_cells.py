@@ -1,0 +1,268 @@
+"""Small cells of a toy domain: whatever is sold, subtraction recovers none of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+import duckdb
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analytics_assets import settings as environment
+from analytics_assets.core.declaration import Column, DeclarationError, Publish, Table
+from analytics_assets.core.partitions import WEEKLY, YEARLY
+from analytics_assets.core.rollups import build_sql
+from analytics_assets.core.small_cells import protect
+from analytics_assets.production import server
+from analytics_assets.production.assets import production_assets
+from analytics_assets.production.promotion import (
+    held_by_production,
+    production_engine,
+    promote,
+)
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.expectations import expectation_names
+from analytics_assets.warehouse.session import open_session
+from analytics_assets_tests.subtraction import Sums, limits
+from analytics_assets_tests.toy import Memory, Sale, rows, settle, toy_tables
+from analytics_assets_tests.workspace import Workspace
+
+K = 3
+MEASURES = ("sales", "big_sales", "cents")
+PARTS = (("big_sales", "sales"),)
+DAYS = [date(2023, 12, 20) + timedelta(days=n) for n in range(0, 40, 2)]
+few = st.tuples(st.sampled_from(DAYS), st.sampled_from("abc"), st.sampled_from([500, 1500]))
+many = st.tuples(few, st.integers(1, 9)).map(lambda pair: [pair[0]] * pair[1])
+sales = st.lists(many, min_size=1, max_size=25).map(
+    lambda lists: [sale for one in lists for sale in one]
+)
+
+
+def with_threshold(tables: Sequence[Table]) -> list[Table]:
+    """The toy tables, all that are promoted with a threshold, and what comes of that."""
+    done: dict[str, Table] = {}
+    for table in tables:
+        done[table.key] = replace(
+            table,
+            publish=table.publish and replace(table.publish, threshold=K),
+            rollup_of=table.rollup_of and done[table.rollup_of.key],
+            reads=tuple(done[read.key] for read in table.reads),
+            measured_from=table.measured_from and done[table.measured_from.key],
+        )
+    return list(protect(list(done.values())))
+
+
+def name(table: str, row: tuple) -> tuple:
+    """What a row is of: a shop or all of them, and its time."""
+    if table == "agg_shop_daily":
+        return row[1], "day", row[0]
+    if table == "agg_shop_monthly":
+        return row[2], "month", date(row[0], row[1], 1)
+    return ("", "week", row[0]) if table == "agg_weekly" else ("", "year", row[0])
+
+
+def built(tables: Sequence[Table], sales: Sequence[Sale]) -> duckdb.DuckDBPyConnection:
+    """All tables in one session, without a lake: the rows are the same, and it is fast."""
+    session = duckdb.connect()
+    session.execute("create schema toy")
+    session.execute("create table toy.fact_sales (sold_on date, shop varchar, cents integer)")
+    session.executemany("insert into toy.fact_sales values (?, ?, ?)", sales)
+    for table in tables:
+        if table.layer == "aggregates":
+            # The lake adds its partition to what is read.
+            session.execute(
+                f"create table {table.sql_name} as"
+                f" select *, {table.partition_sql} as _partition from ({build_sql(table)})"
+            )
+    return session
+
+
+def cells(
+    session: duckdb.DuckDBPyConnection, tables: Sequence[Table], suffix: str = ""
+) -> dict[tuple, tuple]:
+    """Name of a cell -> its measures, of the tables that are or would be promoted."""
+    by_name = {table.name: table for table in tables}
+    found = {}
+    for table in ("agg_shop_daily", "agg_shop_monthly", "agg_weekly", "agg_yearly"):
+        columns = ", ".join(c.name for c in by_name[table + suffix].stored_columns)
+        for row in session.execute(f"select {columns} from toy.{table}{suffix}").fetchall():
+            found[name(table, row)] = row[-len(MEASURES) :]
+    return found
+
+
+def sums_of(names: Sequence[tuple]) -> Sums:
+    """Days of a shop are its months, those of all shops are weeks, their months are years."""
+    sums, parts = Sums(), defaultdict(list)
+    for one in names:
+        sums.cell(one)
+        shop, time, when = one
+        if time == "day":
+            parts[shop, "month", when.replace(day=1)].append(one)
+            parts["", "week", when - timedelta(when.weekday())].append(one)
+        if time == "month":
+            parts["", "year", when.year].append(one)
+    for whole, own in parts.items():
+        sums.add(own, [whole])
+    return sums
+
+
+def calendar() -> set[tuple]:
+    """All cells that there can be: a row that is missing counts none, or is withheld."""
+    days = [date(2023, 12, 1) + timedelta(n) for n in range(62)]
+    found: set[tuple] = set()
+    for day in days:
+        found |= {("", "week", day - timedelta(day.weekday())), ("", "year", day.year)}
+        for shop in "abc":
+            found |= {(shop, "day", day), (shop, "month", day.replace(day=1))}
+    return found
+
+
+def recovered(truth: dict[tuple, tuple], seen: dict[tuple, tuple]) -> set[tuple]:
+    """Small cells that are withheld and can be computed."""
+    names = sorted(calendar())
+    sums, zeros = sums_of(names), (0,) * len(MEASURES)
+    rows = [seen.get(one, (None,) * len(MEASURES)) for one in names]
+    values = {
+        measure: np.array([np.nan if row[n] is None else float(row[n]) for row in rows])
+        for n, measure in enumerate(MEASURES)
+    }
+    found = set()
+    for n, measure in enumerate(MEASURES[:2]):
+        for position in sums.attack(values[measure], *limits(values, measure, PARTS)):
+            cell = truth.get(names[position], zeros)
+            rest = cell[0] - cell[n]
+            if 0 < cell[n] < K or (n and cell[n] and 0 < rest < K):
+                found.add((measure, names[position]))
+    return found
+
+
+def sold(sales: list[Sale]) -> Memory:
+    source = Memory()
+    for sale in sales:
+        source.months.setdefault(f"{sale[0]:%Y-%m}", []).append(sale)
+    return source
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(sales)
+def test_subtraction_recovers_no_small_cell(sales: list[Sale]) -> None:
+    tables = with_threshold(toy_tables(Memory()))
+    with built(tables, sales) as session:
+        truth, seen = cells(session, tables), cells(session, tables, "_public")
+        assert not recovered(truth, seen)
+        for one, values in seen.items():
+            assert all(mine in (None, real) for mine, real in zip(values, truth[one], strict=True))
+            assert not 0 < values[0] < K
+            assert values[1] is None or not 0 < values[1] < K
+        for table in tables:
+            for check in table.checks:
+                assert not session.execute(check.sql).fetchall(), check.name
+
+
+JANUARY = [
+    *[(date(2024, 1, 2), "a", 500)] * 9, *[(date(2024, 1, 3), "a", 1500)] * 2,
+    *[(date(2024, 1, 2), "b", 500)] * 6, *[(date(2024, 1, 3), "b", 1500)] * 7,
+    *[(date(2024, 1, 2), "c", 500)] * 8, *[(date(2024, 1, 3), "c", 1500)] * 8,
+]  # fmt: skip
+
+
+def test_the_attack_recovers_what_is_not_covered() -> None:
+    """Without the cells that are withheld to cover small ones, subtraction gives these."""
+    tables = with_threshold(toy_tables(Memory()))
+    session = built(tables, JANUARY)
+    truth = cells(session, tables)
+    only_small = dict.fromkeys(calendar(), (0, 0, 0)) | {
+        one: tuple(None if 0 < value < K else value for value in values)
+        for one, values in truth.items()
+    }
+    assert ("sales", ("a", "day", date(2024, 1, 3))) in recovered(truth, only_small)
+    assert not recovered(truth, cells(session, tables, "_public"))
+
+
+def test_the_public_table_is_promoted_in_the_place_of_the_exact_one(workspace: Workspace) -> None:
+    """Each time the threshold is set or taken back, readers get all of the other one."""
+    source = sold(JANUARY)
+    without, protected = toy_tables(source), with_threshold(toy_tables(source))
+    exact = next(table for table in without if table.name == "agg_shop_daily")
+    public = next(table for table in protected if table.name == "agg_shop_daily_public")
+    settle(protected, workspace.lake)
+    query = "select day, shop, sales, big_sales from toy.agg_shop_daily order by 1, 2"
+    before = [row[:4] for row in rows(workspace.lake, exact)]
+    withheld = [row[:4] for row in rows(workspace.lake, public)]
+    assert len(withheld) < len(before)
+    for table, expected in ((exact, before), (public, withheld)) * 2:
+        with (
+            production_engine(server.urls(environment.load()).promoter) as engine,
+            open_session(environment.load()) as session,
+        ):
+            snapshot = Snapshot(workspace.lake)
+            promote(engine, session, snapshot, table, ["2024-01"], "run")
+            assert held_by_production(engine).keys() == {table.key}
+        assert workspace.production(query) == expected
+    ((comment,),) = workspace.production(
+        "select col_description('toy.agg_shop_daily'::regclass, attnum) from pg_attribute"
+        " where attrelid = 'toy.agg_shop_daily'::regclass and attname = 'big_sales'"
+    )
+    assert "NULL: withheld" in comment
+
+
+def test_the_first_week_feeds_no_year_that_has_no_partition() -> None:
+    assert YEARLY.keys_between(*WEEKLY.window("1999-12-27")) == ["2000"]
+
+
+def test_without_a_threshold_there_is_nothing_of_it() -> None:
+    tables = toy_tables(Memory())
+    assert protect(tables) == tuple(tables)
+
+
+def test_what_is_withheld_is_never_unusual() -> None:
+    """Beside nothing at all, a rate would have vanished."""
+    judged = {
+        table.name: expectation_names(table) for table in with_threshold(toy_tables(Memory()))
+    }
+    assert judged["agg_weekly"]
+    assert not judged["agg_weekly_public"]
+
+
+def test_one_unprotected_table_beside_protected_ones_is_refused() -> None:
+    tables = toy_tables(Memory())
+    tables[-1] = replace(tables[-1], publish=Publish(threshold=K))
+    with pytest.raises(DeclarationError, match="give away"):
+        protect(tables)
+
+
+def test_exact_tables_with_a_threshold_are_not_promoted() -> None:
+    tables = toy_tables(Memory())
+    tables[-1] = replace(tables[-1], publish=Publish(threshold=K))
+    with pytest.raises(DeclarationError, match="small cells"):
+        production_assets(tables)
+
+
+def test_personal_columns_cannot_be_published() -> None:
+    with pytest.raises(DeclarationError, match="personal"):
+        Table(
+            "toy/dim_customer",
+            "dimensions",
+            "Customers.",
+            columns=(Column("name", "text", "Name.", personal=True),),
+            sql="select name from toy.raw_sales",
+            publish=Publish(),
+        )
+
+
+def test_a_single_withheld_cell_fails_the_check(workspace: Workspace) -> None:
+    """The audit of what is withheld does not trust the rule."""
+    tables = with_threshold(toy_tables(sold(JANUARY)))
+    broken = [
+        replace(table, sql=f"select * from ({table.sql}) where keys <> 'b' and level = 1")
+        if "withheld" in table.name
+        else table
+        for table in tables
+    ]
+    found = settle(broken, workspace.lake)
+    assert {finding.check for finding in found} >= {"none_alone"}

@@ -1,0 +1,176 @@
+"""A process that does what a night does, to be killed by tests: load, build, promote, back up.
+
+Belongs here: the toy domain over files, so that processes share it; running it through Dagster; and
+a trace of how far it came, from which a killing test aims and counts.
+Does not belong here: killing, or judging what is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from analytics_assets import settings
+from analytics_assets.automation.refresh import refresh
+from analytics_assets.core.declaration import Landing
+from analytics_assets.definitions import build
+from analytics_assets.production import assets as production_assets
+from analytics_assets.production import backup, server
+from analytics_assets.production.promotion import held_by_production, production_engine
+from analytics_assets.warehouse import assets as warehouse_assets
+from analytics_assets.warehouse.build import Builder
+from analytics_assets.warehouse.builds import BuildLedger, Snapshot
+from analytics_assets.warehouse.catalogue import mend_catalogue
+from analytics_assets.warehouse.lake import Lake, open_lake
+from analytics_assets.warehouse.session import literal, open_session
+from analytics_assets_tests.toy import toy_tables
+
+LOG = logging.getLogger("worker")
+# How far a run had come, in order; the trace names one of these at every step.
+PHASES = {
+    "start": "planning, nothing built yet",
+    "build": "staging and auditing",
+    "publish": "publishing: the Delta commit",
+    "published": "published, not in the build ledger",
+    "record": "writing the build ledger",
+    "recorded": "in the build ledger, not in the catalogue",
+    "catalogue": "rewriting the catalogue",
+    "between": "between two steps or runs",
+    "promote": "promoting: copying rows",
+    "replace": "promoting: replacing rows",
+    "commit": "promoting: the commit",
+    "promoted": "promoted, Dagster not told",
+    "backup": "backing up",
+    "dump": "backing up: dumping",
+    "verify": "backing up: restoring to verify",
+    "verified": "backing up: putting it in place",
+    "end": "done",
+}
+
+
+class Folder:
+    """Sales as one CSV file a month, below ``TOY_SOURCE``."""
+
+    def _files(self) -> dict[str, Path]:
+        return {path.stem: path for path in sorted(Path(os.environ["TOY_SOURCE"]).glob("*.csv"))}
+
+    def inputs(self) -> dict[str, dict[str, str]]:
+        return {
+            month: {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+            for month, path in self._files().items()
+        }
+
+    @contextmanager
+    def land(self, landing: Landing) -> Iterator[list[str]]:
+        path = self._files()[landing.key]
+        yield [
+            f"select * from read_csv({literal(str(path))}, header = true, columns = {{"
+            "'sold_on': 'date', 'shop': 'varchar', 'cents': 'integer', 'position': 'integer'})"
+        ]
+
+
+TABLES = toy_tables(Folder())  # type: ignore[arg-type]
+DEFINITIONS = build(TABLES)
+
+
+class Trace:
+    """Where a run is: each step is a line of a file, with its moment, which a kill leaves whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.phase = ""
+
+    def mark(self, phase: str) -> None:
+        if phase != self.phase:
+            self.phase = phase
+            os.write(self._file, f"{phase} {time.monotonic_ns()}\n".encode())
+
+    def around(self, owner: Any, name: str, phase: str, then: str) -> None:
+        """Mark the start and the end of every call of a function."""
+        real: Callable[..., Any] = getattr(owner, name)
+
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            self.mark(phase)
+            result = real(*args, **kwargs)
+            self.mark(then)
+            return result
+
+        setattr(owner, name, traced)
+
+    def statement(self, *event: Any) -> None:
+        """Within a promotion: the first statement that touches what readers see."""
+        if self.phase == "promote" and str(event[2]).lower().startswith(("delete", "insert")):
+            self.mark("replace")
+
+    def commit(self, _connection: sa.Connection) -> None:
+        if self.phase == "replace":
+            self.mark("commit")
+
+
+def night(environment: Mapping[str, str], how: str, as_of: datetime, trace_path: Path) -> None:
+    """Bring everything up to date and back it up, ``by dagster`` or ``by hand``; raises failures.
+
+    By hand it is the same building, publishing and promoting in a quarter of the time.
+    """
+    os.environ.update(environment)
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    trace = Trace(trace_path)
+    trace.around(Builder, "build", "build", "recorded")
+    trace.around(Lake, "publish", "publish", "published")
+    trace.around(BuildLedger, "record", "record", "recorded")
+    trace.around(warehouse_assets, "refresh_catalogue", "catalogue", "between")
+    trace.around(production_assets, "promote", "promote", "promoted")
+    trace.around(backup, "dump", "dump", "backup")
+    trace.around(backup, "load", "verify", "verified")
+    sa.event.listen(sa.Engine, "before_cursor_execute", trace.statement)
+    sa.event.listen(sa.Engine, "commit", trace.commit)
+    trace.mark("start")
+    if how == "by dagster":
+        _by_dagster(trace)
+    else:
+        _by_hand()
+    trace.mark("backup")
+    backup.back_up(settings.load(), TABLES, as_of, LOG)
+    trace.mark("end")
+
+
+def _by_dagster(trace: Trace) -> None:
+    for run, result in refresh(DEFINITIONS, TABLES, dg.DagsterInstance.ephemeral()):
+        if not result.success:
+            said = [e.message for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
+            raise RuntimeError(f"{run}: {said}")
+        trace.mark("between")
+
+
+def _by_hand() -> None:
+    current = settings.load()
+    lake = open_lake(current.lake)
+    with (
+        open_session(current) as session,
+        production_engine(server.urls(current).promoter) as engine,
+    ):
+        for table in TABLES:
+            snapshot = Snapshot(lake)
+            partitions = [found.partition for found in snapshot.behind(table)]
+            if partitions:
+                outcome = Builder(session, snapshot, "by hand", LOG).build(table, partitions)
+                if outcome.failed():
+                    raise RuntimeError([finding.message for finding in outcome.findings])
+                warehouse_assets.refresh_catalogue(current, snapshot, [table])
+            if table.publish:
+                held = held_by_production(engine).get(table.key, {})
+                keys = sorted(held.keys() | snapshot.lake_fingerprints(table).keys())
+                production_assets.promote(engine, session, snapshot, table, keys, "by hand")
+    mend_catalogue(current, Snapshot(lake), TABLES)
