@@ -22,6 +22,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.production import server
 from analytics_assets.production.assets import production_key
+from analytics_assets.production.dependents import DependentError
 from analytics_assets.production.promotion import production_engine
 
 KEY = dg.AssetKey(["production", "bank_kpis", "v_monthly_kpis"])
@@ -38,11 +39,14 @@ def quiet_days() -> float:
 
 def settle_production(now: datetime) -> Settled:
     """Bring production to ``BANK_KPIS_PHASE``, in one transaction."""
-    with (
-        production_engine(server.urls(settings.load()).promoter) as engine,
-        engine.begin() as connection,
-    ):
-        return settle(connection, WIDE, read_metrics(), wanted_phase(), now, quiet_days())
+    try:
+        with (
+            production_engine(server.urls(settings.load()).promoter) as engine,
+            engine.begin() as connection,
+        ):
+            return settle(connection, WIDE, read_metrics(), wanted_phase(), now, quiet_days())
+    except DependentError as error:
+        return Settled(None, refused=f"bank_kpis.v_monthly_kpis: {error}.")
 
 
 def _shape() -> dg.TableSchema:

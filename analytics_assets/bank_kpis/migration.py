@@ -27,6 +27,7 @@ from analytics_assets.bank_kpis.phases import PHASES
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.production import schema
+from analytics_assets.production.dependents import made_over, put_aside
 from analytics_assets.production.encoding import view_sql
 from analytics_assets.production.promotion import PROMOTION
 from analytics_assets.production.server import READER
@@ -193,8 +194,9 @@ class _Work:
                 self._do(f"create or replace view {name} as {sql}")
         except sa.exc.DBAPIError:
             self._unwatch()
-            self._do(f"drop view {name}")
-            self._do(f"create view {name} as {sql}")
+            with put_aside(self._connection, name):
+                self._do(f"drop view {name}")
+                self._do(f"create view {name} as {sql}")
         self._do(f"comment on view {name} is '{shape}'")
         self._grant(name)
         self.done.append(f"{name} made")
@@ -282,14 +284,7 @@ class _Work:
         relation = f"{_READ}.{OLD}"
         if not _exists(self._connection, relation):
             return ""
-        dependents = self._connection.scalars(
-            sa.text(
-                "select distinct cast(cast(w.ev_class as regclass) as text) from pg_depend d"
-                " join pg_rewrite w on w.oid = d.objid and d.classid = 'pg_rewrite'\\:\\:regclass"
-                " where d.refobjid = to_regclass(:name) and w.ev_class <> d.refobjid order by 1"
-            ),
-            {"name": relation},
-        ).all()
+        dependents = made_over(self._connection, relation)
         if dependents:
             return f"retired: {', '.join(dependents)} is made from {relation}. Move it to {NEW}."
         using = self._connection.scalars(

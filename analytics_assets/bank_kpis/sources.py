@@ -10,8 +10,9 @@ import csv
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pyarrow
@@ -39,6 +40,15 @@ def _listed() -> list[Path]:
     if os.environ.get("CNBV_SOURCE"):
         raise SourceError("there is no such folder", str(folder), "Set CNBV_SOURCE to a folder")
     return []
+
+
+def _arrived(names: Collection[str]) -> datetime | None:
+    moments = []
+    for name in names:
+        with suppress(FileNotFoundError):
+            # Not st_mtime: a copy may keep the time of its original.
+            moments.append((landing_folder() / name).stat().st_ctime)
+    return datetime.fromtimestamp(min(moments), timezone.utc) if moments else None
 
 
 class WorkbookSource:
@@ -74,6 +84,10 @@ class WorkbookSource:
                 inputs.setdefault(month, {})[path.name] = fingerprint
         self._seen = {month: set(files) for month, files in inputs.items()}
         return inputs
+
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the first of these workbooks came into the folder, or changed there."""
+        return _arrived(names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
@@ -116,6 +130,10 @@ class InstitutionSource:
         if file := self._file():
             found[file.name] = f"{file.stat().st_size}-{file.stat().st_mtime_ns}"
         return {UNPARTITIONED.only_key: found}
+
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the first of these workbooks came into the folder, or changed there."""
+        return _arrived(names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:

@@ -20,6 +20,7 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Column, Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, schema
+from analytics_assets.production.dependents import DependentError, put_aside
 from analytics_assets.production.review import (
     Change,
     changes,
@@ -154,12 +155,21 @@ def promote(
             if present:
                 partitions = _all_of_one_shape(snapshot, table, offer)
             _take_over(connection, table, run_id)
-            schema.create(connection, table)
+            _reshape(connection, table)
             present = {}
         done = move(connection, session, table, offer, partitions, present, run_id, gate_percent)
         if dry_run:
             connection.rollback()
     return done
+
+
+def _reshape(connection: sa.Connection, table: Table) -> None:
+    """An empty table of the declared shape; views that others made over it are kept."""
+    try:
+        with put_aside(connection, schema.view_name(table)):
+            schema.create(connection, table)
+    except DependentError as error:
+        raise PromotionError(f"{table.key}: {error}. Nothing was changed") from error
 
 
 def _take_over(connection: sa.Connection, table: Table, run_id: str) -> None:

@@ -98,7 +98,7 @@ def generate(
     chosen = [code for code in BANKS if code in set(banks)]
     rng = np.random.default_rng(seed)
     portfolio = {code: _portfolio(rng, code, span) for code in chosen}
-    books = {
+    books: dict[str, dict[str, list[Row]]] = {
         f"CNBV_Cartera_Bancos_{span[0].year}_{span[-1].year}.xlsx": {
             "Sheet1": _portfolio_sheet(portfolio, span)
         },
