@@ -138,8 +138,8 @@ select w._partition, w.banco_norm, w.fecha, l.* exclude (fecha, banco_norm)
 from bank_kpis.monthly_kpis as w join legacy as l using (fecha, banco_norm)
 where {differ}
 order by all""",
-        "The workbooks' values are used. If all differ alike, the older table has other units: ratios"
-        " are 0 to 1 here, amounts millions.",
+        "The workbooks' values are used. If all differ alike, the older table has other units:"
+        " ratios are 0 to 1 here, amounts millions.",
         blocking=False,
     )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +26,8 @@ from analytics_assets.bank_kpis.metrics import REFERENCE
 from analytics_assets.bank_kpis.workbooks import Workbook, as_text, institution_code, plain, read
 from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
+
+_STARTS_WITH_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])-\d\d")
 
 
 def landing_folder() -> Path:
@@ -193,47 +196,53 @@ class LegacySource:
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self._columns = columns
+        self._months: dict[str, list[dict[str, str | None]]] = {}
+        self._unknown: set[str] = set()
 
     def _rows(self) -> tuple[list[dict[str, str | None]], set[str]]:
         where = os.environ.get("LEGACY_KPIS", "")
         if not where:
             return [], set()
+        in_database = "://" in where
+        # A URL may hold a password, so it is not shown.
+        shown = "LEGACY_KPIS" if in_database else where
         try:
-            rows = _from_database(where) if "://" in where else _from_csv(Path(where))
+            rows = _from_database(where) if in_database else _from_csv(Path(where))
         except (OSError, sa.exc.SQLAlchemyError, UnicodeDecodeError) as error:
-            # A URL may hold a password.
-            shown = where.split("@")[-1]
-            said = str(error).splitlines()[0].replace(where, shown)
+            said = str(getattr(error, "orig", None) or error).splitlines()[0]
             raise SourceError(f"it cannot be read ({said})", shown, "Mend LEGACY_KPIS") from error
         names = set(rows[0]) if rows else set()
         if rows and not {"fecha", "banco_norm"} <= names:
-            raise SourceError(
-                "it has no columns fecha and banco_norm", where.split("@")[-1], "Rename its columns"
-            )
+            raise SourceError("it has no columns fecha and banco_norm", shown, "Rename its columns")
+        for number, row in enumerate(rows, start=1):
+            if not _STARTS_WITH_MONTH.match(row["fecha"] or ""):
+                raise SourceError(
+                    f"fecha of its row {number} is {row['fecha']!r}",
+                    shown,
+                    "Write it as 2023-01-01",
+                )
         kept = [{name: row.get(name) for name in self._columns} for row in rows]
         return kept, names - set(self._columns) - {"id", "created_at", "updated_at"}
 
-    def _by_month(self) -> Mapping[str, list[dict[str, str | None]]]:
-        months: dict[str, list[dict[str, str | None]]] = {}
-        for row in self._rows()[0]:
-            months.setdefault((row["fecha"] or "")[:7], []).append(row)
-        return months
-
     def inputs(self) -> dict[str, dict[str, str]]:
-        """Month -> checksum of its rows."""
+        """Month -> checksum of its rows, which are kept to be landed."""
+        rows, self._unknown = self._rows()
+        self._months = {}
+        for row in rows:
+            self._months.setdefault((row["fecha"] or "")[:7], []).append(row)
         return {
-            month: {"legacy": hashlib.sha256(repr(rows).encode()).hexdigest()[:16]}
-            for month, rows in self._by_month().items()
+            month: {"legacy": hashlib.sha256(repr(own).encode()).hexdigest()[:16]}
+            for month, own in self._months.items()
         }
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
         """A month's rows as text."""
-        rows, unknown = self._by_month().get(landing.key, []), self._rows()[1]
-        if unknown:
-            landing.report["columns left out"] = ", ".join(sorted(unknown))
+        if self._unknown:
+            landing.report["columns left out"] = ", ".join(sorted(self._unknown))
         schema = pyarrow.schema([(name, pyarrow.string()) for name in self._columns])
-        landing.session.register("legacy_landed", pyarrow.Table.from_pylist(rows, schema))
+        rows = pyarrow.Table.from_pylist(self._months.get(landing.key, []), schema)
+        landing.session.register("legacy_landed", rows)
         try:
             yield ["select * from legacy_landed"]
         finally:

@@ -16,6 +16,8 @@ from analytics_assets import settings
 from analytics_assets.bank_kpis.sample import PORTFOLIO_HEADER, write_workbook
 from analytics_assets.bank_kpis.tables import TABLES
 from analytics_assets.core.declaration import Table
+from analytics_assets.production import server
+from analytics_assets.production.promotion import production_engine, promote
 from analytics_assets.warehouse.audit import Finding
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
@@ -34,7 +36,7 @@ class Bank:
 
     @classmethod
     def at(cls, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
-        (folder / "landing").mkdir()
+        (folder / "landing").mkdir(exist_ok=True)
         monkeypatch.setenv("ANALYTICS_HOME", str(folder / "home"))
         monkeypatch.setenv("CNBV_SOURCE", str(folder / "landing"))
         return cls(folder / "landing")
@@ -56,12 +58,32 @@ class Bank:
                     findings += builder.build(table, keys).findings
         return findings
 
+    def promote(self, tables: Sequence[Table] = TABLES) -> None:
+        """Bring production to what is live, as the automation would."""
+        with (
+            open_session(settings.load()) as session,
+            production_engine(server.urls(settings.load()).promoter) as engine,
+        ):
+            snapshot = Snapshot(self.lake)
+            for table in tables:
+                if table.publish:
+                    keys = sorted(snapshot.lake_fingerprints(table))
+                    promote(engine, session, snapshot, table, keys, "test")
+
     def ask(self, sql: str, tables: Sequence[Table] = TABLES) -> list[tuple[Any, ...]]:
         """Rows of a query over the live tables."""
         with open_session(settings.load()) as session:
             for table in tables:
                 expose(session, table, [file.uri for file in self.lake.files(table)])
             return session.execute(sql).fetchall()
+
+    def production(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query on production, as a reader asks."""
+        with (
+            production_engine(server.urls(settings.load()).reader, read_only=True) as engine,
+            engine.connect() as connection,
+        ):
+            return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
     def versions(self) -> dict[str, dict[str, str]]:
         """Table -> month -> file that holds it."""

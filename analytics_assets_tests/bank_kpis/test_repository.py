@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -18,28 +17,16 @@ from analytics_assets.bank_kpis.repository import (
     UnknownMetric,
     reading_engine,
 )
-from analytics_assets.bank_kpis.sample import generate
-from analytics_assets.bank_kpis.tables import bank_tables
-from analytics_assets.definitions import build
 from analytics_assets.production import server
-from analytics_assets_tests.workspace import Workspace, failures
+from analytics_assets_tests.bank_kpis.books import Bank
 
 T = TypeVar("T")
 JANUARY, FEBRUARY = date(2023, 1, 1), date(2023, 2, 1)
 Ask = Callable[[Callable[[MetricRepository], Awaitable[T]]], T]
 
 
-@pytest.fixture(scope="module")
-def promoted(module_workspace: Workspace) -> Workspace:
-    folder = Path(settings.load().home).parent / "cnbv"
-    generate(folder, months=2, banks=(40012, 40059, 40138))
-    tables = bank_tables()
-    assert not failures(module_workspace.refresh(build(tables), tables))
-    return module_workspace
-
-
 @pytest.fixture(params=["dual_write", "direct"])
-def ask(promoted: Workspace, request: pytest.FixtureRequest) -> Ask:
+def ask(module_promoted: Bank, request: pytest.FixtureRequest) -> Ask:
     """Runs a question against the wide table and against the star."""
 
     def run(question: Callable[[MetricRepository], Awaitable[T]]) -> T:
@@ -55,15 +42,15 @@ def ask(promoted: Workspace, request: pytest.FixtureRequest) -> Ask:
     return run
 
 
-def test_evolution(ask: Ask, promoted: Workspace) -> None:
+def test_evolution(ask: Ask, module_promoted: Bank) -> None:
     found = ask(lambda r: r.get_evolution("INVEX", "cartera_total", JANUARY, date(2030, 1, 1)))
-    rows = promoted.production(
+    rows = module_promoted.production(
         "select fecha, cartera_total from bank_kpis.monthly_kpis where banco_norm = 'INVEX'"
         " order by 1"
     )
     assert [(value.date, value.value) for value in found] == rows
     assert {(value.bank_code, value.metric_code) for value in found} == {("INVEX", "cartera_total")}
-    by_code = ask(lambda r: r.get_evolution("040059", "cartera_total", JANUARY, FEBRUARY))
+    by_code = ask(lambda r: r.get_evolution("040059", "cartera_total", JANUARY, date(2023, 3, 31)))
     assert by_code == found
 
 
@@ -119,7 +106,7 @@ def test_lists(ask: Ask) -> None:
     assert (banks["INVEX"].is_active, banks["SANTANDER"].is_active) == (True, False)
 
 
-def test_readers_cannot_write(promoted: Workspace) -> None:
+def test_readers_cannot_write(module_promoted: Bank) -> None:
     from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 

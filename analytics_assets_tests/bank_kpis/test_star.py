@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import duckdb
 import pytest
+import sqlalchemy as sa
 
 from analytics_assets.bank_kpis.metrics import METRICS_FILE, read_metrics
 from analytics_assets.bank_kpis.sample import generate
+from analytics_assets.bank_kpis.sources import LegacySource
 from analytics_assets.bank_kpis.tables import TABLES, bank_tables
 from analytics_assets.cli import print_tables
-from analytics_assets.core.declaration import DeclarationError
+from analytics_assets.core.declaration import DeclarationError, Landing, SourceError
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.bank_kpis.books import Bank, change, grow
+from analytics_assets_tests.conftest import as_admin
 
 NAME = "CNBV_Cartera_Bancos_2023_2023.xlsx"
 BY_NAME = {table.name: table for table in TABLES}
@@ -226,16 +232,37 @@ def test_a_metric_that_cannot_be_is_refused(tmp_path: Path, row: str, message: s
         bank_tables(file)
 
 
+OLD = (
+    ("id", "fecha", "banco_norm", "imor", "cartera_total", "note"),
+    (1, "2022-12-01", "INVEX", "0.0221", "45000.5", "x"),
+    (2, "2023-01-01", "INVEX", "0.9", "1", "x"),
+)
+
+
+def as_csv(folder: Path) -> str:
+    rows = "\n".join(",".join(map(str, row)) for row in OLD)
+    (folder / "old.csv").write_text(f"{rows}\n")
+    return str(folder / "old.csv")
+
+
+def as_database(folder: Path) -> str:
+    """As the migration's brief has it: dates and decimals, in a table of any name."""
+    url = f"sqlite:///{folder / 'old.db'}"
+    with sa.create_engine(url).begin() as connection:
+        connection.exec_driver_sql(
+            "create table kpis (id int, fecha date, banco_norm varchar(50), imor decimal(10, 4),"
+            " cartera_total decimal(18, 2), note text)"
+        )
+        for row in OLD[1:]:
+            connection.exec_driver_sql("insert into kpis values (?, ?, ?, ?, ?, ?)", row)
+    return f"{url}#kpis"
+
+
+@pytest.mark.parametrize("written", [as_csv, as_database])
 def test_an_older_wide_table_fills_what_the_workbooks_lack(
-    filled: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Callable[[Path], str]
 ) -> None:
-    legacy = tmp_path / "old.csv"
-    legacy.write_text(
-        "id,fecha,banco_norm,imor,cartera_total,note\n"
-        "1,2022-12-01,INVEX,0.0221,45000.5,x\n"
-        "2,2023-01-01,INVEX,0.9,1,x\n"
-    )
-    monkeypatch.setenv("LEGACY_KPIS", str(legacy))
+    monkeypatch.setenv("LEGACY_KPIS", written(tmp_path))
     findings = filled.build(run_id="legacy")
     assert {(f.check, f.partition, f.blocking) for f in findings} == {
         ("legacy_agrees", "2023-01", False)
@@ -248,3 +275,48 @@ def test_an_older_wide_table_fills_what_the_workbooks_lack(
         "select value from bank_kpis.fact_monthly_kpi where date_id = 202212 order by metric_id"
     )
     assert kept == [(Decimal("45000.5"),), (Decimal("0.0221"),)]
+
+
+def test_an_older_wide_table_in_postgresql(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"legacy_{uuid4().hex}"
+    as_admin(postgres, f"create database {name} owner promoter")
+    url = f"postgresql://promoter@/{name}?host={postgres}"
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create schema kept")
+        connection.exec_driver_sql(
+            "create table kept.monthly_kpis as select date '2022-12-01' as fecha,"
+            " 'INVEX' as banco_norm, 0.0221::numeric(10, 4) as imor, null::numeric as icap"
+        )
+    source = LegacySource(("fecha", "banco_norm", "imor", "icap"))
+    monkeypatch.setenv("LEGACY_KPIS", f"{url}#kept.monthly_kpis")
+    before = source.inputs()
+    assert list(before) == ["2022-12"]
+    with duckdb.connect() as session:
+        landing = Landing(session, "2022-12", {}, lambda sql: {})
+        with source.land(landing) as (select,):
+            assert session.sql(select).fetchall() == [("2022-12-01", "INVEX", "0.0221", None)]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("update kept.monthly_kpis set imor = 0.03")
+    assert source.inputs() != before
+    as_admin(postgres, f"drop database {name} with (force)")
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("postgresql://me:secret@127.0.0.1:1/x#kpis", "LEGACY_KPIS: it cannot be read"),
+        ("{folder}/none.csv", "none.csv: it cannot be read"),
+        ("{folder}/bare.csv", "bare.csv: it has no columns fecha and banco_norm"),
+        ("{folder}/dates.csv", "dates.csv: fecha of row 2 is '01/02/2023'"),
+    ],
+)
+def test_an_older_table_that_cannot_be_used_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, message: str
+) -> None:
+    (tmp_path / "bare.csv").write_text("month,bank\n1,2\n")
+    (tmp_path / "dates.csv").write_text("fecha,banco_norm\n2023-01-01,A\n01/02/2023,A\n")
+    monkeypatch.setenv("LEGACY_KPIS", where.format(folder=tmp_path))
+    with pytest.raises(SourceError, match=message) as raised:
+        LegacySource(("fecha", "banco_norm")).inputs()
+    assert "secret" not in str(raised.value)
