@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from analytics_assets import settings
 from analytics_assets.bank_kpis.metrics import read_metrics
-from analytics_assets.bank_kpis.migration import Settled, differences, settle
+from analytics_assets.bank_kpis.migration import Cell, Settled, differences, settle
 from analytics_assets.bank_kpis.phases import wanted_phase
 from analytics_assets.bank_kpis.tables import TABLES
 from analytics_assets.core.contracts import sql_type
@@ -129,11 +129,19 @@ def _equals() -> dg.AssetCheckResult:
         asset_key=KEY,
         check_name="equals_monthly_kpis",
         passed=not cells,
-        description="No difference." if compared else "The wide table is not written any more.",
+        description=_said(cells) if compared else "The wide table is not written any more.",
         metadata={
-            "differences": dg.MetadataValue.md(rows_as_markdown([vars(cell) for cell in cells])),
-            "what to do": "Materialise both tables of these months and promote them.",
+            "differences": dg.MetadataValue.md(rows_as_markdown([vars(cell) for cell in cells]))
         },
+    )
+
+
+def _said(cells: list[Cell]) -> str:
+    if not cells:
+        return "No difference."
+    return (
+        f"They differ, first in {cells[0]}. Materialise monthly_kpis and fact_monthly_kpi of these"
+        " months here; what somebody wrote to production by hand equals_warehouse names."
     )
 
 

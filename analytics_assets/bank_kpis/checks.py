@@ -23,8 +23,8 @@ def landed_checks(name: str, values: tuple[str, ...]) -> tuple[Check, ...]:
         Check(
             "dates_agree",
             "A row's date is in its period",
-            f"select _partition, institution_code, date_problem, source_file, source_row"
-            f" from bank_kpis.{name} where date_problem is not null order by all",
+            "select _partition, institution_code, date_problem, source_file, source_sheet,"
+            f" source_row from bank_kpis.{name} where date_problem is not null order by all",
             _MEND,
         ),
         Check(
@@ -36,6 +36,7 @@ def landed_checks(name: str, values: tuple[str, ...]) -> tuple[Check, ...]:
             f" from bank_kpis.{name} group by all"
             f" having count(distinct concat_ws('|', {listed})) > 1 order by all",
             "Take the older workbook out of the folder, or the wrong row out of the workbook.",
+            at_fault="_broken.institution_code = _row.institution_code",
         ),
         Check(
             "values_readable",
@@ -53,8 +54,8 @@ ADDS_UP = Check(
     "segments_add_up",
     "Total = commercial + consumer + housing",
     f"""
-select _partition, banco_norm, cartera_total, cartera_comercial_total, cartera_consumo_total,
-    cartera_vivienda_total
+select _partition, banco_norm, fecha, cartera_total, cartera_comercial_total,
+    cartera_consumo_total, cartera_vivienda_total
 from bank_kpis.monthly_kpis
 where abs(cartera_total - cartera_comercial_total - cartera_consumo_total
     - cartera_vivienda_total) > {_CENT}

@@ -51,6 +51,10 @@ class Cell:
     wide: str | None
     view: str | None
 
+    def __str__(self) -> str:
+        where = f"{self.bank_code} {self.month}" if self.bank_code else "the declaration"
+        return f"{self.column} of {where}: {self.wide} and {self.view}"
+
 
 @dataclass
 class Settled:
@@ -273,11 +277,9 @@ class _Work:
         cells = differences(self._connection, self._wide)
         if not cells:
             return ""
-        first = cells[0]
         return (
-            f"{phase}: the wide table and {NEW} differ, first in {first.column} of"
-            f" {first.bank_code or 'the declaration'} {first.month}: {first.wide} and {first.view}."
-            " Materialise both, then try again."
+            f"{phase}: the wide table and {NEW} differ, first in {cells[0]}. Materialise both, then"
+            " try again."
         )
 
     def _still_read(self, quiet_days: float) -> str:

@@ -217,7 +217,7 @@ class LegacySource:
         for number, row in enumerate(rows, start=1):
             if not _STARTS_WITH_MONTH.match(row["fecha"] or ""):
                 raise SourceError(
-                    f"fecha of its row {number} is {row['fecha']!r}",
+                    f"fecha of row {number} is {row['fecha']!r}",
                     shown,
                     "Write it as 2023-01-01",
                 )
