@@ -74,7 +74,6 @@ def _materialize(options: argparse.Namespace) -> int:
 @contextmanager
 def _environment() -> Iterator[settings.Settings]:
     """Servers, Dagster's home and the sample, as every command and child process expects them."""
-    from analytics_assets.bank_kpis.sources import prepare_landing as prepare_bank_landing
     from analytics_assets.production import server
 
     config = settings.load()
@@ -86,7 +85,6 @@ def _environment() -> Iterator[settings.Settings]:
     config.dagster_home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_project_file("dagster.yaml"), config.dagster_home / "dagster.yaml")
     _prepare_landing()
-    prepare_bank_landing()
     yield config
 
 
@@ -95,20 +93,14 @@ def _project_file(name: str) -> Path:
 
 
 def _prepare_landing() -> None:
-    """The generated sample where no folder is named; and word of every file that is refused."""
-    from analytics_assets.births.landing import scan
-    from analytics_assets.births.sample import generate
-    from analytics_assets.births.sources import landing_folder
+    """The generated samples where no folder is named; and word of every file that is refused."""
+    from analytics_assets.ad_metrics.sources import prepare_landing as prepare_ads
+    from analytics_assets.bank_kpis.sources import prepare_landing as prepare_banks
+    from analytics_assets.births.sources import prepare_landing as prepare_births
 
-    folder = landing_folder()
-    if not os.environ.get("SINASC_SOURCE") and not folder.exists():
-        print("Generating the sample of birth records ...", flush=True)
-        draft = folder.with_name(f".{folder.name}-{os.getpid()}")
-        draft.mkdir(parents=True)
-        generate(draft)
-        draft.rename(folder)
-    for path, why in scan(folder).refused.items():
-        print(f"Refused {path}: {why}", file=sys.stderr)
+    prepare_births()
+    prepare_ads()
+    prepare_banks()
 
 
 def _settle_banks() -> None:
@@ -144,9 +136,12 @@ def _refresh(config: settings.Settings) -> bool:
     problems: list[str] = []
     with dg.DagsterInstance.get() as instance:
         definitions = defs()
-        for run, result in refresh(definitions, TABLES, instance):
-            print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
-            _count(result.all_events, table, problems)
+        try:
+            for run, result in refresh(definitions, TABLES, instance):
+                print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
+                _count(result.all_events, table, problems)
+        except SourceError as error:
+            problems.append(str(error))
         if table:
             _count(look_at_staleness(definitions, instance).all_events, table, problems)
     _print_table(table)

@@ -12,8 +12,8 @@ import os
 import re
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow
@@ -26,6 +26,7 @@ from analytics_assets.bank_kpis.metrics import REFERENCE
 from analytics_assets.bank_kpis.workbooks import Workbook, as_text, institution_code, plain, read
 from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.warehouse.arrival import arrived
 
 _STARTS_WITH_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])-\d\d")
 
@@ -43,15 +44,6 @@ def _listed() -> list[Path]:
     if os.environ.get("CNBV_SOURCE"):
         raise SourceError("there is no such folder", str(folder), "Set CNBV_SOURCE to a folder")
     return []
-
-
-def _arrived(names: Collection[str]) -> datetime | None:
-    moments = []
-    for name in names:
-        with suppress(FileNotFoundError):
-            # Not st_mtime: a copy may keep the time of its original.
-            moments.append((landing_folder() / name).stat().st_ctime)
-    return datetime.fromtimestamp(min(moments), timezone.utc) if moments else None
 
 
 class WorkbookSource:
@@ -90,7 +82,7 @@ class WorkbookSource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these workbooks came into the folder, or changed there."""
-        return _arrived(names)
+        return arrived(landing_folder(), names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
@@ -136,7 +128,7 @@ class InstitutionSource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these workbooks came into the folder, or changed there."""
-        return _arrived(names)
+        return arrived(landing_folder(), names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:

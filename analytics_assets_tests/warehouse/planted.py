@@ -62,7 +62,7 @@ class Site:
     """Where defects are planted: a lake with May of five years, copied for each of them."""
 
     def __init__(self, folder: Path, postgres: str) -> None:
-        self._folder, self.postgres = folder, postgres
+        self.folder, self.postgres = folder, postgres
         self._said: dict[str, str] = {}
         self._numbers = count()
         with self.home("sound"):
@@ -76,19 +76,19 @@ class Site:
 
     def new_folder(self) -> Path:
         """Where there is nothing yet."""
-        return self._folder / f"planted-{next(self._numbers)}"
+        return self.folder / f"planted-{next(self._numbers)}"
 
     @contextmanager
     def home(self, name: str) -> Iterator[Path]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ANALYTICS_HOME", str(self._folder / name))
-            yield self._folder / name
+            patch.setenv("ANALYTICS_HOME", str(self.folder / name))
+            yield self.folder / name
 
     @contextmanager
     def lake(self) -> Iterator[Lake]:
         """A copy of the sound lake."""
         folder = self.new_folder()
-        shutil.copytree(self._folder / "sound", folder)
+        shutil.copytree(self.folder / "sound", folder)
         with self.home(folder.name):
             yield Lake(settings.load().lake)
 
@@ -99,7 +99,7 @@ class Site:
         folder.mkdir()
         with pytest.MonkeyPatch.context() as patch:
             for workspace in make_workspace(folder, self.postgres, patch):
-                shutil.copytree(self._folder / "sound", settings.load().home)
+                shutil.copytree(self.folder / "sound", settings.load().home)
                 yield workspace
 
 
