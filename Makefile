@@ -51,12 +51,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,api]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,bank,api]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools for tests (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,api,dev]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,bank,api,dev]'
 	@touch $@ $(VENV)/.installed
 
 clean:
