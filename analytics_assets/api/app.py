@@ -12,6 +12,7 @@ from fastapi import FastAPI, Security
 from fastapi.middleware.cors import CORSMiddleware
 
 from analytics_assets.api.ad_metrics import ad_metrics_router
+from analytics_assets.api.banks import banks_router
 from analytics_assets.api.births import births_router
 from analytics_assets.api.clinic import clinic_router
 from analytics_assets.api.database import Database
@@ -51,7 +52,7 @@ def create_app(tables: Sequence[Table], url: str, settings: ApiSettings) -> Fast
     handle_errors(app)
     app.include_router(watch_router(metrics, settings))
     app.include_router(meta_router(promoted, database))
-    for router in (births_router, ad_metrics_router, clinic_router):
+    for router in (births_router, ad_metrics_router, banks_router, clinic_router):
         app.include_router(router(promoted, database))
     if settings.cors_origins:
         app.add_middleware(

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import Problem, documented
 from analytics_assets.api.gate import HEALTH, RateLimit
-from analytics_assets.api.models import NoParameters, readable
+from analytics_assets.api.models import NoParameters, ShortPage, ShortQuery, readable, short_page
 from analytics_assets.api.requests import Metrics
 from analytics_assets.api.settings import ApiSettings
 from analytics_assets.core.contracts import sql_type
@@ -95,23 +95,6 @@ class TableSchema(TableSummary):
     columns: list[ColumnSchema]
 
 
-class TablesQuery(BaseModel):
-    """Which page of the dictionary."""
-
-    model_config = ConfigDict(extra="forbid")
-    limit: int = Field(100, ge=1, le=1000)
-    offset: int = Field(0, ge=0, le=100_000_000)
-
-
-class TablesPage(BaseModel):
-    """A page of the dictionary."""
-
-    data: list[TableSummary]
-    total: int = Field(ge=0)
-    limit: int
-    offset: int
-
-
 _Nothing = Annotated[NoParameters, Query()]
 
 
@@ -154,15 +137,10 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
         return {name: live[t.key].rows if t.key in live else 0 for name, t in named.items()}
 
     @router.get("/tables", responses=documented(422))
-    async def dictionary(query: Annotated[TablesQuery, Query()]) -> TablesPage:
+    async def dictionary(query: Annotated[ShortQuery, Query()]) -> ShortPage[TableSummary]:
         """The promoted tables, in order of their names."""
-        names = sorted(named)[query.offset : query.offset + query.limit]
-        return TablesPage(
-            data=[TableSummary(**_summary(name, named[name])) for name in names],
-            total=len(named),
-            limit=query.limit,
-            offset=query.offset,
-        )
+        listed = [TableSummary(**_summary(name, named[name])) for name in sorted(named)]
+        return short_page(listed, query)
 
     @router.get("/tables/{name}/schema", responses=documented(404, 422))
     async def schema(name: str, query: _Nothing) -> TableSchema:

@@ -7,10 +7,10 @@ Does not belong here: SQL (``listing.py``), routes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timezone
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,7 @@ from pydantic import (
 
 from analytics_assets.core.declaration import Column, Table, Type
 
+Item = TypeVar("Item")
 _INTEGER, _BIGINT = 2**31 - 1, 2**63 - 1
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}([T ]|$)")
@@ -115,6 +116,33 @@ def row_model(table: Table, computed: Iterable[Column] = ()) -> type[BaseModel]:
     fields: dict[str, Any] = {c.name: field_of(c) for c in (*readable(table), *computed)}
     words = f"{table.domain}_{table.published_name}".split("_")
     return create_model("".join(map(str.capitalize, words)), __doc__=table.description, **fields)
+
+
+class ShortQuery(BaseModel):
+    """Which part of a list that is short enough to be read whole."""
+
+    model_config = ConfigDict(extra="forbid")
+    limit: int = Field(1000, ge=1, le=1000)
+    offset: int = Field(0, ge=0, le=100_000_000)
+
+
+class ShortPage(BaseModel, Generic[Item]):
+    """A part of such a list."""
+
+    data: list[Item]
+    total: int = Field(ge=0)
+    limit: int
+    offset: int
+
+
+def short_page(rows: Sequence[Item], query: ShortQuery) -> ShortPage[Item]:
+    """The part that was asked for."""
+    return ShortPage(
+        data=list(rows[query.offset : query.offset + query.limit]),
+        total=len(rows),
+        limit=query.limit,
+        offset=query.offset,
+    )
 
 
 @cache

@@ -27,12 +27,17 @@ from analytics_assets.ad_metrics.tables import (
 )
 from analytics_assets.api.app import create_app
 from analytics_assets.api.settings import ApiSettings
+from analytics_assets.bank_kpis.assets import settle_production
+from analytics_assets.bank_kpis.sample import generate
 from analytics_assets.definitions import TABLES
 from analytics_assets.production.promotion import production_engine
+from analytics_assets.warehouse.builds import now
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets_tests.ad_metrics.landed import point_at, settle, small_world
 from analytics_assets_tests.ad_metrics.landed import rows as lake_rows
 from analytics_assets_tests.api.filled import promote, promote_days, rows_of
+from analytics_assets_tests.bank_kpis.books import Bank
+from analytics_assets_tests.bank_kpis.conftest import BANKS
 from analytics_assets_tests.conftest import as_admin
 
 LOST_DAY = FIRST_DAY + timedelta(days=2)
@@ -79,6 +84,18 @@ def fill_ads(connection: sa.Connection, folder: Path) -> None:
             promote_days(connection, table, rows)
 
 
+def fill_banks(production: Production, folder: Path) -> None:
+    """Three banks and months, computed and promoted by the domain."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PRODUCTION_URL", production.promoter)
+        monkeypatch.setenv("DAGSTER_PG_URL", production.promoter)
+        bank = Bank.at(folder, monkeypatch)
+        generate(bank.folder, months=3, banks=BANKS)
+        bank.build()
+        bank.promote()
+        settle_production(now())
+
+
 @pytest.fixture(scope="session")
 def production(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     """For tests that only read."""
@@ -86,6 +103,7 @@ def production(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         with production_engine(found.promoter) as engine, engine.begin() as connection:
             fill_births(connection)
             fill_ads(connection, tmp_path_factory.mktemp("ads"))
+        fill_banks(found, tmp_path_factory.mktemp("banks"))
         yield found
 
 
