@@ -37,6 +37,7 @@ _TYPES: dict[Type, sa.types.TypeEngine] = {
     "bigint": sa.BigInteger(),
     "boolean": sa.Boolean(),
     "date": sa.Date(),
+    "datetime": sa.DateTime(),
     "decimal": sa.Numeric(18, 4),
     "money": sa.Numeric(18, 2),
     "percent": sa.Numeric(7, 4),
@@ -44,6 +45,7 @@ _TYPES: dict[Type, sa.types.TypeEngine] = {
 _HALF: dict[Type, sa.types.TypeEngine] = {"integer": sa.SmallInteger(), "bigint": sa.Integer()}
 _ALIGNED = [
     sa.BigInteger,
+    sa.DateTime,
     sa.Integer,
     sa.Date,
     sa.SmallInteger,

@@ -33,7 +33,7 @@ from analytics_assets.warehouse.builds import Build, Snapshot, now
 from analytics_assets.warehouse.expectations import expect, expectation_names
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
 from analytics_assets.warehouse.quarantine import Quarantine
-from analytics_assets.warehouse.session import expose, literal
+from analytics_assets.warehouse.session import expose, literal, select_declared
 
 # Partitions are computed together until they read this much. Small ones share the cost of a
 # statement and a commit; a large one is written alone, without sorting rows into partitions.
@@ -167,7 +167,9 @@ class Builder:
                 for sql in selects:
                     staged += self._stage(table, chunk, sql, read.keys() - same.keys())
             expose(self._session, table, [file.uri for file in staged])
-            audited = audit(self._session, table, chunk, self._rows_read(table, chunk))
+            rows_read = self._rows_read(table, chunk)
+            whole = self._whole(table, staged, same)
+            audited = audit(self._session, table, chunk, rows_read, whole)
             _refuse_moving_input(table, read, audited.fingerprints)
             self._quarantine(table, audited, outcome)
         except (SourceError, duckdb.ConversionException) as error:
@@ -262,7 +264,18 @@ class Builder:
         def read_through(sql: str) -> dict[str, int]:
             return {k: rows for k, (rows, _) in self._row_hashes(table, key, sql).items()}
 
-        with table.source.land(Landing(self._session, key, report, read_through)) as selects:
+        live = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) == key]
+        build = self._snapshot.build_of(table, key)
+        same = build is not None and build.code_version == table.code_version
+        landing = Landing(
+            self._session,
+            key,
+            report,
+            read_through,
+            live=select_declared(table, live),
+            built_from=build.inputs if build and same else {},
+        )
+        with table.source.land(landing) as selects:
             yield selects
 
     def _row_hashes(self, table: Table, partition: str, sql: str) -> dict[str, tuple[int, int]]:
@@ -296,6 +309,15 @@ class Builder:
             if key in live and live[key].fingerprint == found
         }
 
+    def _whole(
+        self, table: Table, staged: Iterable[StoredFile], same: Collection[str]
+    ) -> list[str]:
+        """Files of what is staged and of the slices that need not be, where checks want them."""
+        if not table.checks or not same:
+            return []
+        live = by_key(self._snapshot.files(table))
+        return [f.uri for f in staged] + [uri for key in same for uri in live[key].uris]
+
     def _rows_read(self, table: Table, chunk: list[str]) -> dict[str, int] | None:
         """Upstream rows of each partition, where each must give one row."""
         if not table.keeps_rows:
@@ -305,7 +327,7 @@ class Builder:
                 file.rows
                 for upstream in table.upstream
                 for file in self._snapshot.feeding(upstream, table, [key])
-                if upstream.period is not UNPARTITIONED
+                if upstream.period is not UNPARTITIONED or table.period is UNPARTITIONED
             )
             for key in chunk
         }
