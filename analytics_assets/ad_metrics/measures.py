@@ -123,13 +123,15 @@ COUNTS = tuple(
         "users",
         "bigint",
         "0",
+        late=users.flag not in ("is_trial", "is_purchase"),
     )
     for users in USER_LISTS
 )
 
 
 def _money(name: str, sql: str, description: str) -> Measure:
-    return Measure(name, sql, description, "USD", "money", "0", minimum=None)
+    # Users convert and are refunded for weeks after the day that they are credited to.
+    return Measure(name, sql, description, "USD", "money", "0", minimum=None, late=True)
 
 
 REVENUE = (
@@ -155,6 +157,7 @@ def _expected(name: str, rate: str, flag: str) -> Measure:
         "percent points",
         "decimal",
         "0",
+        late=flag == "is_converted",
     )
 
 
@@ -405,4 +408,6 @@ where {" or ".join(f"coalesce(whole.{n}, 0) <> coalesce(parts.{n}, 0)" for n in 
 order by all""",
     "The breakdowns lose or double users or spend: look at sql/ad_performance.sql (the rest of a"
     " breakdown is `unknown`) and at the users' country, region and device.",
+    at_fault="_broken.entity_type = _row.entity_type and _broken.entity_id = _row.entity_id"
+    " and _broken.breakdown_type = _row.breakdown_type",
 )

@@ -260,6 +260,7 @@ user_product_events = _from_sql(
             " where revenue_usd is null group by all order by all",
             _NO_RATE_ADVICE,
             at_fault="_row.revenue_usd is null",
+            told="currency",
         ),
     ),
     description="Events of subscriptions and purchases, in USD.",
@@ -441,6 +442,7 @@ ad_performance = _from_sql(
             " from ad_metrics.ad_performance where spend_usd is null group by all order by all",
             _NO_RATE_ADVICE,
             at_fault="_row.spend_usd is null",
+            told="currency",
         ),
     ),
     description="Meta's numbers by ad, in total and by breakdown, with what the breakdowns leave.",
@@ -487,7 +489,7 @@ daily_mixpanel_metrics = _from_sql(
     measures=AD_MEASURES,
     columns=DERIVED_COLUMNS,
     words=daily_words(breakdown=False),
-    checks=list_checks("ad_metrics.daily_mixpanel_metrics", "entity_type, entity_id"),
+    checks=list_checks("ad_metrics.daily_mixpanel_metrics", "entity_type, entity_id, date"),
     publish=Publish(
         ("date, entity_type",),
         personal=_PERSONAL,
@@ -499,7 +501,7 @@ daily_mixpanel_metrics = _from_sql(
     ),
     description="Metrics of each campaign, adset and ad by day.",
 )
-_KEYS = "entity_type, entity_id, breakdown_type"
+_KEYS = "entity_type, entity_id, date, breakdown_type, breakdown_value"
 daily_mixpanel_metrics_breakdown = _from_sql(
     "daily_mixpanel_metrics_breakdown",
     file="daily_metrics",

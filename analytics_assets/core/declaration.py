@@ -70,7 +70,8 @@ class Measure:
 
     A coarser table holds its sum. ``usually`` (SQL: a number or an earlier measure) is its most
     frequent value, which production stores for free. ``minimum`` is None where a sum may be
-    negative. ``nullable``: NULL where it is withheld.
+    negative. ``nullable``: NULL where it is withheld. ``late``: it goes on changing long after its
+    day, so that no change of it puts a promotion on hold.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Measure:
     usually: str | None = None
     minimum: float | None = 0
     nullable: bool = False
+    late: bool = False
 
     def column(self) -> Column:
         """The stored column: NULL only where it is withheld."""
@@ -172,7 +174,8 @@ class Check:
 
     The table under test stands in ``sql`` under its own name, its upstream tables under theirs.
     ``at_fault`` (SQL over ``_broken``, a row of ``sql``, and ``_row``, one of the table) says which
-    rows go into quarantine; by default those with the unique columns of ``_broken``.
+    rows go into quarantine; by default those with the unique columns of ``_broken``. ``told`` is a
+    column of ``sql`` whose values are told in messages, which otherwise hold no value of a row.
     """
 
     name: str
@@ -181,6 +184,7 @@ class Check:
     advice: str
     blocking: bool = True
     at_fault: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ def _review(
         return
     refused: dict[str, tuple[str, str]] = {}
     for change in done.changes:
-        share, name = change.largest
+        share, name = change.largest(table)
         if 100 * share > gate_percent and change.partition not in confirmed:
             before, after = change.totals[name]
             why = f"{name} would go from {before:,} to {after:,}, more than {gate_percent:g} %"

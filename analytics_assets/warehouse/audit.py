@@ -282,13 +282,19 @@ def _own_check(session: duckdb.DuckDBPyConnection, table: Table, check: Check) -
         Finding(
             check.name,
             partition,
-            f"{check.description}: {len(own):,} found",
+            f"{check.description}: {len(own):,} found{_told(check, own)}",
             own[:SHOWN_ROWS],
             check.blocking,
             check.advice,
         )
         for partition, own in _by_partition(table, rows).items()
     ]
+
+
+def _told(check: Check, rows: Sequence[Mapping[str, Any]]) -> str:
+    values = sorted({str(row[check.told]) for row in rows}) if check.told else []
+    more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+    return f" ({', '.join(values[:5])}{more})" if values else ""
 
 
 def _dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,25 @@ def point_at(monkeypatch: Any, folder: Path) -> tuple[Path, Path]:
     monkeypatch.setenv("MIXPANEL_SOURCE", str(folder / "mixpanel"))
     monkeypatch.setenv("META_ADS_SOURCE", str(folder / "meta_ads"))
     return folder / "mixpanel", folder / "meta_ads"
+
+
+def edit(path: Path, change: Callable[[list[dict]], None]) -> None:
+    """Change the lines of a JSONL file."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    change(lines)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def fields(event: dict) -> dict:
+    """The fields of an event in either layout."""
+    return event.get("properties", event)
+
+
+def pay_in_francs(events: list[dict]) -> None:
+    """Make the first event a purchase in a currency that has no rate."""
+    fields(events[0]).update(revenue=5, currency="CHF", product_id="gold.weekly")
+    name = "event" if "event" in events[0] else "event_name"
+    events[0][name] = "RC Initial purchase"
 
 
 def differences(found: dict, expected: dict, most: int = 10) -> Sequence[Any]:
