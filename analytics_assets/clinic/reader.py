@@ -47,7 +47,7 @@ def parsed(session: Any, feed: Feed, file: DropFile) -> str:
         try:
             session.execute(f"create temp table {name} as {_select(feed, file, layout, header)}")
             session.execute(
-                f"insert into {name} by name select line as file_row,"
+                f"insert into {name} by name select distinct line as file_row,"
                 " 'the line cannot be split into the columns of the header' as rejected,"
                 " csv_line as unreadable_line, 1 as copies, 1 as versions"
                 f" from {_REJECTED_LINES}"
@@ -120,11 +120,13 @@ def _layout(feed: Feed, file: DropFile, header: Sequence[str]) -> Layout:
         for layout in feed.layouts:
             if set(layout.header) <= set(header):
                 return layout
+    # What stands there instead is not told: without a header it would be somebody's data.
+    missing = [name for name in feed.layouts[0].header if name not in header]
+    what = (
+        f"its header lacks {', '.join(missing)}" if missing else "its header names a column twice"
+    )
     raise SourceError(
-        f"its header is not that of {' or '.join(layout.name for layout in feed.layouts)}:"
-        f" {', '.join(header)[:200] or 'it is empty'}",
-        str(file.path),
-        f"Its first line has to be {','.join(feed.layouts[0].header)}",
+        what, str(file.path), f"Its first line has to be {','.join(feed.layouts[0].header)}"
     )
 
 

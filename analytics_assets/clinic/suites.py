@@ -48,27 +48,37 @@ shares as (
     select part, count(*) as of_rows, count(*) filter (where good) / count(*) as share
     from judged group by part
 )
-select part as _partition, value, count(*) as rows, of_rows, round(100 * share, 2) as percent_good
+select part as _partition, value, count(*) as rows, of_rows,
+    round(100 * share, 2) as percent_good
 from judged join shares using (part)
 where not good and share {{compared}} {threshold}
-group by all order by rows desc, value"""
+group by all"""
     at_fault = f"coalesce(_row.{name}, '(blank)') = _broken.value"
     return _both(
         column,
         f"of {column} at least {threshold:.0%} are one of {', '.join(values)}",
-        sql,
+        _counted(sql, "value"),
         _ADVICE,
         at_fault,
     )
 
 
-def _both(
-    name: str, description: str, sql: str, advice: str, at_fault: str = ""
-) -> tuple[Check, Check]:
+def _counted(sql: str, column: str) -> str:
+    """The rows with ``<value>: <rows>`` as ``counted``, the most frequent value first."""
+    said = f"left(cast({column} as varchar), 40) || ': ' || rows"
+    return f"select *, {said} as counted from ({sql}) order by rows desc, {column}"
+
+
+def _both(name: str, description: str, sql: str, advice: str, at_fault: str) -> tuple[Check, Check]:
     described = description[0].upper() + description[1:]
     return (
         Check(
-            f"{name}_share", described, sql.replace("{compared}", "<"), advice, at_fault=at_fault
+            f"{name}_share",
+            described,
+            sql.replace("{compared}", "<"),
+            advice,
+            at_fault=at_fault,
+            told="counted",
         ),
         Check(
             f"{name}_values",
@@ -76,6 +86,7 @@ def _both(
             sql.replace("{compared}", ">="),
             advice,
             blocking=False,
+            told="counted",
         ),
     )
 
@@ -94,20 +105,28 @@ LAST_DAY = _bound("CLINIC_LAST_DAY", date.max)
 _WITHIN_BOUNDS = Check(
     "appointment_date_within_bounds",
     f"Appointments are from {FIRST_DAY} to {LAST_DAY}",
-    sql=f"""
+    sql=_counted(
+        f"""
 select left(_partition, 7) as _partition, day, count(*) as rows from clinic.appointment
-where day not between date '{FIRST_DAY}' and date '{LAST_DAY}' group by all order by day""",
+where day not between date '{FIRST_DAY}' and date '{LAST_DAY}' group by all""",
+        "day",
+    ),
     advice="Mend the dates, or set CLINIC_FIRST_DAY and CLINIC_LAST_DAY.",
     at_fault="_row.day = _broken.day",
+    told="counted",
 )
 _AGES = Check(
     "age_plausible",
     f"Ages are whole years from 0 to {GREATEST_AGE}",
-    sql=f"""
+    sql=_counted(
+        f"""
 select left(_partition, 7) as _partition, age, count(*) as rows from clinic.appointment
-where age is not null and {age_sql("age")} is null group by all order by rows desc, age""",
+where age is not null and {age_sql("age")} is null group by all""",
+        "age",
+    ),
     advice=f"{_ADVICE} The age is NULL in staging and marts.",
     blocking=False,
+    told="counted",
 )
 _BOOKED_BEFORE = Check(
     "booked_before_visit",
@@ -140,9 +159,10 @@ def known_patients(table: str) -> tuple[Check, ...]:
         f"of a day's rows at least {KNOWN_PATIENTS:.0%} are of patients with an app profile, or"
         f" all but {FEW}",
         f"""
-select * from (
-    select _partition, count(*) filter (where not known_patient) as rows, count(*) as of_rows,
-        round(100 * (1 - rows / of_rows), 2) as percent_known
+select *, round(100 * (1 - rows / of_rows), 2) as percent_known,
+    rows || ' of ' || of_rows as counted
+from (
+    select _partition, count(*) filter (where not known_patient) as rows, count(*) as of_rows
     from {table} where known_patient is not null group by _partition
 )
 where rows > 0

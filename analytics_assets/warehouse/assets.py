@@ -209,7 +209,8 @@ def _materialisations(
     common = _metadata(outcome, keys, seconds)
     if outcome.table.period is UNPARTITIONED:
         if good:
-            yield dg.MaterializeResult(key, metadata={**common, **pictures})
+            report = outcome.reports.get(UNPARTITIONED.only_key, {})
+            yield dg.MaterializeResult(key, metadata={**common, **report, **pictures})
         return
     own = {partition: _partition_metadata(outcome, partition) for partition in good}
     if good:

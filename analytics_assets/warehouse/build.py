@@ -273,7 +273,7 @@ class Builder:
             report,
             read_through,
             live=select_declared(table, live),
-            built_from=build.inputs if build and same else {},
+            built_from=build.inputs if build and same and live else {},
         )
         with table.source.land(landing) as selects:
             yield selects
