@@ -171,7 +171,7 @@ class Builder:
             whole = self._whole(table, staged, same)
             audited = audit(self._session, table, chunk, rows_read, whole)
             _refuse_moving_input(table, read, audited.fingerprints)
-            self._quarantine(table, audited, outcome)
+            self._quarantine(table, audited, audited.rows.keys() | same.keys(), outcome)
         except (SourceError, duckdb.ConversionException) as error:
             self._lake.discard(staged)
             if len(chunk) > 1:
@@ -205,15 +205,17 @@ class Builder:
             if key not in outcome.missing or self._snapshot.build_of(table, key)
         ] + self._refusals(table, audited.findings)
 
-    def _quarantine(self, table: Table, audited: Audit, outcome: Outcome) -> None:
-        """Keep the rows by which staged partitions fail."""
+    def _quarantine(
+        self, table: Table, audited: Audit, judged: Collection[str], outcome: Outcome
+    ) -> None:
+        """Keep the rows by which staged partitions fail, of these storage keys."""
         quarantine = Quarantine(self._lake, table)
         failed: dict[str, set[str]] = {}
         for finding in audited.findings:
             if finding.blocking:
                 failed.setdefault(finding.partition, set()).add(finding.check)
         for partition, checks in failed.items():
-            keys = [key for key in audited.rows if partition_of(table, key) == partition]
+            keys = [key for key in judged if partition_of(table, key) == partition]
             count = quarantine.keep(self._session, partition, keys, checks, self._run_id, now())
             if count:
                 outcome.quarantined[partition] = count
