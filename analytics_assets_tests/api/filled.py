@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -53,6 +53,54 @@ def rows_of(table: Table, change: int = 0) -> list[dict[str, Any]]:
 
 def _values(axis: Dimension) -> Sequence[tuple[Any, ...]]:
     return TIMES[axis.name] if axis.date_sql else PLACES[axis.name]
+
+
+def clinic_rows() -> dict[str, list[dict[str, Any]]]:
+    """Rows of the clinic's marts by table; patients are pseudonyms, names have wildcards."""
+    sources, devices = ("Direct", "Meta Ads", None), ("iOS 17.1", "Android 100%_x", "", "ANDROID")
+    patients = [f"{number:032x}" for number in range(24)]
+    profiles = [
+        {
+            "patient_id": patient,
+            "traffic_source": sources[n % 3],
+            "device": devices[n % 4],
+            "os": None,
+            "os_version": None,
+        }
+        for n, patient in enumerate(patients)
+    ]
+    seen = {"traffic_source": "Direct", "known_patient": True}
+    visits = [
+        {
+            "appointment_id": f"{n:032x}",
+            "patient_id": patients[n % 24],
+            "age": None if n % 5 == 0 else 20 + n,
+            "gender": "Female",
+            "doctor_name": "Dr. O'Neill" if n % 2 else "Dr. David",
+            "appointment_reason": "Check-up",
+            "appointment_date": date(2024, 3, 1) + timedelta(days=n % 10),
+            "appointment_status": "Attended" if n % 3 else "Not Attended",
+            **seen,
+        }
+        for n in range(40)
+    ]
+    events = [
+        {
+            "event_id": f"{n:032x}",
+            "patient_id": patients[n % 24],
+            "group": "Test" if n % 2 else "Control",
+            "event_name": "reminder_sent",
+            "event_date": date(2024, 3, 1 + n % 3),
+            "event_datetime": datetime(2024, 3, 1 + n % 3, 9, n, 30),
+            **seen,
+        }
+        for n in range(30)
+    ]
+    return {
+        "clinic/dim_patient_from_app_profiles": profiles,
+        "clinic/fct_appointments": visits,
+        "clinic/fct_ab_events": events,
+    }
 
 
 def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: str = "") -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from analytics_assets.definitions import TABLES
 from analytics_assets_tests.api.conftest import Production, client_of
-from analytics_assets_tests.api.filled import PLACES, TIMES, promote, rows_of
+from analytics_assets_tests.api.filled import TIMES, promote, rows_of
 
 BIRTHS = "/api/v1/births"
 DAILY = next(table for table in TABLES if table.key == "births/agg_state_daily")
@@ -372,4 +372,3 @@ def test_every_promoted_aggregate_is_served(client: httpx.Client) -> None:
     missing = client.get(f"{BIRTHS}/planet/yearly")
     assert missing.status_code == 404
     assert "/nation/yearly" in missing.json()["error"]
-    assert PLACES
