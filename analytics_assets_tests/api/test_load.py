@@ -1,4 +1,4 @@
-"""50 clients for a minute, while the database is stopped and started. Reached by `make bench-api`."""
+"""50 clients for a minute, while the database is stopped and started (`make bench-api`)."""
 
 from __future__ import annotations
 
