@@ -29,6 +29,14 @@ def materialised(
     return module_workspace
 
 
+def test_readers_are_told_that_nothing_is_behind(
+    materialised: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql = "select count(*) > 20 as told, count(since) as behind from promotion.behind"
+    assert cli.main(["psql", sql]) == 0
+    assert capsys.readouterr().out == "told,behind\nTrue,0\n"
+
+
 def test_materialize_prints_one_table_and_says_what_it_refused(
     materialised: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

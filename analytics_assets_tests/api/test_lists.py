@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import threading
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -11,8 +14,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analytics_assets.api.app import create_app
+from analytics_assets.core.small_cells import protect
 from analytics_assets.definitions import TABLES
-from analytics_assets_tests.api.conftest import Production, client_of
+from analytics_assets_tests.api.conftest import PATIENT, Production, client_of, served
 from analytics_assets_tests.api.filled import TIMES, promote, rows_of
 
 BIRTHS = "/api/v1/births"
@@ -111,6 +116,40 @@ def test_the_briefs_mean_of_seven_days(client: httpx.Client, production: Product
         for name, day, mean in expected
         if day.isoformat() >= "2024-01-05"
     ]
+
+
+def test_what_is_withheld_is_null(own_production: Production, writer: sa.Engine) -> None:
+    """And so is every mean and change that it would take part in; rows may be left out, too."""
+    births = [table for table in TABLES if table.domain == "births"]
+    withholding = protect(
+        [
+            replace(t, publish=replace(t.publish, threshold=5))
+            if t.publish and t.measures and t.measured_from != t
+            else t
+            for t in births
+        ]
+    )
+    published = {(t.domain, t.published_name): t for t in withholding if t.publish}
+    daily, yearly = published["births", DAILY.name], published["births", YEARLY.name]
+    assert daily.withholds
+    gone, hidden = TIMES["day"][9][0], TIMES["year"][1][0]
+    with writer.begin() as connection:
+        promote(connection, daily, [row for row in rows_of(daily) if row["date"] != gone])
+        withheld = dict.fromkeys(m.name for m in yearly.measures.measures)  # type: ignore[union-attr]
+        promote(
+            connection,
+            yearly,
+            [r | withheld if r["year"] == hidden else r for r in rows_of(yearly)],
+        )
+    app = create_app(withholding, own_production.reader, PATIENT)
+    with served(app) as url, httpx.Client(base_url=url) as client:
+        years = all_rows(client, f"{BIRTHS}/state/yearly", state_code="12")
+        assert [row["total_births"] is None for row in years] == [False, True, False, False]
+        assert [row["yoy_change_pct"] is None for row in years] == [True, True, True, False]
+        assert years[1]["cesarean_rate"] is None
+        days = all_rows(client, f"{BIRTHS}/state/daily", state_code="12")
+        unknown = [row["date"] for row in days if row["ma_7day"] is None]
+        assert unknown == [(gone + timedelta(days=n)).isoformat() for n in range(1, 7)]
 
 
 def test_a_day_without_births_counts_in_the_mean(
@@ -322,8 +361,6 @@ def test_no_parameter_injects_or_breaks_anything(
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cursor=st.binary(max_size=60))
 def test_a_forged_cursor_is_refused(client: httpx.Client, cursor: bytes) -> None:
-    import base64
-
     text = base64.urlsafe_b64encode(cursor).decode()
     answer = client.get(f"{BIRTHS}/state/yearly", params={"cursor": text})
     assert answer.status_code in ((200,) if not text else (422,))
