@@ -231,7 +231,9 @@ def ad_metrics_router(tables: Sequence[Table], database: Database) -> APIRouter:
     names, hierarchy = view_of(known[NAMES]), view_of(known[HIERARCHY])
     entities_sql = _entities_sql(daily, names, hierarchy)
 
-    @router.post("/analytics/data", responses=_ERRORS, response_model_exclude_unset=True)
+    @router.post(
+        "/analytics/data", responses=documented(413, 422, 503), response_model_exclude_unset=True
+    )
     async def data(asked: Asked) -> Data:
         """Entities in order of spend, over a range of days."""
         _check(asked)

@@ -75,6 +75,8 @@ def handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # FastAPI's word for a body that is no text
+            return Problem(422, "invalid_value", "body: cannot be read as JSON").response()
         phrase = HTTPStatus(error.status_code).phrase
         code = phrase.lower().replace(" ", "_")
         return Problem(error.status_code, code, f"{phrase}.", error.headers).response()

@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    WithJsonSchema,
     create_model,
 )
 
@@ -55,9 +56,14 @@ def _local(value: datetime) -> datetime:
 
 Text = Annotated[str, Field(max_length=200, pattern="^[^\u0000]*$")]
 Date = Annotated[date, BeforeValidator(_iso_date)]
-Moment = Annotated[datetime, BeforeValidator(_iso_moment), AfterValidator(_in_utc)]
+_SENT = WithJsonSchema({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]})
+Moment = Annotated[datetime, BeforeValidator(_iso_moment), AfterValidator(_in_utc), _SENT]
 # Of a column without a time zone: an offset that is sent means nothing there.
-LocalMoment = Annotated[datetime, BeforeValidator(_iso_moment), AfterValidator(_local)]
+LocalMoment = Annotated[datetime, BeforeValidator(_iso_moment), AfterValidator(_local), _SENT]
+_LocalMomentShown = Annotated[
+    datetime,
+    WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?$"}),
+]
 Integer = Annotated[int, Field(ge=-_INTEGER, le=_INTEGER)]
 Bigint = Annotated[int, Field(ge=-_BIGINT, le=_BIGINT)]
 
@@ -77,7 +83,7 @@ _FIELD: dict[str, Any] = {
     "boolean": bool,
     "date": date,
     "timestamp": datetime,
-    "datetime": datetime,
+    "datetime": _LocalMomentShown,
 }
 
 

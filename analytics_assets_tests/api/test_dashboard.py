@@ -248,7 +248,7 @@ def test_an_error_has_the_briefs_shape_and_names_the_field(
     assert answer.json()["error"].startswith(f"{named}: ")
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"start_date": "\\ud800"}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"null", b'{"start_date": "\\ud800"}'])
 def test_a_body_that_is_none_is_refused(client: httpx.Client, body: bytes) -> None:
     answer = client.post(
         f"{DASHBOARD}/analytics/data", content=body, headers={"Content-Type": "application/json"}
