@@ -105,8 +105,9 @@ class Asked(Range):
 
     breakdown: Literal["all", "country", "region", "device"] = "all"
     group_by: Level = "campaign"
-    limit: int = Field(1000, ge=1, le=1000)
-    offset: int = Field(0, ge=0, le=100_000_000)
+    # Strict, because in JSON false would be read as 0.
+    limit: int = Field(1000, ge=1, le=1000, strict=True)
+    offset: int = Field(0, ge=0, le=100_000_000, strict=True)
 
 
 class ChartAsked(Range):

@@ -10,10 +10,9 @@ _RANGES = (("start_date", "end_date"), ("date_start", "date_end"))
 
 
 def _possible(values: Any) -> Any:
-    """No cursor, which would have to be one that was given out; ranges of one day."""
+    """Ranges of one day: the first is then not after the last."""
     if not isinstance(values, dict):
         return values
-    values = {name: value for name, value in values.items() if name != "cursor"}
     for first, last in _RANGES:
         if all(isinstance(values.get(name), str) for name in (first, last)):
             values[last] = values[first] = max(values[first], values[last])

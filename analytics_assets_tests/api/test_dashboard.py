@@ -236,6 +236,7 @@ def test_configurations_dates_coverage_and_health(client: httpx.Client) -> None:
         ({"end_date": date.min.isoformat()}, "end_date"),
         ({"breakdown": "gender"}, "breakdown"),
         ({"group_by": "user"}, "group_by"),
+        ({"offset": False}, "offset"),
         ({"colour": "red"}, "colour"),
     ],
 )
