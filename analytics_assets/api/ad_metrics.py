@@ -17,7 +17,7 @@ from analytics_assets.api.database import Database
 from analytics_assets.api.errors import bad_value, documented
 from analytics_assets.api.listing import view_of
 from analytics_assets.api.meta import Health, read_health
-from analytics_assets.api.models import Date, NoParameters, Text
+from analytics_assets.api.models import Date, NoParameters, Text, WholeNumber
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.schema import LEDGER_SCHEMA
 
@@ -105,9 +105,8 @@ class Asked(Range):
 
     breakdown: Literal["all", "country", "region", "device"] = "all"
     group_by: Level = "campaign"
-    # Strict, because in JSON false would be read as 0.
-    limit: int = Field(1000, ge=1, le=1000, strict=True)
-    offset: int = Field(0, ge=0, le=100_000_000, strict=True)
+    limit: WholeNumber = Field(1000, ge=1, le=1000)
+    offset: WholeNumber = Field(0, ge=0, le=100_000_000)
 
 
 class ChartAsked(Range):

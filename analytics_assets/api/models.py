@@ -37,6 +37,13 @@ def _iso_date(value: Any) -> Any:
     return value
 
 
+def _no_boolean(value: Any) -> Any:
+    # JSON has both, and left alone false would be read as 0.
+    if isinstance(value, bool):
+        raise ValueError("should be a whole number")
+    return value
+
+
 def _iso_moment(value: Any) -> Any:
     if not isinstance(value, date) and not (isinstance(value, str) and _MOMENT.match(value)):
         raise ValueError("should be a moment as YYYY-MM-DDTHH:MM:SS, or a date")
@@ -64,6 +71,7 @@ _LocalMomentShown = Annotated[
     datetime,
     WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?$"}),
 ]
+WholeNumber = Annotated[int, BeforeValidator(_no_boolean)]
 Integer = Annotated[int, Field(ge=-_INTEGER, le=_INTEGER)]
 Bigint = Annotated[int, Field(ge=-_BIGINT, le=_BIGINT)]
 
