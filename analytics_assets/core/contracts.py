@@ -26,6 +26,8 @@ _ARROW: dict[Type, pyarrow.DataType] = {
     "boolean": pyarrow.bool_(),
     "date": pyarrow.date32(),
     "decimal": pyarrow.decimal128(18, 4),
+    "money": pyarrow.decimal128(18, 2),
+    "percent": pyarrow.decimal128(7, 4),
 }
 _SQL: dict[Type, str] = {
     "text": "text",
@@ -34,6 +36,8 @@ _SQL: dict[Type, str] = {
     "boolean": "boolean",
     "date": "date",
     "decimal": "decimal(18, 4)",
+    "money": "decimal(18, 2)",
+    "percent": "decimal(7, 4)",
 }
 
 

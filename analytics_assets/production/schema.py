@@ -38,6 +38,8 @@ _TYPES: dict[Type, sa.types.TypeEngine] = {
     "boolean": sa.Boolean(),
     "date": sa.Date(),
     "decimal": sa.Numeric(18, 4),
+    "money": sa.Numeric(18, 2),
+    "percent": sa.Numeric(7, 4),
 }
 _HALF: dict[Type, sa.types.TypeEngine] = {"integer": sa.SmallInteger(), "bigint": sa.Integer()}
 _ALIGNED = [
@@ -269,6 +271,9 @@ def _wait_for_others(connection: sa.Connection) -> None:
 def _comments(table: Table) -> Iterable[tuple[str, str]]:
     view = f"{quoted(table.domain)}.{quoted(table.published_name)}"
     yield f"view {view}", table.description
+    aliases = table.publish.aliases if table.publish else {}
+    for alias, name in aliases.items():
+        yield f"column {view}.{quoted(alias)}", f"The same as {name}."
     for column in table.all_columns:
         unit = f" [{column.unit}]" if column.unit else ""
         yield f"column {view}.{quoted(column.name)}", column.description + unit

@@ -135,21 +135,25 @@ class Builder:
     def _chunks(self, table: Table, partitions: Sequence[str]) -> Iterable[list[str]]:
         """Partitions to compute together, so that their inputs fit ``CHUNK_BYTES``."""
         chunk: list[str] = []
-        size = 0
+        read: dict[str, int] = {}
+        limit = 0
         for partition in partitions:
             if table.source is not None:
                 yield [partition]
                 continue
-            cost = sum(
-                file.bytes
+            needed = {
+                file.uri: file.bytes
                 for upstream in table.upstream
                 for file in self._snapshot.feeding(upstream, table, [partition])
-            )
-            if chunk and size + cost > CHUNK_BYTES:
+            }
+            if chunk and sum((read | needed).values()) > limit:
                 yield chunk
-                chunk, size = [], 0
+                chunk, read = [], {}
+            if not chunk:
+                # Neighbours that reach over the same days share them: read those twice at most.
+                limit = max(CHUNK_BYTES, 2 * sum(needed.values()) if table.reach else 0)
             chunk.append(partition)
-            size += cost
+            read |= needed
         if chunk:
             yield chunk
 
@@ -242,7 +246,14 @@ class Builder:
             for upstream in table.upstream:
                 files = self._snapshot.feeding(upstream, table, chunk)
                 expose(self._session, upstream, [file.uri for file in files])
-            yield [build_sql(table)]
+            self._read_before.clear()
+            if table.slice_sql is None:
+                yield [build_sql(table)]
+                return
+            # Read twice, to compare the slices and to write those that differ.
+            self._session.execute(f"create or replace temp table _built as {build_sql(table)}")
+            yield ["select * from _built"]
+            self._session.execute("drop table _built")
             return
         (key,) = chunk
         report = outcome.reports.setdefault(key, {})
