@@ -13,10 +13,10 @@ import pytest
 
 from analytics_assets import settings
 from analytics_assets.ad_metrics.sample import write
+from analytics_assets.ad_metrics.source_tables import mixpanel_events
 from analytics_assets.ad_metrics.sources import EventsSource
 from analytics_assets.ad_metrics.tables import (
     TABLES,
-    mixpanel_events,
     user_product_lifecycles,
 )
 from analytics_assets.core.declaration import Landing, SourceError
