@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize status test test-slow test-faults lint bench bench-ads bench-ads-queries duckdb psql clean
+.PHONY: run materialize status test test-slow test-faults lint bench bench-ads bench-ads-queries duckdb psql bench-banks clean
 
 run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then the UI on 127.0.0.1:3000
 	@$(BIN)/analytics-assets run
@@ -37,6 +37,9 @@ bench-ads: $(VENV)/.installed-dev  ## the ad metrics; EVENTS=10000000 for the si
 bench-ads-queries: $(VENV)/.installed-dev  ## what production answers about a year of ads; ROWS=10000 a day
 	@$(BIN)/python -m analytics_assets_tests.bench.ads_queries $(ROWS)
 
+bench-banks: $(VENV)/.installed-dev  ## answers of the metric repository, at 200 to 2,000,000 values
+	@$(BIN)/python -m analytics_assets_tests.bench.banks
+
 duckdb: $(VENV)/.installed  ## make duckdb SQL='select ...': one statement on the warehouse, as CSV
 	@$(BIN)/analytics-assets duckdb $(if $(SQL),"$$SQL")
 
@@ -51,12 +54,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,bank]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools for tests (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,dev]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,bank,dev]'
 	@touch $@ $(VENV)/.installed
 
 clean:

@@ -64,6 +64,8 @@ def make_workspace(
     source.mkdir()
     monkeypatch.setenv("ANALYTICS_HOME", str(folder / "home"))
     monkeypatch.setenv("SINASC_SOURCE", str(source))
+    (folder / "cnbv").mkdir()
+    monkeypatch.setenv("CNBV_SOURCE", str(folder / "cnbv"))
     # Folders in which nothing landed: a test that wants ads writes some.
     generate(folder / "mixpanel", folder / "meta_ads", days=0)
     monkeypatch.setenv("MIXPANEL_SOURCE", str(folder / "mixpanel"))

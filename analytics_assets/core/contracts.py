@@ -25,7 +25,9 @@ _ARROW: dict[Type, pyarrow.DataType] = {
     "bigint": pyarrow.int64(),
     "boolean": pyarrow.bool_(),
     "date": pyarrow.date32(),
+    "timestamp": pyarrow.timestamp("us", "UTC"),
     "decimal": pyarrow.decimal128(18, 4),
+    "decimal6": pyarrow.decimal128(18, 6),
     "money": pyarrow.decimal128(18, 2),
     "percent": pyarrow.decimal128(7, 4),
 }
@@ -35,7 +37,9 @@ _SQL: dict[Type, str] = {
     "bigint": "bigint",
     "boolean": "boolean",
     "date": "date",
+    "timestamp": "timestamp with time zone",
     "decimal": "decimal(18, 4)",
+    "decimal6": "decimal(18, 6)",
     "money": "decimal(18, 2)",
     "percent": "decimal(7, 4)",
 }

@@ -19,7 +19,18 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 
-Type = Literal["text", "integer", "bigint", "boolean", "date", "decimal", "money", "percent"]
+Type = Literal[
+    "text",
+    "integer",
+    "bigint",
+    "boolean",
+    "date",
+    "timestamp",
+    "decimal",
+    "decimal6",
+    "money",
+    "percent",
+]
 Personal = Literal["refused", "left out", "promoted"]
 Layer = Literal["sources", "facts", "dimensions", "aggregates"]
 
@@ -235,6 +246,9 @@ class Table:
     ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
     measures count, all of them for each value of the columns ``each``. ``parts_of``: the aggregate
     to whose rows these add up, where that does not follow from ``rollup_of``.
+    ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the
+    partitions that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It
+    must give the same rows again where nothing else that it reads has changed.
     The table is stale when a partition is behind its input for longer than ``fresh_within``, or
     when its source has brought nothing new for longer than ``expected_every``; ``None``: never.
     """
@@ -258,6 +272,7 @@ class Table:
     checks: tuple[Check, ...] = ()
     publish: Publish | None = None
     keeps_rows: bool = False
+    reads_itself: bool = False
     measured_from: Table | None = None
     each: tuple[str, ...] = ()
     parts_of: Table | None = None
@@ -273,6 +288,8 @@ class Table:
             raise DeclarationError(f"{self.key}: a key is <domain>/<table>")
         if [self.source, self.sql, self.rollup_of].count(None) != 2:
             raise DeclarationError(f"{self.key}: give exactly one of source, sql, rollup_of")
+        if self.reads_itself and self.sql is None:
+            raise DeclarationError(f"{self.key}: only a table of SQL can read itself")
         if self.expected_every and not self.source:
             raise DeclarationError(f"{self.key}: expected_every is of a table that has a source")
         if not self.stored_columns:

@@ -246,6 +246,8 @@ class Builder:
             for upstream in table.upstream:
                 files = self._snapshot.feeding(upstream, table, chunk)
                 expose(self._session, upstream, [file.uri for file in files])
+            if table.reads_itself:
+                self._expose_itself(table, chunk)
             self._read_before.clear()
             if table.slice_sql is None:
                 yield [build_sql(table)]
@@ -264,6 +266,16 @@ class Builder:
 
         with table.source.land(Landing(self._session, key, report, read_through)) as selects:
             yield selects
+
+    def _expose_itself(self, table: Table, chunk: list[str]) -> None:
+        """What is live of these partitions, and when and by which run it is being added to.
+
+        It is no input of the ledger: a table is not behind because it was built.
+        """
+        own = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) in chunk]
+        expose(self._session, table, own)
+        self._session.execute(f"set variable run_id = {literal(self._run_id)}")
+        self._session.execute(f"set variable run_time = timestamptz {literal(str(now()))}")
 
     def _row_hashes(self, table: Table, partition: str, sql: str) -> dict[str, tuple[int, int]]:
         """Storage key -> rows and sum of their hashes, of a SELECT; it is read once."""

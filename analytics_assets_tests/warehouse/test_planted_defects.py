@@ -12,9 +12,8 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timezone
-from itertools import count
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -41,15 +40,15 @@ from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.ad_metrics.landed import edit, pay_in_francs, point_at, small_world
 from analytics_assets_tests.ad_metrics.landed import settle as settle_ads
+from analytics_assets_tests.bank_kpis.planted import DEFECTS as BANK_KPIS
 from analytics_assets_tests.births.landed import FACT, csv_text, land, record, records
-from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.production.test_promotion import send
-from analytics_assets_tests.toy import Memory, Sale, settle, toy_tables
+from analytics_assets_tests.toy import Memory, Sale
+from analytics_assets_tests.warehouse.planted import YEARS, Defect, Site, declared, memory, month
 from analytics_assets_tests.workspace import Workspace
 
 PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
 MONTH, DAY, YEAR = "2020-05", "2020-05-04", "2020"
-YEARS = range(2016, 2021)
 HEAD = """# Checks that fail
 Every check, a defect that was planted for it, and what it said. The last column says whether the
 partition was held back. Written by
@@ -60,105 +59,18 @@ partition was held back. Written by
 """
 
 
-def month(year: int, cents: int = 500) -> list[Sale]:
-    """A small and a big sale on each day of May, each in its own shop."""
-    return [
-        (date(year, 5, day), shop, price)
-        for day in range(1, 32)
-        for shop, price in (("a", cents), ("b", cents + 1000))
-    ]
-
-
-class DatedMemory(Memory):
-    """Sales of whose arrival the source knows."""
-
-    def arrived(self, key: str, names: Sequence[str]) -> datetime | None:
-        return datetime(2020, 6, 1, tzinfo=timezone.utc)
-
-
-def memory() -> DatedMemory:
-    source = DatedMemory()
-    source.months = {f"{year}-05": month(year) for year in YEARS}
-    return source
-
-
-def declared(source: Memory) -> dict[str, Table]:
-    """The toy tables by name, with all that a contract can say."""
-    raw, fact, daily, *others = toy_tables(source)
-    sold_on, shop, cents = fact.columns
-    columns = (sold_on, shop, replace(cents, maximum=100_000))
-    raw = replace(raw, columns=(*columns, *raw.columns[3:]), unique=("sold_on", "shop"))
-    fact = replace(fact, columns=columns)
-    return {table.name: table for table in (raw, fact, daily, *others)}
-
-
-class Site:
-    """Where defects are planted: a lake with May of five years, copied for each of them."""
-
-    def __init__(self, folder: Path, postgres: str) -> None:
-        self._folder, self._postgres = folder, postgres
-        self._said: dict[str, str] = {}
-        self._numbers = count()
-        with self.home("sound"):
-            assert settle(list(declared(memory()).values()), Lake(settings.load().lake)) == []
-
-    def message(self, defect: Defect) -> str:
-        """What the check said when the defect was planted, which is done once."""
-        if defect.what not in self._said:
-            self._said[defect.what] = defect.plant(self, defect)
-        return self._said[defect.what]
-
-    def _next(self) -> Path:
-        return self._folder / f"planted-{next(self._numbers)}"
-
-    @contextmanager
-    def home(self, name: str) -> Iterator[Path]:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ANALYTICS_HOME", str(self._folder / name))
-            yield self._folder / name
-
-    @contextmanager
-    def lake(self) -> Iterator[Lake]:
-        """A copy of the sound lake."""
-        folder = self._next()
-        shutil.copytree(self._folder / "sound", folder)
-        with self.home(folder.name):
-            yield Lake(settings.load().lake)
-
-    @contextmanager
-    def ads(self) -> Iterator[tuple[Path, Lake]]:
-        """A copy of eight days of ads: the folder that holds what landed, and the lake."""
-        sound = self._folder / "ads"
-        with pytest.MonkeyPatch.context() as patch:
-            if not sound.exists():
-                write(small_world(1, days=8, ads=3, users=4), *point_at(patch, sound))
-                assert settle_ads(Lake(settings.load().lake))[1] == []
-            folder = self._next()
-            shutil.copytree(sound, folder)
-            point_at(patch, folder)
-            yield folder, Lake(settings.load().lake)
-
-    @contextmanager
-    def workspace(self) -> Iterator[Workspace]:
-        """The sound lake, and a production database to which it was not promoted yet."""
-        folder = self._next()
-        folder.mkdir()
-        with pytest.MonkeyPatch.context() as patch:
-            for workspace in make_workspace(folder, self._postgres, patch):
-                shutil.copytree(self._folder / "sound", settings.load().home)
-                yield workspace
-
-
-@dataclass(frozen=True)
-class Defect:
-    """A check, what is wrong, words that the message must have, and how it is planted."""
-
-    check: str
-    what: str
-    said: tuple[str, ...]
-    plant: Callable[[Site, Defect], str]
-    blocks: bool = True
-    quarantined: int = 0
+@contextmanager
+def ads(site: Site) -> Iterator[tuple[Path, Lake]]:
+    """A copy of eight days of ads: the folder that holds what landed, and the lake."""
+    sound = site.folder / "ads"
+    with pytest.MonkeyPatch.context() as patch:
+        if not sound.exists():
+            write(small_world(1, days=8, ads=3, users=4), *point_at(patch, sound))
+            assert settle_ads(Lake(settings.load().lake))[1] == []
+        folder = site.new_folder()
+        shutil.copytree(sound, folder)
+        point_at(patch, folder)
+        yield folder, Lake(settings.load().lake)
 
 
 # ---- the warehouse ------------------------------------------------------------------------------
@@ -261,7 +173,7 @@ def in_ads_file(
     """Change the lines of a file that landed; the last of the tables is judged."""
 
     def plant(site: Site, defect: Defect) -> str:
-        with site.ads() as (folder, lake):
+        with ads(site) as (folder, lake):
             edit(folder / file, change)
             for upstream in tables[:-1]:
                 assert not build(lake, upstream, [AD_DAY]).failed()
@@ -276,7 +188,7 @@ def in_ads_sql(table: Table, old: str, new: str) -> Callable[[Site, Defect], str
     def plant(site: Site, defect: Defect) -> str:
         assert table.sql
         assert old in table.sql
-        with site.ads() as (_, lake):
+        with ads(site) as (_, lake):
             return judged(lake, replace(table, sql=table.sql.replace(old, new)), AD_DAY, defect)
 
     return plant
@@ -561,6 +473,7 @@ DEFECTS = (
         late_file,
         blocks=False,
     ),
+    *BANK_KPIS,
 )
 
 
