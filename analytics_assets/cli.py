@@ -97,10 +97,12 @@ def _prepare_landing() -> None:
     from analytics_assets.ad_metrics.sources import prepare_landing as prepare_ads
     from analytics_assets.bank_kpis.sources import prepare_landing as prepare_banks
     from analytics_assets.births.sources import prepare_landing as prepare_births
+    from analytics_assets.clinic.sources import prepare_landing as prepare_clinic
 
     prepare_births()
     prepare_ads()
     prepare_banks()
+    prepare_clinic()
 
 
 def _settle_banks() -> None:

@@ -13,11 +13,12 @@ from analytics_assets.automation.rollback import rollback_jobs
 from analytics_assets.bank_kpis import assets as bank_kpis
 from analytics_assets.bank_kpis.tables import TABLES as BANK_KPIS
 from analytics_assets.births.tables import TABLES as BIRTHS
+from analytics_assets.clinic.tables import TABLES as CLINIC
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.assets import production_assets, size_checks
 from analytics_assets.warehouse.assets import warehouse_assets
 
-TABLES: tuple[Table, ...] = (*BIRTHS, *AD_METRICS, *BANK_KPIS)
+TABLES: tuple[Table, ...] = (*BIRTHS, *AD_METRICS, *BANK_KPIS, *CLINIC)
 
 
 def build(tables: Sequence[Table]) -> dg.Definitions:

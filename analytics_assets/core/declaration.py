@@ -25,6 +25,7 @@ Type = Literal[
     "bigint",
     "boolean",
     "date",
+    "datetime",
     "timestamp",
     "decimal",
     "decimal6",
@@ -32,7 +33,10 @@ Type = Literal[
     "percent",
 ]
 Personal = Literal["refused", "left out", "promoted"]
-Layer = Literal["sources", "facts", "dimensions", "aggregates"]
+Layer = Literal["sources", "staging", "facts", "dimensions", "marts", "aggregates"]
+
+# What people read. Marts may hold single records: what names a person is a pseudonym there.
+READABLE: tuple[Layer, ...] = ("dimensions", "marts", "aggregates")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
 
@@ -198,13 +202,17 @@ class Landing:
     """A partition that is being landed in a DuckDB session.
 
     What people should know goes into ``report``. ``read_through`` reads all values of a SELECT and
-    returns its rows by storage key, so that a source can judge its input before it is kept.
+    returns its rows by storage key, so that a source can judge its input before it is kept. Changes
+    are merged with ``live``, a SELECT of the partition's live rows. They were built from the inputs
+    ``built_from``: nothing, where the declaration has changed since.
     """
 
     session: Any
     key: str
     report: dict[str, Any]
     read_through: Callable[[str], Mapping[str, int]]
+    live: str
+    built_from: Mapping[str, str]
 
 
 class Source(Protocol):
@@ -306,10 +314,10 @@ class Table:
             self._check_publishable()
 
     def _check_publishable(self) -> None:
-        if self.layer not in ("dimensions", "aggregates"):
+        if self.layer not in READABLE:
             raise DeclarationError(
                 f"{self.key}: {self.layer} hold single records and cannot be published;"
-                " publish an aggregate of it"
+                " publish an aggregate of it, or a mart"
             )
         personal = [column.name for column in self.all_columns if column.personal]
         assert self.publish
