@@ -22,11 +22,10 @@ import sqlalchemy as sa
 
 from analytics_assets import settings
 from analytics_assets.ad_metrics.sample import write
+from analytics_assets.ad_metrics.source_tables import AD_PERFORMANCE_DAILY, mixpanel_events
 from analytics_assets.ad_metrics.tables import (
-    AD_PERFORMANCE_DAILY,
     daily_mixpanel_metrics,
     daily_mixpanel_metrics_breakdown,
-    mixpanel_events,
     user_product_events,
 )
 from analytics_assets.core.declaration import Table
