@@ -122,10 +122,11 @@ class _Home:
         """Seconds, CPU seconds and peak GB of a fresh process; stops the benchmark if it fails."""
         environment = {name: value for name, value in os.environ.items() if name not in _REAL}
         environment |= {"ANALYTICS_HOME": str(self.folder), "SINASC_SOURCE": str(self.landing)}
-        # No ads here: they have a benchmark of their own.
+        # No other domain here.
         environment |= {
             "MIXPANEL_SOURCE": str(self.folder.parent / "mixpanel"),
             "META_ADS_SOURCE": str(self.folder.parent / "meta_ads"),
+            "CLINIC_SOURCE": str(self.folder.parent / "clinic"),
         }
         with tempfile.TemporaryFile("w+", dir=self.landing.parent) as log:
             started = time.monotonic()

@@ -61,6 +61,7 @@ def _run(folder: Path, what: str) -> None:
         "SINASC_SOURCE": str(folder / "sinasc"),
         "MIXPANEL_SOURCE": str(folder / "mixpanel"),
         "META_ADS_SOURCE": str(folder / "meta_ads"),
+        "CLINIC_SOURCE": str(folder / "clinic"),
     }
     log = folder / "log"
     with log.open("w") as output:

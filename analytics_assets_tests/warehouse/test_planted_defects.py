@@ -30,7 +30,7 @@ from analytics_assets.ad_metrics.tables import (
     mixpanel_events,
     user_product_events,
 )
-from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build as definitions_of
 from analytics_assets.definitions import defs
 from analytics_assets.production import server
@@ -300,15 +300,10 @@ def in_clinic(
             for feed, rows in deliveries:
                 drop.send(feed, rows)
             table = clinic.TABLE[name]
-            clinic.settle([one.name for one in in_dependency_order(upstream(table))])
+            clinic.settle(clinic.upstream(table))
             return judged(Lake(settings.load().lake), table, partition, defect)
 
     return plant
-
-
-def upstream(table: Table) -> list[Table]:
-    """All tables that it is computed from, near and far."""
-    return [one for near in table.upstream for one in (near, *upstream(near))]
 
 
 def out_of_bounds(site: Site, defect: Defect) -> str:
