@@ -15,7 +15,7 @@ status: $(VENV)/.installed  ## which partitions are behind, why, and since when
 	@$(BIN)/analytics-assets status
 
 test: lint  ## formatting, types, import rules and the test suite
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/.installed-dev  ## the proofs that take minutes: the UI's own backfills, in a browser
 	@$(BIN)/python -m pytest -m slow

@@ -67,6 +67,7 @@ def _folder(keep: bool) -> Iterator[Path]:
 def _bench(folder: Path, births: int, years: int) -> None:
     landing = folder / "landing"
     generate_ads(folder / "mixpanel", folder / "meta_ads", days=0)
+    (folder / "clinic").mkdir()
     _say(f"generating {births:,} births in {years} years")
     files = generate(
         landing, births=births, states=sorted(STATE_BIRTHS), first_year=LAST_YEAR - years + 1,

@@ -45,6 +45,7 @@ def _bench(folder: Path, events: int) -> None:
     _say(f"{written:,} events, {DAYS * (CAMPAIGNS + ADSETS + ADS):,} entity-days written")
     births = folder / "sinasc"
     births.mkdir()
+    (folder / "clinic").mkdir()
     _run(folder, "all of it")
     day = FIRST_DAY.replace(month=3)
     path = meta / "ad_performance_daily" / f"{day}.jsonl"
