@@ -70,6 +70,8 @@ def make_workspace(
     generate(folder / "mixpanel", folder / "meta_ads", days=0)
     monkeypatch.setenv("MIXPANEL_SOURCE", str(folder / "mixpanel"))
     monkeypatch.setenv("META_ADS_SOURCE", str(folder / "meta_ads"))
+    (folder / "clinic").mkdir()
+    monkeypatch.setenv("CLINIC_SOURCE", str(folder / "clinic"))
     monkeypatch.setenv("PRODUCTION_URL", f"postgresql://promoter@/{database}?host={postgres}")
     monkeypatch.setenv("DAGSTER_PG_URL", f"postgresql://dagster@/dagster?host={postgres}")
     yield Workspace(source)

@@ -186,7 +186,10 @@ class RejectedSource:
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """File -> fingerprint of what cannot be landed from it, or that it is strange."""
         last, inputs = today(), {path.name: "strange" for path in strange_files()}
-        for file, (_, content) in self._found().items():
+        found = self._found()
+        if not found and not inputs:
+            return {}
+        for file, (_, content) in found.items():
             later = [day for day in content.days if not is_due(day, last)]
             if content.problem:
                 inputs[file.path.name] = f"unreadable {file.state}"

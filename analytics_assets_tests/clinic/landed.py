@@ -96,6 +96,11 @@ def settle(
     return changed, findings
 
 
+def upstream(table: Table) -> set[str]:
+    """Names of all tables that it is computed from, near and far."""
+    return {name for one in table.upstream for name in (one.name, *upstream(one))}
+
+
 def build(table: Table, keys: Sequence[str]) -> Outcome:
     with open_session(settings.load()) as session:
         return Builder(session, Snapshot(lake()), "test", _LOG).build(table, keys)

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.clinic import landed as clinic
 from analytics_assets_tests.warehouse.planted import Defect, Site, judged
@@ -26,15 +25,10 @@ def in_clinic(
             for feed, rows in deliveries:
                 drop.send(feed, rows)
             table = clinic.TABLE[name]
-            clinic.settle([one.name for one in in_dependency_order(upstream(table))])
+            clinic.settle(clinic.upstream(table))
             return judged(Lake(settings.load().lake), table, partition, defect)
 
     return plant
-
-
-def upstream(table: Table) -> list[Table]:
-    """All tables that it is computed from, near and far."""
-    return [one for near in table.upstream for one in (near, *upstream(near))]
 
 
 def out_of_bounds(site: Site, defect: Defect) -> str:
