@@ -25,7 +25,9 @@ _ARROW: dict[Type, pyarrow.DataType] = {
     "bigint": pyarrow.int64(),
     "boolean": pyarrow.bool_(),
     "date": pyarrow.date32(),
+    "timestamp": pyarrow.timestamp("us", "UTC"),
     "decimal": pyarrow.decimal128(18, 4),
+    "decimal6": pyarrow.decimal128(18, 6),
 }
 _SQL: dict[Type, str] = {
     "text": "text",
@@ -33,7 +35,9 @@ _SQL: dict[Type, str] = {
     "bigint": "bigint",
     "boolean": "boolean",
     "date": "date",
+    "timestamp": "timestamp with time zone",
     "decimal": "decimal(18, 4)",
+    "decimal6": "decimal(18, 6)",
 }
 
 
@@ -97,6 +101,8 @@ def _limits(column: Column) -> list[str]:
         limits.append(f"<= {column.maximum:g}")
     if column.values:
         limits.append("one of " + ", ".join(column.values))
+    if column.pattern:
+        limits.append(f"like {column.pattern}")
     return limits
 
 
@@ -124,6 +130,12 @@ def _column_rules(column: Column) -> Iterable[Rule]:
     if column.values:
         listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
         yield Rule(f"{column.name} not in its code list", f"{name} not in ({listed})")
+    if column.pattern:
+        pattern = column.pattern.replace("'", "''")
+        yield Rule(
+            f"{column.name} not like {column.pattern}",
+            f"not regexp_full_match({name}, '{pattern}')",
+        )
 
 
 def pandera_schema(table: Table) -> pa.DataFrameSchema:
@@ -150,6 +162,8 @@ def _checks(column: Column) -> list[pa.Check]:
         checks.append(pa.Check.le(column.maximum))
     if column.values:
         checks.append(pa.Check.isin(column.values))
+    if column.pattern:
+        checks.append(pa.Check.str_matches(rf"(?:{column.pattern})\Z"))
     return checks
 
 

@@ -8,6 +8,7 @@ Does not belong here: reading, computing or storing anything, and any word of a 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +20,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 
-Type = Literal["text", "integer", "bigint", "boolean", "date", "decimal"]
+Type = Literal["text", "integer", "bigint", "boolean", "date", "timestamp", "decimal", "decimal6"]
 Layer = Literal["sources", "facts", "dimensions", "aggregates"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
@@ -39,8 +40,8 @@ def _check_name(name: str, what: str) -> None:
 class Column:
     """A column: its type, unit and the values that it may hold.
 
-    ``minimum`` and ``maximum`` are inclusive; ``values`` lists all allowed values.
-    ``personal`` columns identify a person and can never be published.
+    ``minimum`` and ``maximum`` are inclusive; ``values`` lists all allowed values; ``pattern`` is a
+    regular expression (RE2) that a whole text has to match. ``personal`` columns identify a person and can never be published.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     values: tuple[str, ...] = ()
+    pattern: str = ""
     personal: bool = False
 
     def __post_init__(self) -> None:
@@ -192,6 +194,10 @@ class Source(Protocol):
         """SELECTs of a partition's rows, good inside the block; ``SourceError`` for bad input."""
 
 
+# A frame of what the SQL selects, and the report -> a frame of the declared columns.
+Compute = Callable[[Any, dict[str, Any]], Any]
+
+
 @runtime_checkable
 class DatedSource(Source, Protocol):
     """A source that can also say since when its input is there."""
@@ -207,11 +213,18 @@ class SourceError(Exception):
         super().__init__(f"{where}: {what}. {to_do}")
 
 
+class SourceUnavailable(SourceError):
+    """A source that cannot be reached now, which can pass: nothing is held against its input."""
+
+
 @dataclass(frozen=True)
 class Table:
     """One table; its asset, contract, checks, storage, DDL, lineage and promotion derive from it.
 
     Exactly one origin: ``source``, ``sql`` or ``rollup_of`` (with ``grain``).
+    ``compute`` makes the rows of a table out of those that its ``sql`` selects, where SQL cannot: a
+    function of a pandas frame, in any order and of any partitions that are built together, and of
+    the report, to which it adds what people should see. Equal frames must give equal rows.
     ``period`` is the partitioning in Dagster. ``slice_sql`` (an expression that gives a key of
     ``slice_period``, or NULL) lets late data touch less than a partition: slices are stored and
     compared one by one, and a table partitioned by ``slice_period`` depends on its own slice only.
@@ -219,6 +232,9 @@ class Table:
     ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
     measures count, all of them for each value of the columns ``each``. ``parts_of``: the aggregate
     to whose rows these add up, where that does not follow from ``rollup_of``.
+    ``failures_csv``: all rows that hold a partition back are also written as CSV, which the error
+    names. ``indexed``: column lists; where given, ``warehouse.duckdb`` holds the rows themselves
+    with these indexes, not a view over the files: faster to read, rewritten whole at each change.
     The table is stale when a partition is behind its input for longer than ``fresh_within``, or
     when its source has brought nothing new for longer than ``expected_every``; ``None``: never.
     """
@@ -232,6 +248,7 @@ class Table:
     measures: MeasureList | None = None
     source: Source | None = None
     sql: str | None = None
+    compute: Compute | None = None
     rollup_of: Table | None = None
     reads: tuple[Table, ...] = ()
     unique: tuple[str, ...] = ()
@@ -244,6 +261,9 @@ class Table:
     measured_from: Table | None = None
     each: tuple[str, ...] = ()
     parts_of: Table | None = None
+    compression: Literal["zstd", "snappy"] = "zstd"
+    failures_csv: bool = False
+    indexed: tuple[str, ...] = ()
     owner: str = "team:data"
     # A file that comes just after the nightly look at the sources waits a day for the next one.
     fresh_within: timedelta | None = timedelta(hours=30)
@@ -256,6 +276,8 @@ class Table:
             raise DeclarationError(f"{self.key}: a key is <domain>/<table>")
         if [self.source, self.sql, self.rollup_of].count(None) != 2:
             raise DeclarationError(f"{self.key}: give exactly one of source, sql, rollup_of")
+        if self.compute and self.sql is None:
+            raise DeclarationError(f"{self.key}: compute takes the rows that an sql selects")
         if self.expected_every and not self.source:
             raise DeclarationError(f"{self.key}: expected_every is of a table that has a source")
         if not self.stored_columns:
@@ -267,6 +289,10 @@ class Table:
         missing = sorted(set(self.unique_columns) - set(names))
         if missing:
             raise DeclarationError(f"{self.key}: unique columns not declared: {missing}")
+        for index in self.indexed:
+            missing = sorted({name.strip() for name in index.split(",")} - set(names))
+            if missing:
+                raise DeclarationError(f"{self.key}: index on unknown columns: {missing}")
         if self.publish:
             self._check_publishable()
 
@@ -363,6 +389,9 @@ class Table:
         shape = [(column.name, column.type) for column in self.stored_columns]
         parts = (self.sql, shape, self.slice_sql, self.period.name, self.rollup_of is None)
         measures = [(m.name, m.sql) for m in self.measures.measures] if self.measures else []
+        if self.compute:
+            # What the function calls beside it counts, too; so the module, not the function alone.
+            parts += (inspect.getsource(inspect.getmodule(self.compute) or self.compute),)
         return hashlib.sha256(repr((parts, measures)).encode()).hexdigest()[:12]
 
 

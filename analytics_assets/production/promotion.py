@@ -33,7 +33,7 @@ from analytics_assets.warehouse.session import expose
 
 _BATCH_ROWS = 50_000
 _INCOMING = "incoming"
-_AS_TEXT = ("text", "boolean")  # what is sent, and so comes back, in quotes
+_AS_TEXT = ("text", "boolean", "timestamp")  # what is sent, and so comes back, in quotes
 
 
 class PromotionError(RuntimeError):
@@ -345,6 +345,8 @@ def _as_csv(session: duckdb.DuckDBPyConnection, table: Table) -> Iterator[bytes]
             return f"nullif({name}, {usual[column.name]}) as {name}"
         if column.type == "boolean":
             return f"case {name} when true then 't' when false then 'f' end as {name}"
+        if column.type == "timestamp":
+            return f"cast({name} as varchar) as {name}"
         return name
 
     columns = ", ".join(map(as_sent, table.stored_columns))

@@ -37,11 +37,14 @@ _TYPES: dict[Type, sa.types.TypeEngine] = {
     "bigint": sa.BigInteger(),
     "boolean": sa.Boolean(),
     "date": sa.Date(),
+    "timestamp": sa.DateTime(timezone=True),
     "decimal": sa.Numeric(18, 4),
+    "decimal6": sa.Numeric(18, 6),
 }
 _HALF: dict[Type, sa.types.TypeEngine] = {"integer": sa.SmallInteger(), "bigint": sa.Integer()}
 _ALIGNED = [
     sa.BigInteger,
+    sa.DateTime,
     sa.Integer,
     sa.Date,
     sa.SmallInteger,

@@ -7,7 +7,7 @@ Does not belong here: what happens to a partition that fails (``build.py``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,8 +156,9 @@ def _contract(
         cases = failure_cases(table, frame.drop(columns="_partition"))
         summary = "; ".join(f"{name}: {count:,} rows" for name, count in list(counts.items())[:4])
         summary += f"; and {len(counts) - 4} more rules" if len(counts) > 4 else ""
+        personal = {column.name for column in table.stored_columns if column.personal}
         rows = [
-            {**_shown(frame.iloc[int(c["index"])].to_dict()), **_named(c)}
+            {**_shown(frame.iloc[int(c["index"])].to_dict(), personal), **_named(c, personal)}
             for c in cases
             if c["index"].isdigit()
         ]
@@ -173,22 +174,27 @@ def _contract(
     return findings
 
 
-def _named(case: dict[str, str]) -> dict[str, str]:
+def _named(case: dict[str, str], personal: Collection[str]) -> dict[str, str]:
     return {
         "failed column": case["column"],
         "failed check": case["check"],
-        "value": case["failure_case"],
+        "value": "(personal)" if case["column"] in personal else case["failure_case"],
     }
 
 
-def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _shown(row: Mapping[Any, Any], personal: Collection[str]) -> dict[str, Any]:
     # The first columns say which row it is; a wide fact would hide that.
-    return {str(name): value for name, value in list(row.items())[:6]}
+    shown = [(str(name), value) for name, value in row.items() if name not in personal]
+    return dict(shown[:6])
 
 
 def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
     keys = ", ".join(quoted(name) for name in table.unique_columns)
-    rows = _dicts(session.execute(f"{doubled_sql(table)} order by all"))
+    personal = {column.name for column in table.stored_columns if column.personal}
+    rows = [
+        {name: value for name, value in row.items() if name not in personal}
+        for row in _dicts(session.execute(f"{doubled_sql(table)} order by all"))
+    ]
     return [
         Finding(
             CONTRACT,

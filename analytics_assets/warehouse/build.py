@@ -17,7 +17,7 @@ from uuid import uuid4
 import duckdb
 
 from analytics_assets.core.contracts import quoted, sql_type
-from analytics_assets.core.declaration import Landing, SourceError, Table
+from analytics_assets.core.declaration import Landing, SourceError, SourceUnavailable, Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.warehouse.audit import (
@@ -52,15 +52,17 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    untried: list[str] = field(default_factory=list)
     # Partition -> how many rows hold it back; check -> what partitions were compared with.
     quarantined: dict[str, int] = field(default_factory=dict)
+    failure_files: dict[str, str] = field(default_factory=dict)
     released: bool = False
     compared: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     version: int | None = None
 
     def failed(self) -> set[str]:
         """Partitions that were not published."""
-        return {finding.partition for finding in self.findings if finding.blocking}
+        return {f.partition for f in self.findings if f.blocking} | set(self.untried)
 
 
 def check_names(table: Table) -> list[str]:
@@ -95,7 +97,13 @@ class Builder:
         ready = [key for key in wanted if self._is_ready(table, key, outcome)]
         builds: list[Build] = []
         for chunk in self._chunks(table, ready):
-            builds += self._build_chunk(table, chunk, outcome)
+            try:
+                builds += self._build_chunk(table, chunk, outcome)
+            except SourceUnavailable as error:
+                # Nothing is put aside in the ledger, so all of them are asked for again.
+                outcome.untried = ready[ready.index(chunk[0]) + 1 :]
+                outcome.findings.append(_unavailable(chunk[0], error, len(outcome.untried)))
+                break
             if len(ready) > len(chunk):
                 self._log.info("%s: %d of %d partitions built", table.key, len(builds), len(ready))
         self._snapshot.ledger.record(builds)
@@ -166,6 +174,9 @@ class Builder:
             audited = audit(self._session, table, chunk, self._rows_read(table, chunk))
             _refuse_moving_input(table, read, audited.fingerprints)
             self._quarantine(table, audited, outcome)
+        except SourceUnavailable:
+            self._lake.discard(staged)
+            raise
         except (SourceError, duckdb.ConversionException) as error:
             self._lake.discard(staged)
             if len(chunk) > 1:
@@ -211,6 +222,8 @@ class Builder:
             count = quarantine.keep(self._session, partition, keys, checks, self._run_id, now())
             if count:
                 outcome.quarantined[partition] = count
+                if file := quarantine.csv(partition):
+                    outcome.failure_files[partition] = file
 
     def _refusals(self, table: Table, findings: list[Finding]) -> list[Build]:
         checks: dict[str, list[str]] = {}
@@ -242,7 +255,17 @@ class Builder:
             for upstream in table.upstream:
                 files = self._snapshot.feeding(upstream, table, chunk)
                 expose(self._session, upstream, [file.uri for file in files])
-            yield [build_sql(table)]
+            if table.compute is None:
+                yield [build_sql(table)]
+                return
+            # Such a table is small: what it analyses has been summed up before.
+            selected = self._session.execute(build_sql(table)).df()
+            report = outcome.reports.setdefault(chunk[0], {})
+            self._session.register("_computed", table.compute(selected, report))
+            try:
+                yield ["select * from _computed"]
+            finally:
+                self._session.unregister("_computed")
             return
         (key,) = chunk
         report = outcome.reports.setdefault(key, {})
@@ -311,7 +334,7 @@ class Builder:
         listed = ", ".join(literal(name) for name in wanted)
         columns = _stored_columns_sql(table)
         rows = f"from ({sql}) as built where {key} in ({listed})"
-        options = "format parquet, compression zstd, return_stats true"
+        options = f"format parquet, compression {table.compression}, return_stats true"
         name = uuid4().hex
         if len(wanted) == 1:
             # Sorting rows into partitions costs as much again as writing them.
@@ -377,6 +400,11 @@ def _refused(partition: str, error: Exception) -> Finding:
     return Finding(
         CONTRACT, partition, f"a value is not of its column's type: {what}", advice=_TYPE
     )
+
+
+def _unavailable(partition: str, error: SourceUnavailable, untried: int) -> Finding:
+    also = f" {untried:,} more partitions wait for it" if untried else ""
+    return Finding(CONTRACT, partition, f"{error}{also}")
 
 
 def _refuse_moving_input(table: Table, read: dict[str, str], staged: dict[str, str]) -> None:

@@ -42,6 +42,8 @@ def open_session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         },
     )
     with resource.get_connection() as connection:
+        # Moments read the same here and in production, wherever the machine stands.
+        connection.execute("set timezone = 'UTC'")
         try:
             yield connection
         finally:
