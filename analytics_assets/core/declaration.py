@@ -390,8 +390,9 @@ class Table:
         parts = (self.sql, shape, self.slice_sql, self.period.name, self.rollup_of is None)
         measures = [(m.name, m.sql) for m in self.measures.measures] if self.measures else []
         if self.compute:
-            # What the function calls beside it counts, too; so the module, not the function alone.
-            parts += (inspect.getsource(inspect.getmodule(self.compute) or self.compute),)
+            # What the function calls counts, too: the modules of its folder stand for it.
+            folder = Path(inspect.getfile(self.compute)).parent
+            parts += tuple(module.read_text("utf-8") for module in sorted(folder.glob("*.py")))
         return hashlib.sha256(repr((parts, measures)).encode()).hexdigest()[:12]
 
 

@@ -64,6 +64,7 @@ def restore_url(settings: Settings) -> str:
     return named or _url(PROMOTER, _start(settings.home / "postgres"), RESTORE_DATABASE)
 
 
+@cache
 def own_database(settings: Settings, name: str) -> str:
     """URL of a database of its own on the embedded server, made when it is first asked for."""
     socket = _start(settings.home / "postgres")
