@@ -45,12 +45,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,behavior]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools for tests (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,dev]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,behavior,dev]'
 	@touch $@ $(VENV)/.installed
 
 clean:

@@ -93,6 +93,7 @@ def _project_file(name: str) -> Path:
 
 def _prepare_landing() -> None:
     """The generated sample where no folder is named; and word of every file that is refused."""
+    from analytics_assets.behavior.sources import prepare_landing as prepare_events
     from analytics_assets.births.landing import scan
     from analytics_assets.births.sample import generate
     from analytics_assets.births.sources import landing_folder
@@ -106,6 +107,7 @@ def _prepare_landing() -> None:
         draft.rename(folder)
     for path, why in scan(folder).refused.items():
         print(f"Refused {path}: {why}", file=sys.stderr)
+    prepare_events()
 
 
 @dataclass

@@ -194,7 +194,7 @@ class Source(Protocol):
         """SELECTs of a partition's rows, good inside the block; ``SourceError`` for bad input."""
 
 
-# A frame of what the SQL selects, and the report -> a frame of the declared columns.
+# A pandas frame of what the SQL selects, and the report -> a frame or Arrow table of the columns.
 Compute = Callable[[Any, dict[str, Any]], Any]
 
 

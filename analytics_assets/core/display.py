@@ -95,7 +95,9 @@ def chart_as_markdown(marks: Sequence[Marks], label: str, ruled: Sequence[float]
 
 
 def _picture(label: str, drawn: str, height: int) -> str:
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}">{drawn}</svg>'
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}">{drawn}</svg>'
+    )
     return f"![{label}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
 
 

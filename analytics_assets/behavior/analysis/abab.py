@@ -199,7 +199,9 @@ def _tested(effect: float, reference: Randomisation, confidence: float) -> Estim
     differs = 1 - np.abs(assignment) > 1e-12
     below, above = np.full(n, -np.inf), np.full(n, np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ends = np.stack([(effect - outcome) / (1 - assignment), (effect + outcome) / (1 + assignment)])
+        ends = np.stack(
+            [(effect - outcome) / (1 - assignment), (effect + outcome) / (1 + assignment)]
+        )
     below[differs], above[differs] = ends[:, differs].min(axis=0), ends[:, differs].max(axis=0)
     rank = int((1 - confidence) * (n + 1) + 1e-9)
     if not rank:

@@ -87,7 +87,9 @@ def regress(regressors: ArrayLike, outcome: ArrayLike, time: ArrayLike) -> Fit:
     lags = int(4 * (n / 100) ** (2 / 9))
     robust = model.fit(cov_type="HAC", cov_kwds={"maxlags": lags, "use_correction": True})
     covariance = np.asarray(robust.cov_params())
-    larger = np.maximum(1.0, np.asarray(plain.bse) / np.maximum(np.sqrt(np.diag(covariance)), 1e-300))
+    larger = np.maximum(
+        1.0, np.asarray(plain.bse) / np.maximum(np.sqrt(np.diag(covariance)), 1e-300)
+    )
     effective = n * (1 - correlation) / (1 + correlation)
     return Fit(
         np.asarray(plain.params),

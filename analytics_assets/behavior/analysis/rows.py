@@ -14,10 +14,12 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pandas as pd
+import pyarrow
 
 from analytics_assets.behavior.analysis.abab import PHASES, Abab, abab, pooled_effect
 from analytics_assets.behavior.analysis.estimates import Estimate, Refusal
 from analytics_assets.behavior.analysis.its import InterruptedTimeSeries, interrupted_time_series
+from analytics_assets.behavior.analysis.wwc import CRITERIA
 from analytics_assets.core.display import Marks, chart_as_markdown
 
 EVERYBODY = "all"
@@ -25,7 +27,25 @@ _RED, _GREY, _DIGITS = "#b4432f", "#bbbbbb", 6
 _SHOWN_USERS = 30
 
 
-def its_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pd.DataFrame:
+def _named(*estimates: str) -> list[str]:
+    return [name + end for name in estimates for end in ("", "_low", "_high", "_p_value")]
+
+
+_ITS = dict.fromkeys(
+    ["subject", "outcome", *_named("level_change", "slope_change", "slope_before")]
+    + ["points_before", "points_after", "autocorrelation", "degrees_of_freedom", "refusal"]
+)
+_ABAB = dict.fromkeys(
+    [
+        "subject",
+        *_named("effect"),
+        *(f"{phase}_{what}" for what in ("mean", "points") for phase in PHASES),
+    ]
+    + ["designs", "hedges_g", "nap", "tau_u", *CRITERIA, "rating", "refusal"]
+)
+
+
+def its_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pyarrow.Table:
     """Level and slope change from first baseline to first intervention, by user and for all.
 
     Days count from each user's own start of the intervention; of all users there is the mean of
@@ -47,14 +67,14 @@ def its_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pd.DataFrame:
                 )
             except Refusal as refusal:
                 found = refusal
-            rows.append({"subject": subject, "outcome": outcome, **_its_row(found)})
+            rows.append(_ITS | {"subject": subject, "outcome": outcome} | _its_row(found))
             if subject == EVERYBODY and not counts and isinstance(found, InterruptedTimeSeries):
                 report["mean score of all users"] = dg.MetadataValue.md(_its_picture(found))
     report["series refused"] = sum(row["refusal"] is not None for row in rows)
-    return _frame(rows, ["subject", "outcome"])
+    return pyarrow.Table.from_pylist(rows)
 
 
-def abab_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pd.DataFrame:
+def abab_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pyarrow.Table:
     """The effect of the intervention on the daily mean score, by user and for all.
 
     That of all users is the mean of their effects, each of them randomised by itself.
@@ -68,16 +88,17 @@ def abab_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pd.DataFrame:
             analysed.append(found)
         except Refusal as refusal:
             found = refusal
-        rows.append({"subject": subject, **_abab_row(found)})
+        rows.append(_ABAB | {"subject": subject} | _abab_row(found))
     try:
-        everybody = {**_estimate("effect", pooled_effect(analysed)), "refusal": None}
+        everybody: dict[str, Any] = _estimate("effect", pooled_effect(analysed))
         report["mean score by phase, each user and all"] = dg.MetadataValue.md(
             _abab_picture(analysed)
         )
     except Refusal as refusal:
         everybody = {"refusal": str(refusal)}
     report["series refused"] = sum(row["refusal"] is not None for row in rows)
-    return _frame([*rows, {"subject": EVERYBODY, **everybody}], ["subject"])
+    rows.append(_ABAB | {"subject": EVERYBODY} | everybody)
+    return pyarrow.Table.from_pylist(rows)
 
 
 def _since_start(daily: pd.DataFrame) -> pd.DataFrame:
@@ -143,11 +164,6 @@ def _estimate(name: str, estimate: Estimate) -> dict[str, float | None]:
 def _known(value: float) -> float | None:
     """Rounded, so that the last bits of another processor make no new version; infinite is NULL."""
     return round(value, _DIGITS) if np.isfinite(value) else None
-
-
-def _frame(rows: list[dict[str, Any]], first: list[str]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows).astype(object)
-    return frame.where(frame.notna(), None)[[*first, *frame.columns.difference(first)]]
 
 
 def _its_picture(found: InterruptedTimeSeries) -> str:
