@@ -4,8 +4,6 @@ Belongs here: warnings on what no single day's rows show.
 Does not belong here: rules of rows (``columns.py``) and of days (``tables.py``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
@@ -55,7 +53,7 @@ def _monitoring(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetChec
     rows = {file.key: file.rows for file in files}
     published = [file.key for file in files if file.published >= since]
     found = {
-        _SUCCESS: failed_runs(context.instance, as_of, context.run_id),
+        _SUCCESS: failed_runs(context.instance, as_of, context.run.run_id),
         _DURATION: slow_days(context.instance, as_of),
         _SAME_WEEKDAY: unlike_a_week_before(rows, published),
     }

@@ -65,9 +65,10 @@ class BehavioralEventsSource:
             moment = _layout(cursor)["timestamp"]
             cursor.execute(
                 sql.SQL(
-                    "select day, count(*), max(written), sum(written) from (select"
-                    " greatest(least(coalesce(({})::date, %(start)s), %(today)s), %(start)s) as day,"
-                    " xmin::text::bigint as written from {}) as rows group by day"
+                    "select day, count(*), max(written), sum(written) from ("
+                    "select xmin::text::bigint as written,"
+                    " greatest(least(coalesce(({})::date, %(start)s), %(today)s), %(start)s)"
+                    " as day from {}) as rows group by day"
                 ).format(sql.SQL(moment), sql.Identifier(TABLE)),
                 {"start": START, "today": self._today()},
             )
@@ -92,11 +93,8 @@ class BehavioralEventsSource:
 
         try:
             rows = patiently(attempt)
-            landing.report |= {
-                "rows exported": rows,
-                EXPORT_SECONDS: round(time.monotonic() - started, 3),
-                "tries": tries,
-            }
+            seconds = round(time.monotonic() - started, 3)
+            landing.report.update({"rows exported": rows, EXPORT_SECONDS: seconds, "tries": tries})
             yield [_read(file)] if rows else []
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -116,7 +114,8 @@ class BehavioralEventsSource:
             ((expected,),) = cursor.fetchall()
             columns = sql.SQL(", ").join(sql.SQL(column) for column in layout.values())
             query = sql.SQL(
-                'copy (select {} from {} where {} order by "timestamp", "id") to stdout (format csv)'
+                'copy (select {} from {} where {} order by "timestamp", "id")'
+                " to stdout (format csv)"
             ).format(columns, table, where)
             with file.open("wb") as target:
                 counted = _Counted(target, day, expected)

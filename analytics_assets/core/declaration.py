@@ -41,7 +41,8 @@ class Column:
     """A column: its type, unit and the values that it may hold.
 
     ``minimum`` and ``maximum`` are inclusive; ``values`` lists all allowed values; ``pattern`` is a
-    regular expression (RE2) that a whole text has to match. ``personal`` columns identify a person and can never be published.
+    regular expression (RE2) that a whole text has to match. ``personal`` columns identify a
+    person and can never be published.
     """
 
     name: str
@@ -387,7 +388,13 @@ class Table:
     def code_version(self) -> str:
         """Changes when a rebuild may give other rows: SQL, columns' names and types, partitions."""
         shape = [(column.name, column.type) for column in self.stored_columns]
-        parts = (self.sql, shape, self.slice_sql, self.period.name, self.rollup_of is None)
+        parts: tuple[object, ...] = (
+            self.sql,
+            shape,
+            self.slice_sql,
+            self.period.name,
+            self.rollup_of is None,
+        )
         measures = [(m.name, m.sql) for m in self.measures.measures] if self.measures else []
         if self.compute:
             # What the function calls counts, too: the modules of its folder stand for it.

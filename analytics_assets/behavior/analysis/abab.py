@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analytics_assets.behavior.analysis.estimates import Estimate, Refusal, Vector
+from analytics_assets.behavior.analysis.estimates import Estimate, Refusal, Vector, Whole
 from analytics_assets.behavior.analysis.wwc import FEWEST_POINTS, criteria, rating
 
 PHASES = ("baseline_1", "intervention_A_1", "baseline_2", "intervention_A_2")
@@ -128,12 +128,13 @@ def pooled_effect(results: Iterable[Abab], confidence: float = 0.95, seed: int =
 
 def _phase_numbers(
     used: pd.DataFrame, time: str, phase: str, phases: Sequence[str], fewest: int
-) -> Vector:
+) -> Whole:
     """0 to 3 for each row, which never falls."""
     unknown = sorted(set(used[phase].astype(str)) - set(phases))
     if unknown:
         raise Refusal(f"{', '.join(unknown)}: none of the phases {', '.join(phases)}")
-    numbers = used[phase].map({name: number for number, name in enumerate(phases)}).to_numpy(int)
+    order = {name: number for number, name in enumerate(phases)}
+    numbers: Whole = np.array([order[name] for name in used[phase]], dtype=np.int64)
     points = np.bincount(numbers, minlength=4)
     for name, count in zip(phases, points, strict=True):
         if not count:
@@ -154,8 +155,8 @@ def _phase_numbers(
 
 
 def _other_starts(
-    observed: Vector, points: int, fewest: int, generator: np.random.Generator
-) -> Vector:
+    observed: Whole, points: int, fewest: int, generator: np.random.Generator
+) -> Whole:
     """Starts of the second to fourth phase, a row an assignment, without the one that was used."""
     free = points - 4 * fewest + 3
     if comb(free, 3) <= MOST_DESIGNS:
@@ -168,7 +169,7 @@ def _other_starts(
     return starts[(starts != observed).any(axis=1)]
 
 
-def _by_starts(values: Vector, starts: Vector) -> Vector:
+def _by_starts(values: Vector, starts: Whole) -> Vector:
     """Mean under intervention less mean in baseline, for each assignment."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     first, second, third = starts.T

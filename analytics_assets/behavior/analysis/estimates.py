@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Vector = NDArray[np.float64]
+Whole = NDArray[np.int64]
 
 
 class Refusal(ValueError):
@@ -29,6 +30,11 @@ class Estimate:
     low: float
     high: float
     p_value: float
+
+    def as_factor(self) -> Estimate:
+        """Of a logarithm: the factor that it stands for."""
+        low, value, high = (float(np.exp(x)) for x in (self.low, self.value, self.high))
+        return Estimate(value, low, high, self.p_value)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analytics_assets.behavior.analysis.estimates import Estimate, Fit, Refusal, Vector, regress
 
@@ -63,24 +64,26 @@ def interrupted_time_series(
     since = moments - start
     design = np.column_stack([np.ones_like(since), since, after, after * since])
     before = np.column_stack([design[:, :2], np.zeros_like(design[:, :2])])
+    sizes = used[exposure].to_numpy(float) if exposure else np.ones_like(values)
     if counts:
-        sizes = used[exposure].to_numpy(float) if exposure else np.ones_like(values)
         fit = _fit_counts(design, values, sizes, moments)
-        show = lambda linear: np.exp(linear) * sizes  # noqa: E731
-        told = lambda estimate: Estimate(*np.exp(_limits(estimate)), estimate.p_value)  # noqa: E731
     else:
         fit = regress(design, values, moments)
-        show = told = lambda same: same  # noqa: E731
-    level, slope, trend = (told(fit.estimate(number, confidence)) for number in (2, 3, 1))
+    estimates = [fit.estimate(number, confidence) for number in (2, 3, 1)]
+    level, slope, trend = (one.as_factor() for one in estimates) if counts else estimates
     low, high = _band(fit, before, confidence)
+
+    def shown(linear: Vector) -> Vector:
+        return np.exp(linear) * sizes if counts else linear
+
     series = pd.DataFrame(
         {
             "time": used[time].to_numpy(),
             "observed": values,
-            "fitted": show(design @ fit.coefficients),
-            "counterfactual": show(before @ fit.coefficients),
-            "counterfactual_low": show(low),
-            "counterfactual_high": show(high),
+            "fitted": shown(design @ fit.coefficients),
+            "counterfactual": shown(before @ fit.coefficients),
+            "counterfactual_low": shown(low),
+            "counterfactual_high": shown(high),
         }
     )
     return InterruptedTimeSeries(
@@ -95,21 +98,18 @@ def interrupted_time_series(
     )
 
 
-def _limits(estimate: Estimate) -> tuple[float, float, float]:
-    return estimate.value, estimate.low, estimate.high
-
-
 def _numbers(moments: pd.Series, intervention: Any) -> tuple[Vector, float]:
     """Moments as numbers, dates as days."""
     if pd.api.types.is_numeric_dtype(moments):
-        return moments.to_numpy(float), float(intervention)
+        return np.asarray(moments, float), float(intervention)
     dates = pd.to_datetime(moments)
     first = dates.min()
     days = (dates - first) / pd.Timedelta(days=1)
-    return days.to_numpy(float), (pd.Timestamp(intervention) - first) / pd.Timedelta(days=1)
+    start = (pd.Timestamp(intervention) - first) / pd.Timedelta(days=1)
+    return np.asarray(days, float), float(start)
 
 
-def _refuse(moments: Vector, after: NDArrayOfBool, intervention: Any) -> None:
+def _refuse(moments: Vector, after: NDArray[np.bool_], intervention: Any) -> None:
     for side, points in (("before", int((~after).sum())), ("after", int(after.sum()))):
         if points < FEWEST_POINTS:
             raise Refusal(
@@ -118,9 +118,6 @@ def _refuse(moments: Vector, after: NDArrayOfBool, intervention: Any) -> None:
             )
     if len(np.unique(moments)) < len(moments):
         raise Refusal("two rows are of one moment; sum or average them first")
-
-
-NDArrayOfBool = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def _fit_counts(design: Vector, counts: Vector, exposure: Vector, moments: Vector) -> Fit:

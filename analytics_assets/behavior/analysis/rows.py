@@ -106,8 +106,8 @@ def _since_start(daily: pd.DataFrame) -> pd.DataFrame:
     days = pd.to_datetime(daily["day"])
     treated = daily["phase"] == "intervention_A_1"
     start = days[treated].groupby(daily["user_id"][treated]).min()
-    since = (days - daily["user_id"].map(start)) / pd.Timedelta(days=1)
-    return daily.assign(since=since, users=1)
+    since = days - daily["user_id"].map(start)
+    return daily.assign(since=since.dt.days, users=1)
 
 
 def _subjects(daily: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -65,6 +65,7 @@ _TYPES = {
 }
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz0123456789", dtype="S1")
 _CHUNK = 100_000
+PLANTED = Effects()
 
 
 def generate(
@@ -74,7 +75,7 @@ def generate(
     days: int = 56,
     events_a_day: float = 6.0,
     fewest: int = 8,
-    effects: Effects = Effects(),
+    effects: Effects = PLANTED,
     seed: int = 2024,
 ) -> int:
     """Make the table at ``url`` and fill it; returns how many events it holds.
@@ -153,7 +154,7 @@ def _events(rng: np.random.Generator, user: _User) -> pd.DataFrame:
             "eventType": kind,
             "eventData": [f'{{"item": {item}}}' for item in rng.integers(10_000, size=n)],
             "timestamp": pd.Series(moment).dt.strftime("%Y-%m-%d %H:%M:%S.%f+00"),
-            "completionQuality": np.where(kind == "MISSION_COMPLETED", quality, None),
+            "completionQuality": pd.Series(quality).where(kind == "MISSION_COMPLETED"),
             "contentType": rng.choice(["video", "text", "quiz", "flashcard"], n),
             "dayOfWeek": (day + FIRST_DAY.weekday()) % 7,
             "difficultyLevel": rng.choice(["EASY", "MEDIUM", "HARD"], n),
