@@ -6,6 +6,7 @@ Does not belong here: which model is fitted (``its.py``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,30 @@ class Estimate:
         """Of a logarithm: the factor that it stands for."""
         low, value, high = (float(np.exp(x)) for x in (self.low, self.value, self.high))
         return Estimate(value, low, high, self.p_value)
+
+
+def mean_of(
+    estimates: Sequence[Estimate], factors: bool = False, confidence: float = 0.95
+) -> Estimate:
+    """Mean of the estimates of several subjects, ``factors`` by their logarithms.
+
+    The interval is Student's over subjects, so it holds for others like them. It is infinite for
+    one subject; raises ``Refusal`` for none.
+    """
+    from scipy import stats
+
+    if not estimates:
+        raise Refusal("no subject has a series that can be analysed")
+    values = np.array([one.value for one in estimates])
+    values = np.log(values) if factors else values
+    n, mean = len(values), float(values.mean())
+    found = Estimate(mean, -np.inf, np.inf, 1.0)
+    if n > 1 and values.std() > 0:
+        error = float(values.std(ddof=1)) / n**0.5
+        reach = error * float(stats.t.ppf(0.5 + confidence / 2, n - 1))
+        p_value = 2 * float(stats.t.sf(abs(mean) / error, n - 1))
+        found = Estimate(mean, mean - reach, mean + reach, p_value)
+    return found.as_factor() if factors else found
 
 
 @dataclass(frozen=True)

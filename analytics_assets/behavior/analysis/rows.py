@@ -8,7 +8,7 @@ A user whose series cannot be analysed has a row that says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -17,8 +17,12 @@ import pandas as pd
 import pyarrow
 
 from analytics_assets.behavior.analysis.abab import PHASES, Abab, abab, pooled_effect
-from analytics_assets.behavior.analysis.estimates import Estimate, Refusal
-from analytics_assets.behavior.analysis.its import InterruptedTimeSeries, interrupted_time_series
+from analytics_assets.behavior.analysis.estimates import Estimate, Refusal, mean_of
+from analytics_assets.behavior.analysis.its import (
+    FEWEST_POINTS,
+    InterruptedTimeSeries,
+    interrupted_time_series,
+)
 from analytics_assets.behavior.analysis.wwc import CRITERIA
 from analytics_assets.core.display import Marks, chart_as_markdown
 
@@ -48,29 +52,35 @@ _ABAB = dict.fromkeys(
 def its_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pyarrow.Table:
     """Level and slope change from first baseline to first intervention, by user and for all.
 
-    Days count from each user's own start of the intervention; of all users there is the mean of
-    their daily mean scores, and their events per user.
+    Those of all users are means of their own: series that begin on different days cannot be
+    averaged without a trend that nobody has.
     """
-    daily = _since_start(daily)
-    rows = []
-    for subject, series in _subjects(daily):
-        for outcome, counts in (("mean_score", False), ("events", True)):
-            found: InterruptedTimeSeries | Refusal
+    rows, outcomes = [], (("mean_score", False), ("events", True))
+    analysed: dict[str, list[InterruptedTimeSeries]] = {outcome: [] for outcome, _ in outcomes}
+    for subject, series in daily.groupby("user_id", sort=True):
+        by_day = _since_start(series)
+        for outcome, counts in outcomes:
+            row = _ITS | {"subject": subject, "outcome": outcome}
             try:
                 found = interrupted_time_series(
-                    series,
-                    time="since",
-                    outcome=outcome,
-                    intervention=0,
-                    counts=counts,
-                    exposure="users" if counts else None,
+                    by_day, time="since", outcome=outcome, intervention=0, counts=counts
                 )
             except Refusal as refusal:
-                found = refusal
-            rows.append(_ITS | {"subject": subject, "outcome": outcome} | _its_row(found))
-            if subject == EVERYBODY and not counts and isinstance(found, InterruptedTimeSeries):
-                report["mean score of all users"] = dg.MetadataValue.md(_its_picture(found))
+                rows.append(row | {"refusal": str(refusal)})
+            else:
+                analysed[outcome].append(found)
+                rows.append(row | _its_row(found))
     report["series refused"] = sum(row["refusal"] is not None for row in rows)
+    for outcome, counts in outcomes:
+        row = _ITS | {"subject": EVERYBODY, "outcome": outcome}
+        try:
+            rows.append(row | _its_of_all(analysed[outcome], counts))
+        except Refusal as refusal:
+            rows.append(row | {"refusal": str(refusal)})
+    if analysed["mean_score"]:
+        report["mean score of all users"] = dg.MetadataValue.md(
+            _its_picture(analysed["mean_score"])
+        )
     return pyarrow.Table.from_pylist(rows)
 
 
@@ -101,23 +111,24 @@ def abab_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pyarrow.Table:
     return pyarrow.Table.from_pylist(rows)
 
 
-def _since_start(daily: pd.DataFrame) -> pd.DataFrame:
-    """Days from each user's start of the intervention; users who never started are left out."""
-    days = pd.to_datetime(daily["day"])
-    treated = daily["phase"] == "intervention_A_1"
-    start = days[treated].groupby(daily["user_id"][treated]).min()
-    since = days - daily["user_id"].map(start)
-    return daily.assign(since=since.dt.days, users=1)
+def _since_start(series: pd.DataFrame) -> pd.DataFrame:
+    """A user's days from the start of the intervention, those without an event with 0 events."""
+    days = pd.to_datetime(series["day"])
+    start = days[series["phase"] == "intervention_A_1"].min()
+    if pd.isna(start):
+        return series.assign(since=-1)
+    counted = series.assign(since=(days - start).dt.days)
+    if counted["since"].duplicated().any():
+        return counted
+    every = pd.RangeIndex(counted["since"].min(), counted["since"].max() + 1, name="since")
+    return counted.set_index("since").reindex(every).fillna({"events": 0}).reset_index()
 
 
-def _subjects(daily: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    yield from ((str(user), series) for user, series in daily.groupby("user_id", sort=True))
-    yield (
-        EVERYBODY,
-        daily.groupby("since", as_index=False).agg(
-            mean_score=("mean_score", "mean"), events=("events", "sum"), users=("users", "sum")
-        ),
-    )
+def _its_of_all(analysed: Sequence[InterruptedTimeSeries], counts: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name in ("level_change", "slope_change", "slope_before"):
+        row |= _estimate(name, mean_of([getattr(one, name) for one in analysed], factors=counts))
+    return row
 
 
 def _its_row(found: InterruptedTimeSeries | Refusal) -> dict[str, Any]:
@@ -166,8 +177,11 @@ def _known(value: float) -> float | None:
     return round(value, _DIGITS) if np.isfinite(value) else None
 
 
-def _its_picture(found: InterruptedTimeSeries) -> str:
-    series = found.series
+def _its_picture(analysed: Sequence[InterruptedTimeSeries]) -> str:
+    """Means over users, of the days around the intervention that all of them have."""
+    every = pd.concat([one.series for one in analysed])
+    near = every[every["time"].between(-FEWEST_POINTS, FEWEST_POINTS - 1)]
+    series = near.groupby("time", as_index=False).mean()
 
     def points(name: str) -> list[tuple[float, float]]:
         return list(zip(series["time"], series[name], strict=True))
@@ -178,8 +192,8 @@ def _its_picture(found: InterruptedTimeSeries) -> str:
             Marks(points("fitted")),
             Marks(points("counterfactual"), "dashes", _RED),
         ],
-        "Observed (dots), fitted (line) and as it would have gone on (dashes), by days since the"
-        " start of the intervention",
+        "Observed (dots), fitted (line) and as it would have gone on (dashes),"
+        f" {FEWEST_POINTS} days before and after the start of the intervention",
         ruled=[0.0],
     )
 
