@@ -24,6 +24,12 @@ COLUMNS = ", ".join(quoted(column.name) for column in EVENT_COLUMNS)
 _AS_TEXT = COLUMNS.replace('"timestamp"', """("timestamp" at time zone 'UTC')::text""").replace(
     '"eventData"', '"eventData"::text'
 )
+_OTHERS = COLUMNS.replace('"id", ', "")
+# An event like one of a day, with another id.
+LIKE = (
+    f"insert into behavioral_events (id, {_OTHERS}) select %s, {_OTHERS} from behavioral_events"
+    " where (\"timestamp\" at time zone 'UTC')::date = %s limit 1"
+)
 
 
 class Database:
@@ -48,6 +54,9 @@ class Database:
         return self.run(
             f'select {_AS_TEXT} from behavioral_events {where} order by "timestamp", id'
         )
+
+    def insert_like(self, day: str, new_id: str) -> None:
+        self.run(LIKE, [new_id, day])
 
     def days(self) -> list[str]:
         found = self.run(

@@ -17,27 +17,10 @@ from hypothesis import strategies as st
 
 from analytics_assets.behavior import sources
 from analytics_assets.behavior.tables import behavioral_events
-from analytics_assets_tests.behavior.database import (
-    Database,
-    behind,
-    build,
-    exported,
-    lake,
-)
+from analytics_assets_tests.behavior.database import LIKE, Database, behind, build, exported, lake
 
 DAY, OTHER, THIRD = "2024-01-05", "2024-01-06", "2024-01-07"
 NEW_ID = "c" + "0" * 24
-
-
-def insert_like(database: Database, day: str, new_id: str = NEW_ID) -> None:
-    """A new event like one of ``day``, with another id."""
-    columns = [column.name for column in behavioral_events.stored_columns if column.name != "id"]
-    listed = ", ".join(f'"{name}"' for name in columns)
-    database.run(
-        f"insert into behavioral_events (id, {listed}) select %s, {listed} from behavioral_events"
-        " where (\"timestamp\" at time zone 'UTC')::date = %s limit 1",
-        [new_id, day],
-    )
 
 
 def test_each_day_is_what_the_database_holds(database: Database) -> None:
@@ -65,18 +48,18 @@ def test_days_are_those_of_utc(database: Database) -> None:
     database.run(
         f"alter database {database.url.split('/')[3].split('?')[0]} set timezone = 'Asia/Tokyo'"
     )
-    assert build().findings == []
+    assert build(days=[DAY]).findings == []
     assert any("2024-01-05 23:59:59.999" in row for row in exported(DAY))
 
 
 def test_a_column_without_time_zone_is_utc(database: Database) -> None:
-    build()
+    build(days=[DAY])
     before = exported()
     database.run(
         'alter table behavioral_events alter "timestamp" type timestamp(3)'
         " using \"timestamp\" at time zone 'UTC'"
     )
-    assert build().findings == []
+    assert build(days=[DAY]).findings == []
     assert exported() == before
 
 
@@ -102,12 +85,7 @@ def test_nothing_is_lost_or_doubled_while_rows_are_written(
         with closing(database.connect()) as connection:
             while not stop.is_set():
                 with connection, connection.cursor() as cursor:
-                    cursor.execute(
-                        "insert into behavioral_events select (jsonb_populate_record(e, %s)).*"
-                        " from (select * from behavioral_events where"
-                        " (\"timestamp\" at time zone 'UTC')::date = %s limit 1) as e",
-                        [json.dumps({"id": f"c{written:024}"}), DAY],
-                    )
+                    cursor.execute(LIKE, [f"c{written:024}", DAY])
                     cursor.execute(
                         'update behavioral_events set "randomizationSeed" = %s where'
                         " (\"timestamp\" at time zone 'UTC')::date = %s",
@@ -140,7 +118,7 @@ def test_nothing_is_lost_or_doubled_while_rows_are_written(
 def test_late_rows_export_exactly_their_day_again(database: Database) -> None:
     build()
     files = {file.key: file.uri for file in lake().files(behavioral_events)}
-    insert_like(database, DAY)
+    database.insert_like(DAY, NEW_ID)
     database.run(
         'update behavioral_events set "sessionPerformanceScore" = 1 where id ='
         " (select min(id) from behavioral_events where"
@@ -196,7 +174,7 @@ def test_changes_between_look_and_export_are_exported_and_looked_at_again(
 ) -> None:
     """The fingerprint that is kept is older than the rows, never newer."""
     original = sources._layout
-    late = iter([lambda: None, lambda: insert_like(database, DAY)])
+    late = iter([lambda: None, lambda: database.insert_like(DAY, NEW_ID)])
 
     def layout(cursor):
         next(late, lambda: None)()
@@ -254,7 +232,7 @@ def test_today_is_exported_and_again_when_it_grows(database: Database) -> None:
     source = sources.BehavioralEventsSource(today=lambda: date(2024, 1, 5))
     found = source.inputs()
     assert max(found) == DAY, "what is later is judged with the last day, and breaks its contract"
-    insert_like(database, DAY)
+    database.insert_like(DAY, NEW_ID)
     assert source.inputs()[DAY] != found[DAY]
 
 
@@ -263,7 +241,7 @@ def test_the_latest_version_and_any_older_one_can_be_read(database: Database) ->
     build(days=[DAY])
     first = lake().version(behavioral_events)
     before = exported(DAY)
-    insert_like(database, DAY)
+    database.insert_like(DAY, NEW_ID)
     build()
     (old,) = lake().files(behavioral_events, first)
     with duckdb.connect() as session:
