@@ -92,21 +92,13 @@ def _project_file(name: str) -> Path:
 
 
 def _prepare_landing() -> None:
-    """The generated sample where no folder is named; and word of every file that is refused."""
+    """The generated samples where no folder is named; and word of every file that is refused."""
+    from analytics_assets.ad_metrics.sources import prepare_landing as prepare_ads
     from analytics_assets.behavior.sources import prepare_landing as prepare_events
-    from analytics_assets.births.landing import scan
-    from analytics_assets.births.sample import generate
-    from analytics_assets.births.sources import landing_folder
+    from analytics_assets.births.sources import prepare_landing as prepare_births
 
-    folder = landing_folder()
-    if not os.environ.get("SINASC_SOURCE") and not folder.exists():
-        print("Generating the sample of birth records ...", flush=True)
-        draft = folder.with_name(f".{folder.name}-{os.getpid()}")
-        draft.mkdir(parents=True)
-        generate(draft)
-        draft.rename(folder)
-    for path, why in scan(folder).refused.items():
-        print(f"Refused {path}: {why}", file=sys.stderr)
+    prepare_births()
+    prepare_ads()
     prepare_events()
 
 
@@ -132,9 +124,12 @@ def _refresh(config: settings.Settings) -> bool:
     problems: list[str] = []
     with dg.DagsterInstance.get() as instance:
         definitions = defs()
-        for run, result in refresh(definitions, TABLES, instance):
-            print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
-            _count(result.all_events, table, problems)
+        try:
+            for run, result in refresh(definitions, TABLES, instance):
+                print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
+                _count(result.all_events, table, problems)
+        except SourceError as error:
+            problems.append(str(error))
         if table:
             _count(look_at_staleness(definitions, instance).all_events, table, problems)
     _print_table(table)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from analytics_assets.ad_metrics.tables import TABLES as AD_METRICS
 from analytics_assets.automation.alerts import alerts_sensor
 from analytics_assets.automation.jobs import changes_sensor, jobs, nightly_schedules
 from analytics_assets.automation.maintenance import maintenance_definitions
@@ -16,7 +17,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.production.assets import production_assets, size_checks
 from analytics_assets.warehouse.assets import warehouse_assets
 
-TABLES: tuple[Table, ...] = (*BIRTHS, *BEHAVIOR)
+TABLES: tuple[Table, ...] = (*BIRTHS, *AD_METRICS, *BEHAVIOR)
 
 
 def build(tables: Sequence[Table]) -> dg.Definitions:

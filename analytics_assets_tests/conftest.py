@@ -12,6 +12,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from analytics_assets.ad_metrics.sample import generate
 from analytics_assets.behavior.sample import TABLE_SQL
 from analytics_assets_tests.workspace import Workspace
 
@@ -76,6 +77,10 @@ def make_workspace(
     source.mkdir()
     monkeypatch.setenv("ANALYTICS_HOME", str(folder / "home"))
     monkeypatch.setenv("SINASC_SOURCE", str(source))
+    # Folders in which nothing landed: a test that wants ads writes some.
+    generate(folder / "mixpanel", folder / "meta_ads", days=0)
+    monkeypatch.setenv("MIXPANEL_SOURCE", str(folder / "mixpanel"))
+    monkeypatch.setenv("META_ADS_SOURCE", str(folder / "meta_ads"))
     monkeypatch.setenv("PRODUCTION_URL", f"postgresql://promoter@/{database}?host={postgres}")
     monkeypatch.setenv("DAGSTER_PG_URL", f"postgresql://dagster@/dagster?host={postgres}")
     yield Workspace(source)

@@ -12,8 +12,9 @@ import duckdb
 from analytics_assets import settings
 from analytics_assets.automation.plan import PlannedRun
 from analytics_assets.automation.refresh import refresh
+from analytics_assets.births.tables import TABLES
 from analytics_assets.core.declaration import Table
-from analytics_assets.definitions import TABLES, defs
+from analytics_assets.definitions import defs
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.lake import Lake

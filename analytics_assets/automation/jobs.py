@@ -15,7 +15,7 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from analytics_assets import settings
-from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, job_name, plan
+from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, by_domain, job_name, plan
 from analytics_assets.core.declaration import SourceError, Table
 from analytics_assets.core.partitions import PERIODS
 from analytics_assets.production import server
@@ -76,8 +76,14 @@ def nightly_schedules(
 
     A schedule has one job, so each asks for its own runs; the sensor carries on what they change.
     """
-    landing = {job_name(table.domain, table.period) for table in tables if table.source}
-    return [_nightly(tables, job) for job in all_jobs if job.name in landing]
+    landing = {
+        job_name(table.domain, table.period): table.domain for table in tables if table.source
+    }
+    return [
+        _nightly([table for table in tables if table.domain == landing[job.name]], job)
+        for job in all_jobs
+        if job.name in landing
+    ]
 
 
 def _nightly(tables: Sequence[Table], job: Job) -> dg.ScheduleDefinition:
@@ -109,12 +115,16 @@ def changes_sensor(tables: Sequence[Table], all_jobs: Sequence[Job]) -> dg.Senso
     def changes(context: dg.SensorEvaluationContext):
         if _under_way(context.instance):
             return dg.SkipReason("Runs are under way; what they change is looked at afterwards.")
-        try:
-            runs = _next_runs(tables, land=False)
-        except SourceError as error:
-            return dg.SkipReason(str(error))
+        runs: list[PlannedRun] = []
+        problems: list[str] = []
+        for own in by_domain(tables):
+            try:
+                runs += _next_runs(own, land=False)
+            except SourceError as error:
+                problems.append(str(error))
         wanted = [run for run in runs if not _tried(context.instance, run)]
-        return [run.request() for run in wanted] or dg.SkipReason("Everything is up to date.")
+        idle = "\n".join(problems) or "Everything is up to date."
+        return [run.request() for run in wanted] or dg.SkipReason(idle)
 
     return changes
 

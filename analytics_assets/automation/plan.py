@@ -62,6 +62,14 @@ def job_name(domain: str, period: Period) -> str:
     return f"{domain}_{period.name}"
 
 
+def by_domain(tables: Sequence[Table]) -> list[list[Table]]:
+    """The tables of each domain: a landing folder that cannot be read stops only its own."""
+    return [
+        [table for table in tables if table.domain == domain]
+        for domain in sorted({table.domain for table in tables})
+    ]
+
+
 def plan(
     tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine, land: bool = True
 ) -> list[PlannedRun]:
@@ -82,10 +90,11 @@ def plan(
         key: {name: found for name, found in partitions.items() if not found.refused}
         for key, partitions in behind.items()
     }
-    ready = _Ready(pending)
+    moving = _about_to_change(tables, pending)
+    ready = _Ready(pending, moving)
     for table in in_dependency_order(tables):
         for found in pending[table.key].values():
-            if not _waits(found, table.upstream, pending):
+            if table.key not in moving and not _waits(found, table.upstream, pending):
                 ready.add(table, found.partition, found.recipe, found.why)
     for table, partition, fingerprint in _unpromoted(tables, snapshot, engine):
         if partition not in pending[table.key]:
@@ -102,7 +111,13 @@ def _waits(
     found: Behind, upstream: Iterable[Table], pending: Mapping[str, Mapping[str, Behind]]
 ) -> bool:
     return any(
-        overlapping(found.table.period, [found.partition], table.period, pending[table.key])
+        overlapping(
+            found.table.period,
+            [found.partition],
+            table.period,
+            pending[table.key],
+            found.table.reach_of(table),
+        )
         for table in upstream
     )
 
@@ -131,11 +146,32 @@ def _unpromoted(
     return found
 
 
+def _about_to_change(
+    tables: Sequence[Table], pending: Mapping[str, Mapping[str, Behind]]
+) -> set[str]:
+    """Tables of which any partition may be behind once what is behind now has been built.
+
+    Built now they would be built twice, and promoted once from half of what changed.
+    """
+    changing = {key for key, partitions in pending.items() if partitions}
+    found: set[str] = set()
+    for table in in_dependency_order(tables):
+        for upstream in table.upstream:
+            if upstream.key in found or (upstream.key in changing and table.spreads(upstream)):
+                found.add(table.key)
+            if upstream.key in changing:
+                changing.add(table.key)
+    return found
+
+
 class _Ready:
     """Collects what may run now, and the tables of the same period that will follow from it."""
 
-    def __init__(self, pending: Mapping[str, Mapping[str, Behind]]) -> None:
+    def __init__(
+        self, pending: Mapping[str, Mapping[str, Behind]], moving: Collection[str]
+    ) -> None:
         self._pending = pending
+        self._moving = moving
         self._assets: dict[tuple[str, Period, str], dict[dg.AssetKey, str]] = {}
         self._why: dict[tuple[str, Period, str], list[str]] = {}
         self._tables: dict[tuple[str, Period, str], set[str]] = {}
@@ -170,6 +206,8 @@ class _Ready:
             _, period, partition = slot
             for table in tables:
                 if table.key in chosen or table.period is not period or not table.upstream:
+                    continue
+                if table.key in self._moving:
                     continue
                 fed = any(upstream.key in chosen for upstream in table.upstream)
                 held_up = any(

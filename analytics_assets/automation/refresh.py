@@ -13,8 +13,8 @@ import dagster as dg
 from analytics_assets import settings
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.operations import STALENESS_JOB
-from analytics_assets.automation.plan import PlannedRun, plan
-from analytics_assets.core.declaration import Table
+from analytics_assets.automation.plan import PlannedRun, by_domain, plan
+from analytics_assets.core.declaration import SourceError, Table
 from analytics_assets.warehouse.catalogue import mend_catalogue
 
 _PLANS = 20
@@ -27,15 +27,25 @@ def refresh(
 ) -> Iterator[tuple[PlannedRun, dg.ExecuteInProcessResult]]:
     """Run what is behind until nothing is; yields each run with its result as it ends.
 
-    A run that fails is not tried twice, and what does not depend on it goes on.
+    A run that fails is not tried twice, and what does not depend on it goes on. Raises
+    ``SourceError`` at the end if a landing folder could not be looked at.
     """
     tried: set[str] = set()
     for _ in range(_PLANS):
+        problems: list[SourceError] = []
+        runs: list[PlannedRun] = []
         with present() as (snapshot, engine):
-            runs = [run for run in plan(tables, snapshot, engine) if run.recipe not in tried]
+            for own in by_domain(tables):
+                try:
+                    runs += [r for r in plan(own, snapshot, engine) if r.recipe not in tried]
+                except SourceError as error:
+                    problems.append(error)
             if not runs:
                 mend_catalogue(settings.load(), snapshot, tables)
-                return
+        if not runs:
+            if problems:
+                raise problems[0]
+            return
         for run in runs:
             tried.add(run.recipe)
             yield run, execute(definitions, run, instance)

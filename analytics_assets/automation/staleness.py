@@ -15,7 +15,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from analytics_assets.core.declaration import DatedSource, SourceError, Table, in_dependency_order
-from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.partitions import UNPARTITIONED, shifted
 from analytics_assets.production import schema
 from analytics_assets.production.promotion import held_by_production
 from analytics_assets.production.review import holds
@@ -156,7 +156,9 @@ def _behind(
 def _fed(upstream: Table, partition: str, reader: Table, existing: set[str]) -> set[str]:
     if UNPARTITIONED in (upstream.period, reader.period):
         return existing
-    return set(reader.period.keys_between(*upstream.period.window(partition)))
+    first, last = reader.reach_of(upstream)
+    window = shifted(upstream.period.window(partition), (-last, -first))
+    return set(reader.period.keys_between(*window))
 
 
 def _own(behind: Behind, snapshot: Snapshot) -> Lag:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -30,6 +31,21 @@ from analytics_assets.core.partitions import UNPARTITIONED
 def landing_folder() -> Path:
     """``SINASC_SOURCE``, or the folder of the generated sample."""
     return Path(os.environ.get("SINASC_SOURCE") or settings.load().home / "samples" / "sinasc")
+
+
+def prepare_landing() -> None:
+    """The generated sample where no folder is named; and word of every file that is refused."""
+    from analytics_assets.births.sample import generate
+
+    folder = landing_folder()
+    if not os.environ.get("SINASC_SOURCE") and not folder.exists():
+        print("Generating the sample of birth records ...", flush=True)
+        draft = folder.with_name(f".{folder.name}-{os.getpid()}")
+        draft.mkdir(parents=True)
+        generate(draft)
+        draft.rename(folder)
+    for path, why in scan(folder).refused.items():
+        print(f"Refused {path}: {why}", file=sys.stderr)
 
 
 class SinascSource:

@@ -28,6 +28,8 @@ _ARROW: dict[Type, pyarrow.DataType] = {
     "timestamp": pyarrow.timestamp("us", "UTC"),
     "decimal": pyarrow.decimal128(18, 4),
     "decimal6": pyarrow.decimal128(18, 6),
+    "money": pyarrow.decimal128(18, 2),
+    "percent": pyarrow.decimal128(7, 4),
 }
 _SQL: dict[Type, str] = {
     "text": "text",
@@ -38,6 +40,8 @@ _SQL: dict[Type, str] = {
     "timestamp": "timestamp with time zone",
     "decimal": "decimal(18, 4)",
     "decimal6": "decimal(18, 6)",
+    "money": "decimal(18, 2)",
+    "percent": "decimal(7, 4)",
 }
 
 

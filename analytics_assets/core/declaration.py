@@ -12,7 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,19 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 
-Type = Literal["text", "integer", "bigint", "boolean", "date", "timestamp", "decimal", "decimal6"]
+Type = Literal[
+    "text",
+    "integer",
+    "bigint",
+    "boolean",
+    "date",
+    "timestamp",
+    "decimal",
+    "decimal6",
+    "money",
+    "percent",
+]
+Personal = Literal["refused", "left out", "promoted"]
 Layer = Literal["sources", "facts", "dimensions", "aggregates"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
@@ -41,8 +53,8 @@ class Column:
     """A column: its type, unit and the values that it may hold.
 
     ``minimum`` and ``maximum`` are inclusive; ``values`` lists all allowed values; ``pattern`` is a
-    regular expression (RE2) that a whole text has to match. ``personal`` columns identify a
-    person and can never be published.
+    regular expression (RE2) that a whole text has to match. ``personal`` columns identify a person:
+    they are shown in no log, preview or finding, and are promoted only where ``Publish`` says so.
     """
 
     name: str
@@ -65,7 +77,9 @@ class Measure:
     """An additive number of an aggregate: ``sql`` computes it from the rows of the fact.
 
     A coarser table holds its sum. ``usually`` (SQL: a number or an earlier measure) is its most
-    frequent value, which production stores for free. ``nullable``: NULL where it is withheld.
+    frequent value, which production stores for free. ``minimum`` is None where a sum may be
+    negative. ``nullable``: NULL where it is withheld. ``late``: it goes on changing long after its
+    day, so that no change of it puts a promotion on hold.
     """
 
     name: str
@@ -74,11 +88,15 @@ class Measure:
     unit: str
     type: Type = "integer"
     usually: str | None = None
+    minimum: float | None = 0
     nullable: bool = False
+    late: bool = False
 
     def column(self) -> Column:
-        """The stored column: never negative, and NULL only where it is withheld."""
-        return Column(self.name, self.type, self.description, self.unit, self.nullable, minimum=0)
+        """The stored column: NULL only where it is withheld."""
+        return Column(
+            self.name, self.type, self.description, self.unit, self.nullable, minimum=self.minimum
+        )
 
 
 @dataclass(frozen=True)
@@ -147,11 +165,15 @@ class Publish:
 
     ``threshold``: counts from 1 to below it are withheld from readers, and what would give them
     away (``small_cells.py``); 0: nothing is. ``name``: in production, if not the table's own.
+    ``personal``: what becomes of personal columns; by default their table cannot be published.
+    ``aliases``: second names, for readers who know a column by another one.
     """
 
     indexes: tuple[str, ...] = ()
     threshold: int = 0
     name: str = ""
+    personal: Personal = "refused"
+    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -160,7 +182,8 @@ class Check:
 
     The table under test stands in ``sql`` under its own name, its upstream tables under theirs.
     ``at_fault`` (SQL over ``_broken``, a row of ``sql``, and ``_row``, one of the table) says which
-    rows go into quarantine; by default those with the unique columns of ``_broken``.
+    rows go into quarantine; by default those with the unique columns of ``_broken``. ``told`` is a
+    column of ``sql`` whose values are told in messages, which otherwise hold no value of a row.
     """
 
     name: str
@@ -169,6 +192,7 @@ class Check:
     advice: str
     blocking: bool = True
     at_fault: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -228,7 +252,9 @@ class Table:
     the report, to which it adds what people should see. Equal frames must give equal rows.
     ``period`` is the partitioning in Dagster. ``slice_sql`` (an expression that gives a key of
     ``slice_period``, or NULL) lets late data touch less than a partition: slices are stored and
-    compared one by one, and a table partitioned by ``slice_period`` depends on its own slice only.
+    compared one by one, and a table partitioned by ``slice_period`` depends on its own slice only;
+    so a table without partitions is computed whole, and only slices that differ touch its readers.
+    ``reach``: upstream key -> days around a partition that it is computed from, as in (0, 60).
     ``time_column`` (date) or an axis of time in the grain decides the partition of a row.
     ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
     measures count, all of them for each value of the columns ``each``. ``parts_of``: the aggregate
@@ -256,6 +282,7 @@ class Table:
     time_column: str | None = None
     slice_period: Period | None = None
     slice_sql: str | None = None
+    reach: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
     checks: tuple[Check, ...] = ()
     publish: Publish | None = None
     keeps_rows: bool = False
@@ -283,7 +310,8 @@ class Table:
             raise DeclarationError(f"{self.key}: expected_every is of a table that has a source")
         if not self.stored_columns:
             raise DeclarationError(f"{self.key}: no columns")
-        names = [column.name for column in self.all_columns]
+        aliases = self.publish.aliases if self.publish else ()
+        names = [*(column.name for column in self.all_columns), *aliases]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise DeclarationError(f"{self.key}: columns declared twice: {doubled}")
@@ -304,10 +332,13 @@ class Table:
                 " publish an aggregate of it"
             )
         personal = [column.name for column in self.all_columns if column.personal]
-        if personal:
+        assert self.publish
+        if personal and self.publish.personal == "refused":
             raise DeclarationError(f"{self.key}: personal columns cannot be published: {personal}")
         known = {column.name for column in self.stored_columns}
-        assert self.publish
+        unknown = sorted(set(self.publish.aliases.values()) - known)
+        if unknown:
+            raise DeclarationError(f"{self.key}: aliases of unknown columns: {unknown}")
         _check_name(self.published_name, "name in production")
         if self.publish.threshold < 0 or self.publish.threshold == 1:
             raise DeclarationError(
@@ -368,6 +399,29 @@ class Table:
     def upstream(self) -> tuple[Table, ...]:
         """The tables that this one is computed from."""
         return (self.rollup_of,) if self.rollup_of else self.reads
+
+    def reach_of(self, upstream: Table) -> tuple[int, int]:
+        """Days around a partition, first and last, of ``upstream`` that it is computed from."""
+        return self.reach.get(upstream.key, (0, 0))
+
+    def spreads(self, upstream: Table) -> bool:
+        """Whether a change of one partition of ``upstream`` may touch others than that one."""
+        return (
+            upstream.period is not self.period and UNPARTITIONED in (upstream.period, self.period)
+        ) or self.reach_of(upstream) != (0, 0)
+
+    @cached_property
+    def promoted(self) -> Table:
+        """The table as production holds it: without the personal columns that are left out."""
+        if not self.publish or self.publish.personal != "left out":
+            return self
+        kept = tuple(column for column in self.columns if not column.personal)
+        aliases = {
+            alias: name
+            for alias, name in self.publish.aliases.items()
+            if name not in {column.name for column in self.columns} - {c.name for c in kept}
+        }
+        return replace(self, columns=kept, publish=replace(self.publish, aliases=aliases))
 
     @property
     def partition_sql(self) -> str:

@@ -137,10 +137,21 @@ PERIODS: Sequence[Period] = (YEARLY, MONTHLY, WEEKLY, DAILY, UNPARTITIONED)
 
 
 def overlapping(
-    period: Period, keys: Iterable[str], other: Period, other_keys: Iterable[str]
+    period: Period,
+    keys: Iterable[str],
+    other: Period,
+    other_keys: Iterable[str],
+    reach: tuple[int, int] = (0, 0),
 ) -> set[str]:
-    """Which of ``other_keys`` share a day with any of ``keys``."""
+    """Which of ``other_keys`` share a day with any of ``keys``, stretched by ``reach`` days."""
     if UNPARTITIONED in (period, other):
         return set(other_keys)
-    wanted = {key for own in keys for key in other.keys_between(*period.window(own))}
+    wanted = {
+        key for own in keys for key in other.keys_between(*shifted(period.window(own), reach))
+    }
     return wanted & set(other_keys)
+
+
+def shifted(window: tuple[date, date], days: tuple[int, int]) -> tuple[date, date]:
+    """A window with its start and its end moved by these days."""
+    return window[0] + timedelta(days=days[0]), window[1] + timedelta(days=days[1])

@@ -105,12 +105,12 @@ def _spec(table: Table) -> dg.AssetSpec:
         kinds={"postgres"},
         code_version=table.code_version,
         metadata={
-            "dagster/column_schema": table_schema(table),
+            "dagster/column_schema": table_schema(table.promoted),
             "dagster/table_name": f"{table.domain}.{table.published_name}",
             "dagster/column_lineage": dg.TableColumnLineage(
                 {
                     column.name: [dg.TableColumnDep(asset_key(table), column.name)]
-                    for column in table.stored_columns
+                    for column in table.promoted.stored_columns
                 }
             ),
         },

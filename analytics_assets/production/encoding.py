@@ -114,7 +114,9 @@ def view_sql(table: Table) -> str:
     rows = f"select {columns} from {stored_name(table)} as stored{joins}"
     ratios = table.measures.ratios if table.measures else ()
     computed = "".join(f", {ratio.sql()} as {quoted(ratio.name)}" for ratio in ratios)
-    return f"select rows.*{computed} from ({rows}) as rows"
+    aliases = table.publish.aliases if table.publish else {}
+    renamed = "".join(f", {quoted(name)} as {quoted(alias)}" for alias, name in aliases.items())
+    return f"select rows.*{computed}{renamed} from ({rows}) as rows"
 
 
 def _decoded(table: Table) -> dict[str, str]:

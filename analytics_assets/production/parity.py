@@ -62,6 +62,7 @@ def compare(
     Compared are the number of rows, the sum of every measure and a checksum of the other columns,
     and whether the version that the ledger names is the one that is live.
     """
+    table = table.promoted
     files = by_key(snapshot.files(table))
     if partitions is not None:
         files = {key: files[key] for key in partitions if key in files}

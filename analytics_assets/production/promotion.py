@@ -141,13 +141,14 @@ def promote(
     the declared columns are not those of production, all partitions move together and the view
     with them. With ``dry_run`` nothing stays. Raises ``PromotionError``.
     """
+    declared, table = table, table.promoted
     offer = Offer(snapshot.lake.version(table), by_key(snapshot.files(table)))
     with engine.begin() as connection:
         begin(connection, table)
         present = promoted(connection, table)
         if schema.shape_differs(connection, table):
             if present:
-                partitions = _all_of_one_shape(snapshot, table, offer)
+                partitions = _all_of_one_shape(snapshot, declared, offer)
             _take_over(connection, table, run_id)
             schema.create(connection, table)
             present = {}
@@ -242,7 +243,7 @@ def _review(
         return
     refused: dict[str, tuple[str, str]] = {}
     for change in done.changes:
-        share, name = change.largest
+        share, name = change.largest(table)
         if 100 * share > gate_percent and change.partition not in confirmed:
             before, after = change.totals[name]
             why = f"{name} would go from {before:,} to {after:,}, more than {gate_percent:g} %"

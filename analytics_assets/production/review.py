@@ -34,16 +34,18 @@ class Change:
     changed: int
     totals: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
-    @property
-    def largest(self) -> tuple[float, str]:
+    def largest(self, table: Table) -> tuple[float, str]:
         """The greatest change of a total, as a share of the larger value, and its name.
 
         Small counts come and go by chance; only that no row is left counts however few there were.
         """
+        measures = table.measures.measures if table.measures else ()
+        late = {measure.name for measure in measures if measure.late}
         shares = [
-            (abs(after - before) / max(before, after), name)
+            (abs(after - before) / max(abs(before), abs(after)), name)
             for name, (before, after) in self.totals.items()
-            if max(before, after) >= _TOO_FEW or (name == "rows" and not after)
+            if name not in late
+            and (max(abs(before), abs(after)) >= _TOO_FEW or (name == "rows" and not after))
         ]
         return max(shares, key=lambda found: found[0], default=(0.0, "rows"))
 

@@ -44,7 +44,7 @@ def roll_back(
     done: dict[str, list[str]] = {}
     with engine.begin() as connection:
         # In one order, so that two of these cannot wait for each other.
-        for table in sorted(tables, key=lambda table: table.key):
+        for table in sorted((t.promoted for t in tables), key=lambda table: table.key):
             begin(connection, table)
             if schema.shape_differs(connection, table):
                 raise PromotionError(

@@ -40,6 +40,8 @@ _TYPES: dict[Type, sa.types.TypeEngine] = {
     "timestamp": sa.DateTime(timezone=True),
     "decimal": sa.Numeric(18, 4),
     "decimal6": sa.Numeric(18, 6),
+    "money": sa.Numeric(18, 2),
+    "percent": sa.Numeric(7, 4),
 }
 _HALF: dict[Type, sa.types.TypeEngine] = {"integer": sa.SmallInteger(), "bigint": sa.Integer()}
 _ALIGNED = [
@@ -272,6 +274,9 @@ def _wait_for_others(connection: sa.Connection) -> None:
 def _comments(table: Table) -> Iterable[tuple[str, str]]:
     view = f"{quoted(table.domain)}.{quoted(table.published_name)}"
     yield f"view {view}", table.description
+    aliases = table.publish.aliases if table.publish else {}
+    for alias, name in aliases.items():
+        yield f"column {view}.{quoted(alias)}", f"The same as {name}."
     for column in table.all_columns:
         unit = f" [{column.unit}]" if column.unit else ""
         yield f"column {view}.{quoted(column.name)}", column.description + unit

@@ -115,11 +115,16 @@ def _spec(table: Table) -> dg.AssetSpec:
 
 def _dependency(table: Table, upstream: Table) -> dg.AssetDep:
     """The months of the running year, and days of the first week, need not all exist yet."""
-    if UNPARTITIONED in (table.period, upstream.period) or table.period is upstream.period:
+    first, last = table.reach_of(upstream)
+    if UNPARTITIONED in (table.period, upstream.period) or (
+        table.period is upstream.period and (first, last) == (0, 0)
+    ):
         return dg.AssetDep(asset_key(upstream))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
-        mapping = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+        mapping = dg.TimeWindowPartitionMapping(
+            start_offset=first, end_offset=last, allow_nonexistent_upstream_partitions=True
+        )
     return dg.AssetDep(asset_key(upstream), partition_mapping=mapping)
 
 

@@ -156,7 +156,7 @@ def _contract(
         cases = failure_cases(table, frame.drop(columns="_partition"))
         summary = "; ".join(f"{name}: {count:,} rows" for name, count in list(counts.items())[:4])
         summary += f"; and {len(counts) - 4} more rules" if len(counts) > 4 else ""
-        personal = {column.name for column in table.stored_columns if column.personal}
+        personal = _personal(table)
         rows = [
             {**_shown(frame.iloc[int(c["index"])].to_dict(), personal), **_named(c, personal)}
             for c in cases
@@ -190,11 +190,7 @@ def _shown(row: Mapping[Any, Any], personal: Collection[str]) -> dict[str, Any]:
 
 def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
     keys = ", ".join(quoted(name) for name in table.unique_columns)
-    personal = {column.name for column in table.stored_columns if column.personal}
-    rows = [
-        {name: value for name, value in row.items() if name not in personal}
-        for row in _dicts(session.execute(f"{doubled_sql(table)} order by all"))
-    ]
+    rows = _dicts(session.execute(f"{doubled_sql(table)} order by all"))
     return [
         Finding(
             CONTRACT,
@@ -280,13 +276,19 @@ def _own_check(session: duckdb.DuckDBPyConnection, table: Table, check: Check) -
         Finding(
             check.name,
             partition,
-            f"{check.description}: {len(own):,} found",
+            f"{check.description}: {len(own):,} found{_told(check, own)}",
             own[:SHOWN_ROWS],
             check.blocking,
             check.advice,
         )
         for partition, own in _by_partition(table, rows).items()
     ]
+
+
+def _told(check: Check, rows: Sequence[Mapping[str, Any]]) -> str:
+    values = sorted({str(row[check.told]) for row in rows}) if check.told else []
+    more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+    return f" ({', '.join(values[:5])}{more})" if values else ""
 
 
 def _dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -296,10 +298,16 @@ def _dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 
 def _by_partition(table: Table, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each partition, without personal columns: they are shown to people."""
+    hidden = {"_partition", *_personal(table)}
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         key = partition_of(table, row["_partition"])
         found.setdefault(key, []).append(
-            {name: value for name, value in row.items() if name != "_partition"}
+            {name: value for name, value in row.items() if name not in hidden}
         )
     return found
+
+
+def _personal(table: Table) -> set[str]:
+    return {column.name for column in table.stored_columns if column.personal}

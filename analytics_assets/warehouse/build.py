@@ -143,21 +143,25 @@ class Builder:
     def _chunks(self, table: Table, partitions: Sequence[str]) -> Iterable[list[str]]:
         """Partitions to compute together, so that their inputs fit ``CHUNK_BYTES``."""
         chunk: list[str] = []
-        size = 0
+        read: dict[str, int] = {}
+        limit = 0
         for partition in partitions:
             if table.source is not None:
                 yield [partition]
                 continue
-            cost = sum(
-                file.bytes
+            needed = {
+                file.uri: file.bytes
                 for upstream in table.upstream
                 for file in self._snapshot.feeding(upstream, table, [partition])
-            )
-            if chunk and size + cost > CHUNK_BYTES:
+            }
+            if chunk and sum((read | needed).values()) > limit:
                 yield chunk
-                chunk, size = [], 0
+                chunk, read = [], {}
+            if not chunk:
+                # Neighbours that reach over the same days share them: read those twice at most.
+                limit = max(CHUNK_BYTES, 2 * sum(needed.values()) if table.reach else 0)
             chunk.append(partition)
-            size += cost
+            read |= needed
         if chunk:
             yield chunk
 
@@ -255,17 +259,15 @@ class Builder:
             for upstream in table.upstream:
                 files = self._snapshot.feeding(upstream, table, chunk)
                 expose(self._session, upstream, [file.uri for file in files])
-            if table.compute is None:
-                yield [build_sql(table)]
+            self._read_before.clear()
+            sql = self._computed(table, chunk, outcome) if table.compute else build_sql(table)
+            if table.slice_sql is None:
+                yield [sql]
                 return
-            # Such a table is small: what it analyses has been summed up before.
-            selected = self._session.execute(build_sql(table)).df()
-            report = outcome.reports.setdefault(chunk[0], {})
-            self._session.register("_computed", table.compute(selected, report))
-            try:
-                yield ["select * from _computed"]
-            finally:
-                self._session.unregister("_computed")
+            # Read twice, to compare the slices and to write those that differ.
+            self._session.execute(f"create or replace temp table _built as {sql}")
+            yield ["select * from _built"]
+            self._session.execute("drop table _built")
             return
         (key,) = chunk
         report = outcome.reports.setdefault(key, {})
@@ -276,6 +278,17 @@ class Builder:
 
         with table.source.land(Landing(self._session, key, report, read_through)) as selects:
             yield selects
+
+    def _computed(self, table: Table, chunk: list[str], outcome: Outcome) -> str:
+        """SELECT of the rows that the table's function makes of what its SQL selects.
+
+        They pass through memory: what is analysed so has been summed up before.
+        """
+        assert table.compute
+        report = outcome.reports.setdefault(chunk[0], {})
+        selected = self._session.execute(build_sql(table)).df()
+        self._session.register("_computed", table.compute(selected, report))
+        return "select * from _computed"
 
     def _row_hashes(self, table: Table, partition: str, sql: str) -> dict[str, tuple[int, int]]:
         """Storage key -> rows and sum of their hashes, of a SELECT; it is read once."""

@@ -19,12 +19,13 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.partitions import UNPARTITIONED, overlapping
+from analytics_assets.core.partitions import UNPARTITIONED, overlapping, shifted
 from analytics_assets.warehouse.lake import (
     Lake,
     StoredFile,
     commit_moments,
     fed_partitions,
+    read_whole,
     version_at,
 )
 
@@ -161,6 +162,8 @@ class Snapshot:
         self._sources: dict[str, Mapping[str, Mapping[str, str]]] = {}
         self._fed: dict[tuple[str, str], dict[str, list[StoredFile]]] = {}
         self._never_built: dict[str, list[str]] = {}
+        self._waiting: dict[tuple[str, str], list[str]] = {}
+        self._archives: dict[str, set[str]] = {}
 
     def files(self, table: Table) -> list[StoredFile]:
         """The table's live files."""
@@ -177,6 +180,8 @@ class Snapshot:
         self._files.pop(table.key, None)
         self._fed = {names: fed for names, fed in self._fed.items() if names[0] != table.key}
         self._never_built.clear()
+        self._waiting.clear()
+        self._archives.clear()
         for build in builds:
             self._builds.setdefault(table.key, {})[build.partition] = build
 
@@ -228,7 +233,7 @@ class Snapshot:
         self, upstream: Table, reader: Table, partitions: Iterable[str]
     ) -> list[StoredFile]:
         """Files of ``upstream`` that any of the reader's partitions is computed from."""
-        if UNPARTITIONED in (upstream.period, reader.period):
+        if read_whole(upstream, reader):
             return self.files(upstream)
         readers = self._readers(upstream, reader)
         found = {file.uri: file for key in partitions for file in readers.get(key, ())}
@@ -246,39 +251,73 @@ class Snapshot:
         return self._fed[names]
 
     def candidates(self, table: Table) -> list[str]:
-        """Partitions for which there is input."""
+        """Partitions for which there is input, on the very days where a table is read beyond."""
         if table.source is not None:
             return sorted(self._landed(table))
         if table.period is UNPARTITIONED:
             return [UNPARTITIONED.only_key] if any(map(self.files, table.upstream)) else []
         found: set[str] = set()
         for upstream in table.upstream:
-            if upstream.period is not UNPARTITIONED:
+            if not read_whole(upstream, table) and table.reach_of(upstream) == (0, 0):
                 found.update(self._readers(upstream, table))
         return sorted(found)
 
     def waiting_for(self, table: Table, partition: str) -> list[str]:
-        """Upstream partitions that have input but were never built, or are in the archive.
+        """Partitions upstream that have input but were never built, or are in the archive.
 
-        Without them a sum is short.
+        Without them a sum is short. They may be far: what is computed from them is then not even
+        known to be there. What was computed from an archived one keeps its rows and is read.
         """
-        return [
+        near = (
             f"{upstream.key} {key}"
             for upstream in table.upstream
-            for key in self._unbuilt(upstream)
-            if overlapping(table.period, [partition], upstream.period, [key])
-        ]
+            for key in sorted(
+                overlapping(
+                    table.period,
+                    [partition],
+                    upstream.period,
+                    self._archived(upstream),
+                    table.reach_of(upstream),
+                )
+            )
+        )
+        return list(dict.fromkeys([*near, *self._lacking(table, partition)]))
+
+    def _lacking(self, table: Table, partition: str) -> list[str]:
+        """Partitions upstream, near or far, that have input but were never built."""
+        if (table.key, partition) not in self._waiting:
+            found: dict[str, None] = {}
+            for upstream in table.upstream:
+                reach = table.reach_of(upstream)
+                unbuilt = self._unbuilt(upstream)
+                keys = overlapping(table.period, [partition], upstream.period, unbuilt, reach)
+                found |= dict.fromkeys(f"{upstream.key} {key}" for key in sorted(keys))
+                if UNPARTITIONED in (table.period, upstream.period):
+                    continue
+                window = shifted(table.period.window(partition), reach)
+                for key in upstream.period.keys_between(*window):
+                    found |= dict.fromkeys(self._lacking(upstream, key))
+            self._waiting[table.key, partition] = list(found)
+        return self._waiting[table.key, partition]
 
     def _unbuilt(self, table: Table) -> list[str]:
         if table.key not in self._never_built:
-            entries = self._builds.get(table.key, {})
-            archived = {key for key, build in entries.items() if build.refused_by == ARCHIVED}
+            archived = self._archived(table)
             self._never_built[table.key] = [
                 key
-                for key in sorted(archived.union(self.candidates(table)))
-                if self.build_of(table, key) is None
+                for key in self.candidates(table)
+                if self.build_of(table, key) is None and key not in archived
             ]
         return self._never_built[table.key]
+
+    def _archived(self, table: Table) -> set[str]:
+        if table.key not in self._archives:
+            self._archives[table.key] = {
+                key
+                for key, build in self._builds.get(table.key, {}).items()
+                if build.refused_by == ARCHIVED and not build.live
+            }
+        return self._archives[table.key]
 
     def behind(self, table: Table) -> list[Behind]:
         """Partitions to rebuild; those whose inputs are not complete yet are left out.

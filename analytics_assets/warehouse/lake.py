@@ -25,7 +25,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from analytics_assets.core.contracts import arrow_schema
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.partitions import UNPARTITIONED, shifted
 from analytics_assets.warehouse.delta_log import DeltaLog
 
 T = TypeVar("T")
@@ -80,12 +80,21 @@ def fed_partitions(upstream: Table, reader: Table, storage_key: str) -> list[str
     What could not be put into a slice feeds readers that are as coarse as ``upstream`` itself, not
     those that read slices. Empty where the reader has no partitions: it reads everything.
     """
-    if UNPARTITIONED in (upstream.period, reader.period):
-        return []
     own = key_period(upstream, storage_key)
+    if UNPARTITIONED in (own, reader.period):
+        return []
     if reader.period is upstream.slice_period and own is not reader.period:
         return []
-    return reader.period.keys_between(*own.window(storage_key))
+    # Who reads from the first to the last day around its own is fed by a day the other way round.
+    first, last = reader.reach_of(upstream)
+    return reader.period.keys_between(*shifted(own.window(storage_key), (-last, -first)))
+
+
+def read_whole(upstream: Table, reader: Table) -> bool:
+    """Whether each partition of ``reader`` is computed from all of ``upstream``."""
+    if UNPARTITIONED not in (upstream.period, reader.period):
+        return False
+    return reader.period is UNPARTITIONED or reader.period is not upstream.slice_period
 
 
 def key_period(table: Table, storage_key: str):
@@ -102,7 +111,7 @@ def key_period(table: Table, storage_key: str):
 def partition_of(table: Table, storage_key: str) -> str:
     """The Dagster partition that a storage key belongs to."""
     if table.period is UNPARTITIONED:
-        return storage_key
+        return UNPARTITIONED.only_key
     return table.period.key(key_period(table, storage_key).window(storage_key)[0])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build
+from analytics_assets.production.review import Change
 from analytics_assets_tests.toy import Memory, rows, toy_tables
 from analytics_assets_tests.workspace import Ran, Workspace, failures, materialised
 
@@ -221,3 +223,16 @@ def test_what_cannot_be_rolled_back_says_why(
     assert not result.success
     assert reason in told(result)
     assert toy.warehouse() == before
+
+
+def test_what_changes_for_weeks_puts_nothing_on_hold() -> None:
+    table = toy_tables(Memory())[3]
+    assert table.measures
+    late = tuple(replace(m, late=m.name == "cents") for m in table.measures.measures)
+    change = Change("2024-01", 0, 0, 1, {"cents": (0, 4000), "sales": (40, 50)})
+    assert change.largest(table) == (1.0, "cents")
+    assert change.largest(replace(table, measures=replace(table.measures, measures=late))) == (
+        0.2,
+        "sales",
+    )
+    assert Change("2024-01", 0, 0, 1, {"cents": (-4000, -1000)}).largest(table) == (0.75, "cents")

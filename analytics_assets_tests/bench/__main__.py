@@ -24,6 +24,7 @@ from pathlib import Path
 
 import duckdb
 
+from analytics_assets.ad_metrics.sample import generate as generate_ads
 from analytics_assets.births.sample import STATE_BIRTHS, generate
 from analytics_assets.births.tables import TABLES
 from analytics_assets.core.contracts import quoted, sql_type
@@ -65,6 +66,7 @@ def _folder(keep: bool) -> Iterator[Path]:
 
 def _bench(folder: Path, births: int, years: int) -> None:
     landing = folder / "landing"
+    generate_ads(folder / "mixpanel", folder / "meta_ads", days=0)
     _say(f"generating {births:,} births in {years} years")
     files = generate(
         landing, births=births, states=sorted(STATE_BIRTHS), first_year=LAST_YEAR - years + 1,
@@ -120,6 +122,11 @@ class _Home:
         """Seconds, CPU seconds and peak GB of a fresh process; stops the benchmark if it fails."""
         environment = {name: value for name, value in os.environ.items() if name not in _REAL}
         environment |= {"ANALYTICS_HOME": str(self.folder), "SINASC_SOURCE": str(self.landing)}
+        # No ads here: they have a benchmark of their own.
+        environment |= {
+            "MIXPANEL_SOURCE": str(self.folder.parent / "mixpanel"),
+            "META_ADS_SOURCE": str(self.folder.parent / "meta_ads"),
+        }
         with tempfile.TemporaryFile("w+", dir=self.landing.parent) as log:
             started = time.monotonic()
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -22,6 +22,14 @@ import pytest
 import sqlalchemy as sa
 
 from analytics_assets import settings
+from analytics_assets.ad_metrics.sample import write
+from analytics_assets.ad_metrics.tables import (
+    AD_PERFORMANCE_DAILY,
+    daily_mixpanel_metrics,
+    daily_mixpanel_metrics_breakdown,
+    mixpanel_events,
+    user_product_events,
+)
 from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build as definitions_of
 from analytics_assets.definitions import defs
@@ -32,6 +40,8 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import open_session
+from analytics_assets_tests.ad_metrics.landed import edit, pay_in_francs, point_at, small_world
+from analytics_assets_tests.ad_metrics.landed import settle as settle_ads
 from analytics_assets_tests.births.landed import FACT, csv_text, land, record, records
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.production.test_promotion import send
@@ -115,6 +125,19 @@ class Site:
         shutil.copytree(self._folder / "sound", folder)
         with self.home(folder.name):
             yield Lake(settings.load().lake)
+
+    @contextmanager
+    def ads(self) -> Iterator[tuple[Path, Lake]]:
+        """A copy of eight days of ads: the folder that holds what landed, and the lake."""
+        sound = self._folder / "ads"
+        with pytest.MonkeyPatch.context() as patch:
+            if not sound.exists():
+                write(small_world(1, days=8, ads=3, users=4), *point_at(patch, sound))
+                assert settle_ads(Lake(settings.load().lake))[1] == []
+            folder = self._next()
+            shutil.copytree(sound, folder)
+            point_at(patch, folder)
+            yield folder, Lake(settings.load().lake)
 
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
@@ -227,6 +250,41 @@ def unreadable_births(site: Site, defect: Defect) -> str:
         (home / "landing" / "SINASC_2024.csv").write_text(csv_text(rows))
         land([2024], tables=("raw_births", "rejected_births"))
         return judged(Lake(settings.load().lake), FACT, "2024-02", defect)
+
+
+# Seven days before the last one: its users are post-trial.
+AD_DAY = "2025-01-01"
+
+
+def in_ads_file(
+    file: str, change: Callable[[list[dict]], None], *tables: Table
+) -> Callable[[Site, Defect], str]:
+    """Change the lines of a file that landed; the last of the tables is judged."""
+
+    def plant(site: Site, defect: Defect) -> str:
+        with site.ads() as (folder, lake):
+            edit(folder / file, change)
+            for upstream in tables[:-1]:
+                assert not build(lake, upstream, [AD_DAY]).failed()
+            return judged(lake, tables[-1], AD_DAY, defect)
+
+    return plant
+
+
+def in_ads_sql(table: Table, old: str, new: str) -> Callable[[Site, Defect], str]:
+    """Other SQL of a table of ads, as a mistake in its file would be."""
+
+    def plant(site: Site, defect: Defect) -> str:
+        assert table.sql
+        assert old in table.sql
+        with site.ads() as (_, lake):
+            return judged(lake, replace(table, sql=table.sql.replace(old, new)), AD_DAY, defect)
+
+    return plant
+
+
+def no_number(rows: list[dict]) -> None:
+    rows[0]["spend"] = "much"
 
 
 FACTS = {"raw_sales": [MONTH], "fact_sales": [f"2020-05-{day:02}" for day in range(1, 32)]}
@@ -414,6 +472,57 @@ DEFECTS = (
         quarantined=8,
     ),
     Defect(
+        "numbers",
+        "a spend that is no number",
+        ("Spend, impressions, clicks and actions are numbers: 1 found", "Export the day again"),
+        in_ads_file(
+            f"meta_ads/ad_performance_daily/{AD_DAY}.jsonl", no_number, AD_PERFORMANCE_DAILY[0]
+        ),
+        quarantined=1,
+    ),
+    Defect(
+        "currency_has_rate",
+        "an amount in a currency without a rate",
+        ("its currency has a rate on its day: 1 found (CHF)", "Add the currency"),
+        in_ads_file(
+            f"mixpanel/events/{AD_DAY}.jsonl", pay_in_francs, mixpanel_events, user_product_events
+        ),
+        quarantined=1,
+    ),
+    Defect(
+        "count_is_length",
+        "a count that is not the length of its list",
+        ("Each count is the length of its user list", "sql/daily_metrics.sql"),
+        in_ads_sql(
+            daily_mixpanel_metrics,
+            "coalesce(mixpanel_purchase_refund_count, 0)",
+            "coalesce(mixpanel_purchase_refund_count, 0) + 1",
+        ),
+        quarantined=5,
+    ),
+    Defect(
+        "subsets",
+        "post-trial users who are no trial users",
+        ("post-trial are trial users", "sql/user_product_metrics.sql"),
+        in_ads_sql(
+            daily_mixpanel_metrics,
+            "coalesce(post_trial_user_ids, '[]')",
+            "replace(coalesce(trial_user_ids, '[]'), 'device', 'other')",
+        ),
+        quarantined=4,
+    ),
+    Defect(
+        "sums_to_main_row",
+        "what adsets did stands under the id of their campaign",
+        ("summed over a breakdown, is that of its main row", "sql/ad_performance.sql"),
+        in_ads_sql(
+            daily_mixpanel_metrics_breakdown,
+            "when 'adset' then adset_id",
+            "when 'adset' then campaign_id",
+        ),
+        quarantined=18,
+    ),
+    Defect(
         "volume",
         "a month of which half is missing",
         ("31 rows, usually 34 to 90", "there is nothing to do"),
@@ -469,7 +578,7 @@ def test_its_check_fails(site: Site, defect: Defect) -> None:
 
 
 def test_every_check_has_a_planted_defect() -> None:
-    """Those that every table gets, and those of births alone."""
+    """Those that every table gets, and those of one domain alone."""
     names = {key.name for key in defs().resolve_asset_graph().asset_check_keys}
     assert names == {defect.check for defect in DEFECTS}
 

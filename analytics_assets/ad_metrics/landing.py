@@ -1,0 +1,206 @@
+"""The landing folders: which files hold which days, and whether they changed.
+
+Belongs here: file names, missing folders and days, fingerprints of files.
+Does not belong here: what is in a file (``sources.py``).
+
+A file's name holds its day, or its first and last day: ``2025-01-31.jsonl``,
+``export_2025-01-27_2025-01-31.jsonl.gz``. A day may have several files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from uuid import uuid4
+
+from analytics_assets import settings
+from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.partitions import START
+
+_DAYS = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?:_(\d{4}-\d{2}-\d{2}))?(?!\d)")
+_FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".json.gz", ".jsonl.gz", ".ndjson.gz", ".csv.gz")
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A folder below ``variable`` (or the generated sample's) that has a file a day.
+
+    The vendor restates the last ``lookback`` days. ``required``: no day between the first and the
+    last day of all required feeds may be absent.
+    """
+
+    variable: str
+    name: str
+    lookback: int
+    required: bool = True
+
+    @property
+    def folder(self) -> Path:
+        """Looked up at each use: a code location outlives a change of settings."""
+        return source_folder(self.variable) / self.name
+
+
+@dataclass(frozen=True)
+class DayFile:
+    """A file and the first and last day that it holds."""
+
+    path: Path
+    first: date
+    last: date
+
+
+EVENTS = Feed("MIXPANEL_SOURCE", "events", lookback=5)
+CURRENCY_FX = Feed("MIXPANEL_SOURCE", "currency_fx", lookback=5, required=False)
+AD_PERFORMANCE = {
+    axis: Feed("META_ADS_SOURCE", name, lookback=28)
+    for axis, name in (
+        ("all", "ad_performance_daily"),
+        ("country", "ad_performance_daily_country"),
+        ("region", "ad_performance_daily_region"),
+        ("device", "ad_performance_daily_device"),
+    )
+}
+_REQUIRED = [feed for feed in (EVENTS, *AD_PERFORMANCE.values()) if feed.required]
+_SAMPLES = {"MIXPANEL_SOURCE": "mixpanel", "META_ADS_SOURCE": "meta_ads"}
+
+
+def source_folder(variable: str) -> Path:
+    """The folder that the setting names, or the generated one."""
+    named = os.environ.get(variable)
+    return Path(named) if named else settings.load().home / "samples" / _SAMPLES[variable]
+
+
+def files_in(folder: Path, variable: str) -> list[Path]:
+    """Data files of a folder in order of name; ``SourceError`` if it cannot be read.
+
+    Names that start with a dot are left alone: copies under way are called so.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise SourceError(
+            f"the landing folder cannot be read ({error.strerror})",
+            str(folder),
+            f"Create it, or set {variable} to the folder that holds {folder.name}",
+        ) from error
+    return [path for path in paths if path.name.endswith(_FORMATS) and path.is_file()]
+
+
+def day_files(feed: Feed) -> list[DayFile]:
+    """The feed's files in order of name; ``SourceError`` for a name without a possible day."""
+    return [_dated(path) for path in files_in(feed.folder, feed.variable)]
+
+
+def _dated(path: Path) -> DayFile:
+    found = _DAYS.search(path.name)
+    try:
+        first, last = (date.fromisoformat(text) for text in _both(found)) if found else (None, None)
+    except ValueError:
+        first = last = None
+    if first is None or last is None or not START <= first <= last:
+        raise SourceError(
+            "its name does not say which day it holds",
+            str(path),
+            "Name it <YYYY-MM-DD>.jsonl, or <first day>_<last day>.jsonl",
+        )
+    return DayFile(path, first, last)
+
+
+def _both(found: re.Match[str]) -> tuple[str, str]:
+    return found[1], found[2] or found[1]
+
+
+def files_of(feed: Feed, day: date) -> list[DayFile]:
+    """The files that hold a day, in order of name; ``SourceError`` if there is none."""
+    found = [file for file in day_files(feed) if file.first <= day <= file.last]
+    if not found:
+        raise SourceError(
+            f"there is no file of {day.isoformat()}",
+            str(feed.folder),
+            "Export that day again; an empty file says that nothing happened on it",
+        )
+    return found
+
+
+def daily_inputs(feed: Feed) -> dict[str, dict[str, str]]:
+    """Day -> file name -> fingerprint; a day that is missing in between has an entry, too.
+
+    Files of the lookback window are read anew each time; older ones only where their size or time
+    of change differs.
+    """
+    files = day_files(feed)
+    newest = max((file.last for file in files), default=date.min)
+    since = newest - timedelta(days=feed.lookback) if files else date.min
+    digests = _digests(feed.folder, files, since)
+    found: dict[str, dict[str, str]] = {
+        day.isoformat(): {} for day in (_required_days() if feed.required else ())
+    }
+    for file in files:
+        for day in _days(file.first, file.last):
+            found.setdefault(day.isoformat(), {})[file.path.name] = digests[file.path.name]
+    return {day: names or {"missing": feed.name} for day, names in found.items()}
+
+
+def _required_days() -> list[date]:
+    files = [file for feed in _REQUIRED for file in day_files(feed)]
+    if not files:
+        return []
+    return list(_days(min(file.first for file in files), max(file.last for file in files)))
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    for number in range((last - first).days + 1):
+        yield first + timedelta(days=number)
+
+
+def _digests(folder: Path, files: Iterable[DayFile], since: date) -> dict[str, str]:
+    """File name -> checksum of its content; what is known of older files is remembered on disk.
+
+    Remembered is only what can be computed again: the note may be deleted at any time.
+    """
+    place = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    note = settings.load().home / "fingerprints" / f"{place}.json"
+    try:
+        known = json.loads(note.read_text())
+    except (OSError, ValueError):
+        known = {}
+    found, noted = {}, {}
+    for file in files:
+        status = file.path.stat()
+        state = f"{status.st_size}-{status.st_mtime_ns}"
+        before = known.get(file.path.name, ["", ""])
+        same = before[0] == state and file.last < since
+        found[file.path.name] = before[1] if same else digest(file.path)
+        noted[file.path.name] = [state, found[file.path.name]]
+    if noted != known:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        draft = note.with_name(f".{note.name}-{uuid4().hex}")
+        draft.write_text(json.dumps(noted))
+        draft.replace(note)
+    return found
+
+
+def arrived(folder: Path, names: Iterable[str]) -> datetime | None:
+    """When the first of these files came into the folder, or changed there."""
+    moments = []
+    for name in names:
+        with suppress(FileNotFoundError):
+            # Not st_mtime: a copy may keep the time of its original.
+            moments.append((folder / name).stat().st_ctime)
+    return datetime.fromtimestamp(min(moments), timezone.utc) if moments else None
+
+
+def digest(path: Path) -> str:
+    """Checksum of a file's content."""
+    checksum = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            checksum.update(block)
+    return checksum.hexdigest()[:16]

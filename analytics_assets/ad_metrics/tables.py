@@ -1,0 +1,544 @@
+"""The tables of the ad metrics, one declaration each.
+
+Belongs here: declarations. Everything else about a table derives from its own.
+Does not belong here: reading files (``sources.py``), measures (``measures.py``).
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from analytics_assets.ad_metrics.measures import (
+    AD_MEASURES,
+    BREAKDOWN,
+    DAY,
+    DERIVED_COLUMNS,
+    ENTITY,
+    SUMS_TO_MAIN_ROW,
+    daily_words,
+    list_checks,
+)
+from analytics_assets.ad_metrics.sources import (
+    AdPerformanceSource,
+    CurrencySource,
+    EventsSource,
+    MappingSource,
+    UsersSource,
+)
+from analytics_assets.ad_metrics.words import REACH_DAYS, WORDS, action_types, quotient
+from analytics_assets.core.declaration import Check, Column, Personal, Publish, Table, read_sql
+from analytics_assets.core.lineage import upstream_of
+from analytics_assets.core.partitions import DAILY
+
+# ---- sources ------------------------------------------------------------------------------------
+
+
+def _expected(variable: str) -> timedelta | None:
+    """Exports come every day, where a setting names a folder: the sample brings nothing new."""
+    return timedelta(days=2) if os.environ.get(variable) else None
+
+
+_USER_ID = Column("distinct_id", "text", "The user.", personal=True)
+_PRODUCT = Column("product_id", "text", "The product.", nullable=False)
+_AD_IDS = (
+    Column("ad_id", "text", "The ad."),
+    Column("adset_id", "text", "Its adset."),
+    Column("campaign_id", "text", "Its campaign."),
+)
+_OTHER_FIELDS = Column(
+    "other_fields", "text", "JSON of the fields that have no column.", personal=True
+)
+
+
+def _text(name: str, description: str) -> Column:
+    return Column(name, "text", description)
+
+
+def _flag(name: str, description: str) -> Column:
+    return Column(name, "boolean", description, nullable=False)
+
+
+def _usd(name: str, description: str) -> Column:
+    return Column(name, "money", description, "USD", nullable=False)
+
+
+mixpanel_events = Table(
+    "ad_metrics/mixpanel_events",
+    layer="sources",
+    period=DAILY,
+    source=EventsSource(),
+    columns=(
+        Column("event_date", "date", "Day of the event (UTC).", nullable=False),
+        _text("event", "Name of the event."),
+        _USER_ID,
+        Column("time_ms", "bigint", "Moment of the event.", "ms since 1970"),
+        _text("insert_id", "Mixpanel's id of the event."),
+        _text("product_id", "The product."),
+        _text("revenue", "Amount as landed, in its currency; refunds are negative."),
+        _text("currency", "Currency of the amount."),
+        _text("store", "App store or payment service."),
+        _text("country", "Country of the event."),
+        Column("arrival_ms", "bigint", "When Mixpanel got it.", "ms since 1970"),
+        _OTHER_FIELDS,
+        Column("unreadable_line", "text", "A line that is no event.", personal=True),
+    ),
+    unique=("event", "distinct_id", "time_ms", "insert_id", "unreadable_line"),
+    time_column="event_date",
+    description="Mixpanel's event export as landed; of an event that came twice, what came last.",
+    expected_every=_expected("MIXPANEL_SOURCE"),
+)
+mixpanel_users = Table(
+    "ad_metrics/mixpanel_users",
+    layer="sources",
+    source=UsersSource(),
+    columns=(
+        _USER_ID,
+        *_AD_IDS,
+        _text("country", "Country of the profile."),
+        _text("region", "Region of the profile."),
+        _text("device", "Device of the profile."),
+        _flag("has_abi_attribution", "An ad is known that the user came from."),
+    ),
+    unique=("distinct_id",),
+    description="Mixpanel's people export: where each user came from.",
+)
+
+
+def _ad_performance(axis: str) -> Table:
+    return Table(
+        "ad_metrics/ad_performance_daily" + ("" if axis == "all" else f"_{axis}"),
+        layer="sources",
+        period=DAILY,
+        source=AdPerformanceSource(axis),
+        columns=(
+            Column("date", "date", "Day of the report.", nullable=False),
+            *_AD_IDS,
+            _text("ad_name", "Name of the ad."),
+            _text("adset_name", "Name of the adset."),
+            _text("campaign_name", "Name of the campaign."),
+            _text("breakdown_value", f"Meta's {axis}, as landed." if axis != "all" else "Empty."),
+            _text("currency", "Currency of the account; USD where Meta does not say."),
+            _text("spend", "Spend as landed, in the account's currency."),
+            _text("impressions", "Impressions as landed."),
+            _text("clicks", "Clicks as landed."),
+            _text("actions", "JSON of action types and their counts."),
+            _text("other_fields", "JSON of the fields that have no column."),
+        ),
+        unique=("ad_id", "adset_id", "campaign_id", "breakdown_value"),
+        time_column="date",
+        checks=(_numbers(axis),),
+        description="Meta Insights at ad level" + (f", by {axis}." if axis != "all" else "."),
+        expected_every=_expected("META_ADS_SOURCE"),
+    )
+
+
+def _numbers(axis: str) -> Check:
+    name = "ad_metrics.ad_performance_daily" + ("" if axis == "all" else f"_{axis}")
+    return Check(
+        "numbers",
+        "Spend, impressions, clicks and actions are numbers",
+        f"""select _partition, ad_id, adset_id, campaign_id, breakdown_value, spend, impressions,
+    clicks, actions
+from {name}
+where (spend is not null and try_cast(spend as decimal(18, 6)) is null)
+    or (impressions is not null and try_cast(impressions as bigint) is null)
+    or (clicks is not null and try_cast(clicks as bigint) is null)
+    or (actions is not null and not json_valid(actions))
+    or list_bool_or([
+        try_cast(value as decimal(18, 4)) is null
+        for value in json_extract_string(actions, '$[*].value')
+    ])""",
+        "Export the day again.",
+    )
+
+
+AD_PERFORMANCE_DAILY = tuple(
+    _ad_performance(axis) for axis in ("all", "country", "region", "device")
+)
+currency_fx = Table(
+    "ad_metrics/currency_fx",
+    layer="sources",
+    period=DAILY,
+    source=CurrencySource(),
+    columns=(
+        Column("date", "date", "Day of the rate.", nullable=False),
+        Column("currency", "text", "ISO code.", nullable=False),
+        Column("usd_rate", "text", "USD for one unit.", nullable=False),
+    ),
+    unique=("currency",),
+    time_column="date",
+    description="Exchange rates by day.",
+)
+
+
+def _mapping(name: str, description: str, *columns: Column) -> Table:
+    return Table(
+        f"ad_metrics/{name}",
+        layer="sources",
+        source=MappingSource(name, [column.name for column in columns]),
+        columns=columns,
+        unique=("meta_value",),
+        description=description,
+    )
+
+
+_META_VALUE = Column("meta_value", "text", "Meta's word.", nullable=False)
+meta_country_mapping = _mapping(
+    "meta_country_mapping",
+    "Names of countries -> ISO code. A two-letter code stands for itself.",
+    _META_VALUE,
+    Column("country_code", "text", "ISO 3166 code of two letters.", nullable=False),
+)
+meta_device_mapping = _mapping(
+    "meta_device_mapping",
+    "Devices -> store and platform; the platform is the device breakdown.",
+    _META_VALUE,
+    Column("store", "text", "Store.", nullable=False),
+    Column("platform", "text", "Platform.", nullable=False),
+)
+
+# ---- from SQL -----------------------------------------------------------------------------------
+
+_SOURCES = (
+    mixpanel_events,
+    mixpanel_users,
+    *AD_PERFORMANCE_DAILY,
+    currency_fx,
+    meta_country_mapping,
+    meta_device_mapping,
+)
+_known: dict[str, Table] = {table.sql_name: table for table in _SOURCES}
+
+
+def _from_sql(name: str, file: str = "", **declared) -> Table:
+    """A table whose rows a file of ``sql/`` selects; what it reads is found in the SQL."""
+    words = {**WORDS, **declared.pop("words", {})}
+    sql = read_sql(Path(__file__).parent / "sql" / f"{file or name}.sql", words)
+    reads = (*upstream_of(sql, _known), *declared.pop("also_reads", ()))
+    table = Table(f"ad_metrics/{name}", sql=sql, reads=reads, **declared)
+    _known[table.sql_name] = table
+    return table
+
+
+_CREDITED = Column("credited_date", "date", "Day that the user is credited to.", nullable=False)
+_NO_RATE_ADVICE = "Add the currency to the file of that day in currency_fx, and run again."
+_PROFILE = (
+    *_AD_IDS,
+    _flag("has_abi_attribution", "An ad is known that the user came from."),
+    Column("country", "text", "ISO code, or unknown.", nullable=False),
+    Column("region", "text", "Region, or unknown.", nullable=False),
+    Column("device", "text", "Platform, or unknown.", nullable=False),
+)
+
+user_product_events = _from_sql(
+    "user_product_events",
+    layer="facts",
+    period=DAILY,
+    time_column="event_date",
+    columns=(
+        Column("event_date", "date", "Day of the event (UTC).", nullable=False),
+        Column("time_ms", "bigint", "Moment of the event.", "ms since 1970", nullable=False),
+        Column("insert_id", "text", "Mixpanel's id of the event.", nullable=False),
+        Column("distinct_id", "text", "The user.", nullable=False, personal=True),
+        _PRODUCT,
+        Column("event", "text", "Name of the event.", nullable=False),
+        _text("store", "App store or payment service."),
+        _text("country", "Country of the event."),
+        _text("revenue", "Amount as landed."),
+        _text("currency", "Currency of the amount."),
+        Column("revenue_usd", "money", "Amount at the rate of the day.", "USD"),
+    ),
+    unique=("event", "distinct_id", "time_ms", "insert_id"),
+    checks=(
+        Check(
+            "currency_has_rate",
+            "Every amount is a number and its currency has a rate on its day",
+            "select _partition, coalesce(currency, 'no currency') as currency,"
+            " count(*) as amounts from ad_metrics.user_product_events"
+            " where revenue_usd is null group by all order by all",
+            _NO_RATE_ADVICE,
+            at_fault="_row.revenue_usd is null",
+            told="currency",
+        ),
+    ),
+    description="Events of subscriptions and purchases, in USD.",
+)
+user_product_starts = _from_sql(
+    "user_product_starts",
+    layer="facts",
+    slice_period=DAILY,
+    slice_sql="strftime(credited_date, '%Y-%m-%d')",
+    time_column="credited_date",
+    columns=(
+        _CREDITED,
+        Column("distinct_id", "text", "The user.", nullable=False, personal=True),
+        _PRODUCT,
+        _flag("starts_late", "There is an event before the credited day."),
+        *_PROFILE,
+    ),
+    unique=("distinct_id", "product_id"),
+    description="The day on which each user-product begins, and the ad that it came from.",
+)
+user_product_lifecycles = _from_sql(
+    "user_product_lifecycles",
+    layer="facts",
+    period=DAILY,
+    reach={"ad_metrics/user_product_events": (0, REACH_DAYS)},
+    time_column="credited_date",
+    columns=(
+        _CREDITED,
+        Column("distinct_id", "text", "The user.", nullable=False, personal=True),
+        _PRODUCT,
+        *_PROFILE,
+        Column("store", "text", "Store of the first event that names one.", nullable=False),
+        _text("invalid_reason", "Why its events cannot be a lifecycle; empty if they can."),
+        _flag("trial_started", "It had a trial."),
+        Column("converted_date", "date", "Day of conversion."),
+        Column("converted_ms", "bigint", "Moment of conversion.", "ms since 1970"),
+        Column("conversion_price_usd", "money", "Price of the first conversion.", "USD"),
+        _usd("conversion_revenue_usd", "Revenue of conversion."),
+        Column("purchased_date", "date", "Day of the initial purchase."),
+        _usd("purchase_revenue_usd", "Revenue of the initial purchase."),
+        Column("trial_refunded_date", "date", "First refund after the conversion."),
+        _usd("trial_refunds_usd", "Refunds after the conversion."),
+        Column("purchase_refunded_date", "date", "First refund after the purchase."),
+        _usd("purchase_refunds_usd", "Refunds after the purchase."),
+    ),
+    unique=("distinct_id", "product_id"),
+    description=f"What became of each user-product within {REACH_DAYS} days.",
+)
+price_buckets = _from_sql(
+    "price_buckets",
+    layer="dimensions",
+    words={"bucket_mean": quotient("cast(sum(price_usd) * 100 as hugeint)", "(100 * count(*))", 2)},
+    columns=(
+        Column("country", "text", "ISO code, or unknown.", nullable=False),
+        _PRODUCT,
+        Column("event", "text", "Kind of payment.", nullable=False),
+        Column("valid_from", "date", "First day of these buckets.", nullable=False),
+        _usd("lowest_usd", "Lowest price of the bucket."),
+        _usd("highest_usd", "Highest price of the bucket."),
+        _usd("price_bucket_usd", "Mean of its prices, each counted once."),
+    ),
+    unique=("country", "product_id", "event", "valid_from", "lowest_usd"),
+    description="Prices seen so far, merged where they are near each other.",
+)
+_LEVELS = ("region", "country", "store", "product", "default")
+_RATES = tuple(
+    column
+    for name, what in (
+        ("trial_conversion", "Expected share of trials that convert."),
+        ("trial_refund", "Expected share of conversions that are refunded."),
+        ("purchase_refund", "Expected share of purchases that are refunded."),
+    )
+    for column in (
+        Column(f"{name}_rate", "percent", what, "percent", False, minimum=0, maximum=100),
+        Column(
+            f"{name}_level",
+            "text",
+            "Narrowest attribute of the cohort that the rate is of, or default.",
+            nullable=False,
+            values=_LEVELS,
+        ),
+    )
+)
+user_product_rates = _from_sql(
+    "user_product_rates",
+    layer="facts",
+    slice_period=DAILY,
+    slice_sql="strftime(credited_date, '%Y-%m-%d')",
+    time_column="credited_date",
+    words={"cohort_rate": quotient("100 * succeeded", "matured", 4)},
+    columns=(
+        _CREDITED,
+        Column("distinct_id", "text", "The user.", nullable=False, personal=True),
+        _PRODUCT,
+        _usd("price_bucket_usd", "Price that is expected, or was paid; 0 if none is known."),
+        *_RATES,
+    ),
+    unique=("distinct_id", "product_id"),
+    description="What could be expected of each user-product on the day that it is credited to.",
+)
+cohort_ages = _from_sql(
+    "cohort_ages",
+    layer="dimensions",
+    slice_period=DAILY,
+    slice_sql="strftime(date, '%Y-%m-%d')",
+    time_column="date",
+    columns=(
+        Column("date", "date", "Credited day.", nullable=False),
+        _flag("is_post_trial", "Trials of that day are over."),
+        _flag("conversion_is_known", "Trials count by what they paid."),
+        _flag("trial_refund_is_known", "Trials count by what they paid and got back."),
+        _flag("purchase_refund_is_known", "Purchases count by what was paid and given back."),
+    ),
+    unique=("date",),
+    description="How old each day is on the data horizon, as far as it matters.",
+)
+user_product_metrics = _from_sql(
+    "user_product_metrics",
+    layer="facts",
+    period=DAILY,
+    time_column="credited_date",
+    columns=(
+        _CREDITED,
+        Column("distinct_id", "text", "The user.", nullable=False, personal=True),
+        _PRODUCT,
+        *_PROFILE,
+        Column("store", "text", "Store.", nullable=False),
+        _flag("valid_lifecycle", "Its events can be a lifecycle."),
+        _text("invalid_reason", "Why not."),
+        _usd("price_bucket_usd", "Price that is expected, or was paid."),
+        Column("trial_conversion_rate", "percent", "Expected.", "percent", nullable=False),
+        _text("trial_conversion_level", "Cohort of the rate; none for an invalid lifecycle."),
+        Column("trial_converted_to_refund_rate", "percent", "Expected.", "percent", nullable=False),
+        _text("trial_refund_level", "Cohort of the rate."),
+        Column(
+            "initial_purchase_to_refund_rate", "percent", "Expected.", "percent", nullable=False
+        ),
+        _text("purchase_refund_level", "Cohort of the rate."),
+        _flag("is_trial", "Started a trial."),
+        _flag("is_post_trial", "Started it at least 7 days before the data horizon."),
+        _flag("is_converted", "Is post-trial and converted."),
+        _flag("is_trial_refunded", "And was refunded."),
+        _flag("is_purchase", "Bought directly."),
+        _flag("is_purchase_refunded", "And was refunded."),
+        _usd("actual_revenue_usd", "Revenue of conversion and purchase."),
+        _usd("actual_refunds_usd", "Refunds, positive."),
+        _usd("current_value_usd", "Value on the data horizon."),
+    ),
+    unique=("distinct_id", "product_id"),
+    description="One row for each user and product: its lifecycle, rates and current value.",
+)
+ad_performance = _from_sql(
+    "ad_performance",
+    layer="facts",
+    period=DAILY,
+    time_column="date",
+    words={
+        "trial_actions": action_types("META_TRIAL_ACTIONS", "start_trial_total"),
+        "purchase_actions": action_types("META_PURCHASE_ACTIONS", "omni_purchase"),
+    },
+    columns=(
+        Column("date", "date", "Day of the report.", nullable=False),
+        Column("axis", "text", "all, or what it is broken down by.", nullable=False),
+        *_AD_IDS,
+        Column("breakdown_value", "text", "Value on the axis, or unknown.", nullable=False),
+        Column("spend_usd", "money", "Spend.", "USD"),
+        Column("impressions", "bigint", "Impressions.", nullable=False),
+        Column("clicks", "bigint", "Clicks.", nullable=False),
+        Column("trials", "bigint", "Actions that count as a trial.", nullable=False),
+        Column("purchases", "bigint", "Actions that count as a purchase.", nullable=False),
+        _text("no_rate", "Currencies that have no rate."),
+    ),
+    unique=("axis", "ad_id", "adset_id", "campaign_id", "breakdown_value"),
+    checks=(
+        Check(
+            "currency_has_rate",
+            "Every account's currency has a rate on the day",
+            "select _partition, no_rate as currency, count(*) as ads"
+            " from ad_metrics.ad_performance where spend_usd is null group by all order by all",
+            _NO_RATE_ADVICE,
+            at_fault="_row.spend_usd is null",
+            told="currency",
+        ),
+    ),
+    description="Meta's numbers by ad, in total and by breakdown, with what the breakdowns leave.",
+)
+id_name_mapping = _from_sql(
+    "id_name_mapping",
+    layer="dimensions",
+    columns=(
+        *ENTITY.columns,
+        Column("canonical_name", "text", "Name that it had on most days.", nullable=False),
+        Column("frequency_count", "bigint", "Days with that name.", "days", nullable=False),
+        Column("last_seen_date", "date", "Last day in Meta's reports.", nullable=False),
+    ),
+    unique=("entity_type", "entity_id"),
+    publish=Publish(),
+    description="Names of campaigns, adsets and ads.",
+)
+id_hierarchy_mapping = _from_sql(
+    "id_hierarchy_mapping",
+    layer="dimensions",
+    columns=(
+        *_AD_IDS,
+        Column("first_seen_date", "date", "First day of the ad there.", nullable=False),
+        Column("last_seen_date", "date", "Last day of the ad there.", nullable=False),
+    ),
+    unique=("ad_id", "adset_id", "campaign_id"),
+    publish=Publish(),
+    description="Which adset and campaign an ad stood in, and when.",
+)
+
+_PERSONAL: Personal = (
+    "promoted" if os.environ.get("AD_METRICS_PUBLISH_USER_IDS") == "1" else "left out"
+)
+_COUNT_ALIASES = {
+    "trial_users_count": "mixpanel_trial_count",
+    "purchase_users_count": "mixpanel_purchase_count",
+}
+daily_mixpanel_metrics = _from_sql(
+    "daily_mixpanel_metrics",
+    file="daily_metrics",
+    layer="aggregates",
+    period=DAILY,
+    grain=(ENTITY, DAY),
+    measures=AD_MEASURES,
+    columns=DERIVED_COLUMNS,
+    words=daily_words(breakdown=False),
+    checks=list_checks("ad_metrics.daily_mixpanel_metrics", "entity_type, entity_id, date"),
+    publish=Publish(
+        ("date, entity_type",),
+        personal=_PERSONAL,
+        aliases={
+            **_COUNT_ALIASES,
+            "trial_users_list": "trial_user_ids",
+            "purchase_users_list": "purchase_user_ids",
+        },
+    ),
+    description="Metrics of each campaign, adset and ad by day.",
+)
+_KEYS = "entity_type, entity_id, date, breakdown_type, breakdown_value"
+daily_mixpanel_metrics_breakdown = _from_sql(
+    "daily_mixpanel_metrics_breakdown",
+    file="daily_metrics",
+    layer="aggregates",
+    period=DAILY,
+    grain=(ENTITY, DAY, BREAKDOWN),
+    measures=AD_MEASURES,
+    columns=DERIVED_COLUMNS,
+    words=daily_words(breakdown=True),
+    # Not to compute it: to compare it with.
+    also_reads=(daily_mixpanel_metrics,),
+    measured_from=daily_mixpanel_metrics,
+    each=("breakdown_type",),
+    checks=(
+        *list_checks("ad_metrics.daily_mixpanel_metrics_breakdown", _KEYS),
+        SUMS_TO_MAIN_ROW,
+    ),
+    publish=Publish(
+        ("breakdown_type, breakdown_value, date", "date, entity_type"),
+        personal=_PERSONAL,
+        aliases=_COUNT_ALIASES,
+    ),
+    description="The same by country, region and device.",
+)
+
+TABLES = (
+    *_SOURCES,
+    user_product_events,
+    user_product_starts,
+    user_product_lifecycles,
+    price_buckets,
+    user_product_rates,
+    cohort_ages,
+    user_product_metrics,
+    ad_performance,
+    id_name_mapping,
+    id_hierarchy_mapping,
+    daily_mixpanel_metrics,
+    daily_mixpanel_metrics_breakdown,
+)

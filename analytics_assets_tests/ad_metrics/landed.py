@@ -1,0 +1,115 @@
+"""Landing folders in a test, and the tables built from them without Dagster."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from analytics_assets import settings
+from analytics_assets.ad_metrics.measures import BREAKDOWN, DAY, ENTITY
+from analytics_assets.ad_metrics.sample import FIRST_DAY
+from analytics_assets.ad_metrics.sample.world import World, draw
+from analytics_assets.ad_metrics.tables import (
+    TABLES,
+    daily_mixpanel_metrics,
+    daily_mixpanel_metrics_breakdown,
+)
+from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.warehouse.audit import Finding
+from analytics_assets.warehouse.build import Builder
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.session import expose, open_session
+
+_LOG = logging.getLogger("ad_metrics_tests")
+_LOG.setLevel(logging.CRITICAL)
+
+
+def small_world(seed: int, days: int = 70, ads: int = 6, users: int = 8) -> World:
+    return draw(seed, FIRST_DAY, days, ads, users)
+
+
+def settle(lake: Lake) -> tuple[dict[str, list[str]], list[Finding]]:
+    """Build all that is behind; table -> partitions with a new version, and what was found."""
+    changed: dict[str, list[str]] = {}
+    findings: list[Finding] = []
+    with open_session(settings.load()) as session:
+        for table in in_dependency_order(TABLES):
+            behind = Snapshot(lake).behind(table)
+            keys = [found.partition for found in behind if not found.refused]
+            if keys:
+                outcome = Builder(session, Snapshot(lake), "test", _LOG).build(table, keys)
+                findings += outcome.findings
+                if outcome.changed:
+                    changed[table.name] = outcome.changed
+    return changed, findings
+
+
+def rows(lake: Lake, table: Table) -> list[dict[str, Any]]:
+    """All rows of a table."""
+    with open_session(settings.load()) as session:
+        expose(session, table, [file.uri for file in lake.files(table)])
+        names = [column.name for column in table.stored_columns]
+        found = session.execute(f"select {', '.join(names)} from {table.sql_name}").fetchall()
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def metrics(lake: Lake) -> dict[tuple, dict[str, Any]]:
+    """Both tables: (entity type, id, day, breakdown type, value) -> the other columns."""
+    keys = [name for axis in (ENTITY, DAY, BREAKDOWN) for name in axis.key_names]
+    found = {}
+    for table in (daily_mixpanel_metrics, daily_mixpanel_metrics_breakdown):
+        for row in rows(lake, table):
+            key = tuple(row.pop(name, "") for name in keys)
+            assert key not in found
+            found[key] = row
+    return found
+
+
+def point_at(monkeypatch: Any, folder: Path) -> tuple[Path, Path]:
+    """Make ``folder`` hold a home and two landing folders, which the settings name."""
+    monkeypatch.setenv("ANALYTICS_HOME", str(folder / "home"))
+    monkeypatch.setenv("MIXPANEL_SOURCE", str(folder / "mixpanel"))
+    monkeypatch.setenv("META_ADS_SOURCE", str(folder / "meta_ads"))
+    return folder / "mixpanel", folder / "meta_ads"
+
+
+def edit(path: Path, change: Callable[[list[dict]], None]) -> None:
+    """Change the lines of a JSONL file."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    change(lines)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def fields(event: dict) -> dict:
+    """The fields of an event in either layout."""
+    return event.get("properties", event)
+
+
+def pay_in_francs(events: list[dict]) -> None:
+    """Make the first event a purchase in a currency that has no rate."""
+    fields(events[0]).update(revenue=5, currency="CHF", product_id="gold.weekly")
+    name = "event" if "event" in events[0] else "event_name"
+    events[0][name] = "RC Initial purchase"
+
+
+def differences(found: dict, expected: dict, most: int = 10) -> Sequence[Any]:
+    """Cells in which two sets of rows differ."""
+    wrong: list[Any] = [("only here", key) for key in sorted(found.keys() - expected.keys())]
+    wrong += [("only expected", key) for key in sorted(expected.keys() - found.keys())]
+    for key in sorted(found.keys() & expected.keys()):
+        assert found[key].keys() == expected[key].keys()
+        wrong += [
+            (key, name, value, expected[key][name])
+            for name, value in found[key].items()
+            if value != expected[key][name]
+        ]
+    return wrong[:most]
+
+
+def day(text: str) -> date:
+    return date.fromisoformat(text)
