@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize status test test-slow test-faults lint bench bench-ads duckdb psql clean
+.PHONY: run materialize status test test-slow test-faults lint bench bench-ads bench-behavior duckdb psql clean
 
 run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then the UI on 127.0.0.1:3000
 	@$(BIN)/analytics-assets run
@@ -33,6 +33,9 @@ bench: $(VENV)/.installed-dev  ## against a hand-written script; BIRTHS=27500000
 
 bench-ads: $(VENV)/.installed-dev  ## the ad metrics; EVENTS=10000000 for the size that their brief speaks of
 	@$(BIN)/python -m analytics_assets_tests.bench.ads $(EVENTS)
+
+bench-behavior: $(VENV)/.installed-dev  ## export and analyses of 100,000 and 1,000,000 events
+	@$(BIN)/python -m analytics_assets_tests.bench.behavior $(ROWS)
 
 duckdb: $(VENV)/.installed  ## make duckdb SQL='select ...': one statement on the warehouse, as CSV
 	@$(BIN)/analytics-assets duckdb $(if $(SQL),"$$SQL")

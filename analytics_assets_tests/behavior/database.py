@@ -44,7 +44,7 @@ class Database:
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """One statement in a transaction of its own; its rows, if it has any."""
         with closing(self.connect()) as connection, connection, connection.cursor() as cursor:
-            cursor.execute(statement, values)
+            cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def rows(self, day: str | None = None) -> list[tuple[Any, ...]]:
@@ -61,6 +61,7 @@ class Database:
     def days(self) -> list[str]:
         found = self.run(
             "select distinct (\"timestamp\" at time zone 'UTC')::date::text from behavioral_events"
+            ' where "timestamp" is not null'
         )
         return sorted(day for (day,) in found)
 

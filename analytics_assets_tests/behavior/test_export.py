@@ -192,19 +192,27 @@ _TEXT = st.text(st.characters(blacklist_characters="\x00", codec="utf-8"), max_s
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(content=st.none() | _TEXT, data=st.none() | _TEXT | st.dictionaries(_TEXT, _TEXT))
+@given(
+    st.lists(
+        st.tuples(st.none() | _TEXT, st.none() | _TEXT | st.dictionaries(_TEXT, _TEXT, max_size=3)),
+        min_size=15,
+        max_size=15,
+    )
+)
 def test_any_text_arrives_as_it_is(
-    database: Database, content: str | None, data: str | dict | None
+    database: Database, texts: list[tuple[str | None, str | dict | None]]
 ) -> None:
     """Quotes, line breaks, separators, empty text beside NULL."""
-    written = json.dumps(data, indent=1, ensure_ascii=False) if data is not None else None
-    database.run(
-        'update behavioral_events set "contentType" = %s, "eventData" = %s where id = (select'
-        " min(id) from behavioral_events where (\"timestamp\" at time zone 'UTC')::date = %s)",
-        [content, written, DAY],
-    )
+    rows = database.rows(DAY)
+    with closing(database.connect()) as connection, connection, connection.cursor() as cursor:
+        for (name, *_), (content, data) in zip(rows, texts, strict=False):
+            written = None if data is None else json.dumps(data, indent=1, ensure_ascii=False)
+            cursor.execute(
+                'update behavioral_events set "contentType" = %s, "eventData" = %s where id = %s',
+                [content, written, name],
+            )
     assert build(days=[DAY]).findings == []
     assert exported(DAY) == database.rows(DAY)
 
