@@ -38,6 +38,8 @@ from analytics_assets.warehouse.session import expose, literal
 # Partitions are computed together until they read this much. Small ones share the cost of a
 # statement and a commit; a large one is written alone, without sorting rows into partitions.
 CHUNK_BYTES = 6 * 2**20
+# Partitions of a source are staged one by one, and share the cost of the audit and of the commit.
+LANDED_TOGETHER = 16
 _TYPE = "Mend the value at its source, or the SQL that gives the column, and run again."
 _COMPLETE = "Build these first, or mend what makes their checks fail."
 
@@ -52,6 +54,7 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    unavailable: tuple[str, SourceUnavailable] | None = None
     untried: list[str] = field(default_factory=list)
     # Partition -> how many rows hold it back; check -> what partitions were compared with.
     quarantined: dict[str, int] = field(default_factory=dict)
@@ -97,12 +100,12 @@ class Builder:
         ready = [key for key in wanted if self._is_ready(table, key, outcome)]
         builds: list[Build] = []
         for chunk in self._chunks(table, ready):
-            try:
-                builds += self._build_chunk(table, chunk, outcome)
-            except SourceUnavailable as error:
+            builds += self._build_chunk(table, chunk, outcome)
+            if outcome.unavailable:
                 # Nothing is put aside in the ledger, so all of them are asked for again.
-                outcome.untried = ready[ready.index(chunk[0]) + 1 :]
-                outcome.findings.append(_unavailable(chunk[0], error, len(outcome.untried)))
+                key, error = outcome.unavailable
+                outcome.untried = ready[ready.index(key) + 1 :]
+                outcome.findings.append(_unavailable(key, error, len(outcome.untried)))
                 break
             if len(ready) > len(chunk):
                 self._log.info("%s: %d of %d partitions built", table.key, len(builds), len(ready))
@@ -140,15 +143,16 @@ class Builder:
             )
         return not waiting
 
-    def _chunks(self, table: Table, partitions: Sequence[str]) -> Iterable[list[str]]:
+    def _chunks(self, table: Table, partitions: list[str]) -> Iterable[list[str]]:
         """Partitions to compute together, so that their inputs fit ``CHUNK_BYTES``."""
+        if table.source is not None:
+            size = 1 if table.slice_sql else LANDED_TOGETHER
+            yield from (partitions[at : at + size] for at in range(0, len(partitions), size))
+            return
         chunk: list[str] = []
         read: dict[str, int] = {}
         limit = 0
         for partition in partitions:
-            if table.source is not None:
-                yield [partition]
-                continue
             needed = {
                 file.uri: file.bytes
                 for upstream in table.upstream
@@ -168,19 +172,26 @@ class Builder:
     def _build_chunk(self, table: Table, chunk: list[str], outcome: Outcome) -> list[Build]:
         inputs = {key: self._snapshot.inputs(table, key) for key in chunk}
         staged: list[StoredFile] = []
+        read: dict[str, str] = {}
+        same: dict[str, int] = {}
         try:
-            with self._selects(table, chunk, outcome) as selects:
-                read = self._read(table, chunk[0], selects) if table.slice_sql else {}
-                same = self._live_slices(table, read)
-                for sql in selects:
-                    staged += self._stage(table, chunk, sql, read.keys() - same.keys())
+            for keys in [[key] for key in chunk] if table.source else [chunk]:
+                try:
+                    with self._selects(table, keys, outcome) as selects:
+                        slices = self._read(table, keys[0], selects) if table.slice_sql else {}
+                        same |= self._live_slices(table, slices)
+                        read |= slices
+                        for sql in selects:
+                            staged += self._stage(table, keys, sql, slices.keys() - same.keys())
+                except SourceUnavailable as error:
+                    # What was staged before it is whole.
+                    outcome.unavailable = (keys[0], error)
+                    chunk = chunk[: chunk.index(keys[0])]
+                    break
             expose(self._session, table, [file.uri for file in staged])
             audited = audit(self._session, table, chunk, self._rows_read(table, chunk))
             _refuse_moving_input(table, read, audited.fingerprints)
             self._quarantine(table, audited, outcome)
-        except SourceUnavailable:
-            self._lake.discard(staged)
-            raise
         except (SourceError, duckdb.ConversionException) as error:
             self._lake.discard(staged)
             if len(chunk) > 1:

@@ -257,15 +257,15 @@ def test_its_refuses_what_says_nothing() -> None:
 def test_an_exact_series_gives_its_own_numbers() -> None:
     frame = series()
     after = frame["day"] >= 20
-    noise = np.random.default_rng(2).normal(size=40) * 1e-6
+    noise = np.random.default_rng(2).normal(size=40) * 1e-3
     frame["score"] = 10 + 0.5 * frame["day"] + after * (3 + 0.25 * (frame["day"] - 20)) + noise
     found = its(frame)
-    assert found.level_change.value == pytest.approx(3, abs=1e-4)
-    assert found.slope_change.value == pytest.approx(0.25, abs=1e-4)
-    assert found.slope_before.value == pytest.approx(0.5, abs=1e-4)
+    assert found.level_change.value == pytest.approx(3, abs=5e-3)
+    assert found.slope_change.value == pytest.approx(0.25, abs=5e-3)
+    assert found.slope_before.value == pytest.approx(0.5, abs=5e-3)
     expected = 10 + 0.5 * frame["day"].to_numpy()
-    assert found.series["counterfactual"].to_numpy() == pytest.approx(expected, abs=1e-4)
-    assert found.series["fitted"].to_numpy() == pytest.approx(frame["score"], abs=1e-4)
+    assert found.series["counterfactual"].to_numpy() == pytest.approx(expected, abs=5e-3)
+    assert found.series["fitted"].to_numpy() == pytest.approx(frame["score"], abs=5e-3)
 
 
 def test_dates_are_days_and_order_does_not_matter() -> None:

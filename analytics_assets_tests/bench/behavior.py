@@ -174,7 +174,7 @@ def _queries() -> dict[str, float]:
 
             found[f"ITS query p95{where}, ms"] = _p95(its)
             found[f"ABAB query p95{where}, ms"] = _p95(everybody)
-            series = {user: one for user, one in everybody(0).groupby("userId")}
+            series = dict(iter(everybody(0).groupby("userId")))
             two = [its(number) for number in range(len(users))]
     frames = list(series.values())
     found["ITS of a user p95, ms"] = _p95(lambda number: _fit(two[number % len(two)]))

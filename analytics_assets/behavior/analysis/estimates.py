@@ -102,7 +102,7 @@ def regress(regressors: ArrayLike, outcome: ArrayLike, time: ArrayLike) -> Fit:
     3. Intervals are Student's, with n (1 - r) / (1 + r) - k degrees of freedom, at least 2: the
        effective number of points of Bayley and Hammersley (1946), less the coefficients.
 
-    HAC alone covers 60 to 87 % where 95 % are promised (8 to 28 points a side, correlation 0 to
+    HAC alone covers 60 to 90 % where 95 % are promised (8 to 28 points a side, correlation 0 to
     0.6); this covers 92 to 98 %.
     """
     import statsmodels.api as sm  # over a second, which most runs do without
