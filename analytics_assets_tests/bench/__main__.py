@@ -29,6 +29,7 @@ from analytics_assets.births.sample import STATE_BIRTHS, generate
 from analytics_assets.births.tables import TABLES
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.warehouse.lake import Lake
+from analytics_assets_tests.bench.behavior import no_events
 
 LAST_YEAR = 2024
 CHANGED_MONTH, CHANGED_RECORDS = "05", 100
@@ -122,10 +123,11 @@ class _Home:
         """Seconds, CPU seconds and peak GB of a fresh process; stops the benchmark if it fails."""
         environment = {name: value for name, value in os.environ.items() if name not in _REAL}
         environment |= {"ANALYTICS_HOME": str(self.folder), "SINASC_SOURCE": str(self.landing)}
-        # No ads here: they have a benchmark of their own.
+        # No ads and events here: they have benchmarks of their own.
         environment |= {
             "MIXPANEL_SOURCE": str(self.folder.parent / "mixpanel"),
             "META_ADS_SOURCE": str(self.folder.parent / "meta_ads"),
+            "BEHAVIOR_SOURCE_URL": no_events(self.folder.parent),
         }
         with tempfile.TemporaryFile("w+", dir=self.landing.parent) as log:
             started = time.monotonic()
