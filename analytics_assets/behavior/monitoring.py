@@ -5,7 +5,7 @@ Does not belong here: rules of rows (``columns.py``) and of days (``tables.py``)
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 
@@ -55,7 +55,7 @@ def _monitoring(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetChec
     found = {
         _SUCCESS: failed_runs(context.instance, as_of, context.run.run_id),
         _DURATION: slow_days(context.instance, as_of),
-        _SAME_WEEKDAY: unlike_a_week_before(rows, published),
+        _SAME_WEEKDAY: unlike_a_week_before(rows, published, as_of),
     }
     for name in _CHECKS:
         key = dg.AssetCheckKey(asset_key(behavioral_events), name)
@@ -97,14 +97,17 @@ def slow_days(instance: dg.DagsterInstance, as_of: datetime) -> list[str]:
     return found
 
 
-def unlike_a_week_before(rows: Mapping[str, int], days: Sequence[str]) -> list[str]:
+def unlike_a_week_before(
+    rows: Mapping[str, int], days: Sequence[str], as_of: datetime
+) -> list[str]:
     """Which of these days have far more or fewer rows than the same weekday before.
 
-    A day without one a week before is not judged; today is not over.
+    A day without one a week before is not judged, nor that of ``as_of``, which is not over.
     """
+    today = DAILY.key(as_of.date())
     found = []
     for day in days:
         before = rows.get(DAILY.key(DAILY.window(day)[0] - timedelta(days=7)))
-        if before and abs(rows[day] - before) > MOST_CHANGE * before and day != str(date.today()):
+        if before and abs(rows[day] - before) > MOST_CHANGE * before and day != today:
             found.append(f"{day}: {rows[day]:,} rows, {before:,} a week before")
     return found

@@ -30,7 +30,10 @@ _PASSING_WORDS = ("starting up", "shutting down", "recovery mode", "too many", "
 
 def source_url() -> str:
     """URL of the operational database; that of the generated events where none is set."""
-    named = server.given(VARIABLE, os.environ.get(VARIABLE) or None)
+    try:
+        named = server.given(VARIABLE, os.environ.get(VARIABLE) or None)
+    except server.UrlError as error:
+        raise SourceError("its address is none", VARIABLE, str(error)) from None
     return named or server.own_database(settings.load(), DATABASE)
 
 

@@ -59,8 +59,10 @@ def test_an_export_takes_at_most_10_minutes(seconds: float, fires: bool) -> None
 @pytest.mark.parametrize(("rows", "fires"), [(150, False), (151, True), (50, False), (49, True)])
 def test_rows_change_by_at_most_half_from_a_week_before(rows: int, fires: bool) -> None:
     counts = {"2024-01-05": 100, "2024-01-11": 10_000, "2024-01-12": rows}
-    assert bool(unlike_a_week_before(counts, ["2024-01-12"])) == fires
-    assert unlike_a_week_before(counts, ["2024-01-11"]) == [], "there is no week before"
+    assert bool(unlike_a_week_before(counts, ["2024-01-12"], NOW)) == fires
+    assert unlike_a_week_before(counts, ["2024-01-11"], NOW) == [], "there is no week before"
+    running = datetime(2024, 1, 12, 9, tzinfo=timezone.utc)
+    assert unlike_a_week_before(counts, ["2024-01-12"], running) == [], "the day is not over"
 
 
 def warnings_of(database: Database) -> set[str]:

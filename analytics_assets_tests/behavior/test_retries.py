@@ -135,6 +135,16 @@ def test_a_server_that_is_away_may_come_back(
     assert "secret" not in str(error.value)
 
 
+def test_an_address_that_cannot_be_read_is_told_without_its_password(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEHAVIOR_SOURCE_URL", "postgresql://me:sec@ret@host/events")
+    with pytest.raises(SourceError, match="BEHAVIOR_SOURCE_URL") as error:
+        sources.BehavioralEventsSource().inputs()
+    assert "ret@host" not in str(error.value)
+    assert pauses == []
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
