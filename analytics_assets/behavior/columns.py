@@ -101,21 +101,21 @@ def event_checks(table: str) -> tuple[Check, ...]:
     return (
         check(
             "timestamp_in_day",
-            "The timestamp is within the day of its partition.",
+            "The timestamp is within the day of its partition",
             "strftime(\"timestamp\", '%Y-%m-%d') <> _partition",
             '"timestamp"',
             "Mend the timestamps, which are in the future or before 2000,",
         ),
         check(
             "agrees_with_timestamp",
-            "dayOfWeek and timeOfDay are those of the timestamp.",
+            "dayOfWeek and timeOfDay are those of the timestamp",
             '"dayOfWeek" <> isodow("timestamp") - 1 or "timeOfDay" <> hour("timestamp")',
             '"timestamp", "dayOfWeek", "timeOfDay"',
             "Look at the application's time zone, which has to be UTC, and mend the rows",
         ),
         check(
             "phase_has_context",
-            "An experimentPhase has a contextMetadataId.",
+            "An experimentPhase has a contextMetadataId",
             '"experimentPhase" is not null and "contextMetadataId" is null',
             '"experimentPhase"',
             "Add the context of the experiment to these rows",
