@@ -29,6 +29,7 @@ from analytics_assets.births.sample import STATE_BIRTHS, generate
 from analytics_assets.births.tables import TABLES
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.warehouse.lake import Lake
+from analytics_assets_tests.bench.behavior import no_events
 
 LAST_YEAR = 2024
 CHANGED_MONTH, CHANGED_RECORDS = "05", 100
@@ -128,6 +129,7 @@ class _Home:
             "MIXPANEL_SOURCE": str(self.folder.parent / "mixpanel"),
             "META_ADS_SOURCE": str(self.folder.parent / "meta_ads"),
             "CLINIC_SOURCE": str(self.folder.parent / "clinic"),
+            "BEHAVIOR_SOURCE_URL": no_events(self.folder.parent),
         }
         with tempfile.TemporaryFile("w+", dir=self.landing.parent) as log:
             started = time.monotonic()

@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 
 from analytics_assets.ad_metrics.sample import FIRST_DAY, generate
+from analytics_assets_tests.bench.behavior import no_events
 
 DAYS, CAMPAIGNS, ADSETS, ADS = 100, 60, 240, 700
 EVENTS_A_USER = 4.16
@@ -63,6 +64,7 @@ def _run(folder: Path, what: str) -> None:
         "MIXPANEL_SOURCE": str(folder / "mixpanel"),
         "META_ADS_SOURCE": str(folder / "meta_ads"),
         "CLINIC_SOURCE": str(folder / "clinic"),
+        "BEHAVIOR_SOURCE_URL": no_events(folder),
     }
     log = folder / "log"
     with log.open("w") as output:

@@ -25,6 +25,7 @@ from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.ad_metrics.planted import DEFECTS as AD_METRICS
 from analytics_assets_tests.bank_kpis.planted import DEFECTS as BANK_KPIS
+from analytics_assets_tests.behavior.planted import DEFECTS as BEHAVIOR
 from analytics_assets_tests.births.landed import FACT, csv_text, land, record, records
 from analytics_assets_tests.clinic.planted import DEFECTS as CLINIC
 from analytics_assets_tests.production.test_promotion import send
@@ -335,6 +336,7 @@ DEFECTS = (
     *AD_METRICS,
     *BANK_KPIS,
     *CLINIC,
+    *BEHAVIOR,
 )
 
 
