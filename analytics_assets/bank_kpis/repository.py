@@ -260,13 +260,12 @@ _BANKS = (
     " group by b.bank_id, b.bank_code) as banks"
 )
 _METRIC = f"(select metric_id from {_READ}.dim_metric where metric_code = :metric)"
-# One bank and one metric are looked up first, so that the fact is read along its key.
+# LIMIT tells the planner that it is one bank, of which the fact is then read along its key.
 _EVOLUTION = (
-    f"select b.bank_code, f.date_id as month, f.value from {_READ}.dim_bank as b"
-    f" join {_READ}.fact_monthly_kpi as f on f.bank_id = b.bank_id"
-    f" where b.bank_id = (select bank_id from {_READ}.dim_bank where bank_code = any(:banks)"
-    " or institution_code = any(:banks) limit 1)"
-    f" and f.metric_id = {_METRIC} and f.date_id between :first and :last order by f.date_id"
+    "select b.bank_code, f.date_id as month, f.value from (select bank_id, bank_code"
+    f" from {_READ}.dim_bank where bank_code = any(:banks) or institution_code = any(:banks)"
+    f" limit 1) as b join {_READ}.fact_monthly_kpi as f on f.bank_id = b.bank_id"
+    f" where f.metric_id = {_METRIC} and f.date_id between :first and :last order by f.date_id"
 )
 _COMPARISON = (
     f"select banks.bank_code, f.date_id as month, f.value from {_BANKS}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -67,9 +68,9 @@ def parsed(session: Any, feed: Feed, file: DropFile) -> str:
     return name
 
 
-def look_into(feed: Feed, files: Sequence[DropFile]) -> dict[Any, Content]:
+def look_into(feed: Feed, files: Sequence[DropFile]) -> dict[Path, Content]:
     """File -> what it holds, each read once."""
-    found = {}
+    found: dict[Path, Content] = {}
     if not files:
         return found
     with open_session(settings.load()) as session:

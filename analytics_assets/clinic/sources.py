@@ -17,7 +17,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 from analytics_assets.clinic import pseudonyms
 from analytics_assets.clinic.fingerprints import contents
@@ -65,7 +65,8 @@ class UpsertSource:
         """The files in the order in which they came, each with what was new in it then."""
         files = files_of(self._feed)
         found = contents(self._feed, files)
-        last, seen, parts = today(), set(), []
+        last, parts = today(), []
+        seen: set[tuple[str, str]] = set()
         for file in files:
             days = {
                 day: content
@@ -89,7 +90,7 @@ class UpsertSource:
         key = {_KEY: pseudonyms.check_value()} if inputs else {}
         return {partition: {**days, **key} for partition, days in inputs.items()}
 
-    def arrived(self, key: str, names: Collection[str]) -> Any:
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first file with any of these days came or changed."""
         return arrived(part.file.path for part in self._parts() if part.days.keys() & set(names))
 
@@ -175,7 +176,7 @@ class RejectedSource:
     """Lines of all files that are in no feed, and files that are not."""
 
     def _found(self) -> dict[DropFile, tuple[Feed, Content]]:
-        found = {}
+        found: dict[DropFile, tuple[Feed, Content]] = {}
         for feed in FEEDS:
             files = files_of(feed)
             known = contents(feed, files)
@@ -185,7 +186,10 @@ class RejectedSource:
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """File -> fingerprint of what cannot be landed from it, or that it is strange."""
         last, inputs = today(), {path.name: "strange" for path in strange_files()}
-        for file, (_, content) in self._found().items():
+        found = self._found()
+        if not found and not inputs:
+            return {}
+        for file, (_, content) in found.items():
             later = [day for day in content.days if not is_due(day, last)]
             if content.problem:
                 inputs[file.path.name] = f"unreadable {file.state}"

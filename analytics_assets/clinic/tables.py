@@ -38,6 +38,7 @@ from analytics_assets.core.declaration import (
     Dimension,
     Measure,
     MeasureList,
+    Personal,
     Publish,
     Ratio,
     Table,
@@ -66,12 +67,7 @@ _PATIENT_KEY = _hash("patient_key", "The patient")
 _PATIENT_ID = Column(
     "patient_id", "text", "The patient's number, as landed.", nullable=False, personal=True
 )
-_SLICED_BY_DAY = {
-    "period": MONTHLY,
-    "slice_period": DAILY,
-    "slice_sql": "strftime(day, '%Y-%m-%d')",
-    "time_column": "day",
-}
+_BY_DAY = "strftime(day, '%Y-%m-%d')"
 
 app_profile = Table(
     "clinic/app_profile",
@@ -115,7 +111,10 @@ appointment = Table(
     checks=APPOINTMENT_SUITE,
     description="Appointments as landed, each as the last file has it.",
     expected_every=_EXPECTED,
-    **_SLICED_BY_DAY,
+    period=MONTHLY,
+    slice_period=DAILY,
+    slice_sql=_BY_DAY,
+    time_column="day",
 )
 ab_event = Table(
     "clinic/ab_event",
@@ -134,7 +133,10 @@ ab_event = Table(
     checks=AB_EVENT_SUITE,
     description="Events of the reminder test as landed, each as the last file has it.",
     expected_every=_EXPECTED,
-    **_SLICED_BY_DAY,
+    period=MONTHLY,
+    slice_period=DAILY,
+    slice_sql=_BY_DAY,
+    time_column="day",
 )
 rejected_record = Table(
     "clinic/rejected_record",
@@ -259,7 +261,7 @@ patient_day = _from_sql(
     "patient_day",
     layer="staging",
     slice_period=DAILY,
-    slice_sql="strftime(day, '%Y-%m-%d')",
+    slice_sql=_BY_DAY,
     columns=(
         Column("day", "date", "Day of an appointment or event.", nullable=False),
         _PATIENT_KEY,
@@ -282,7 +284,7 @@ _PATIENT = Column(
 
 
 def _mart(name: str, *indexes: str, **declared) -> Table:
-    personal = "promoted" if PATIENT_IDS else "refused"
+    personal: Personal = "promoted" if PATIENT_IDS else "refused"
     return _from_sql(
         name,
         layer="marts",

@@ -107,6 +107,8 @@ def _limits(column: Column) -> list[str]:
         limits.append(f"<= {column.maximum:g}")
     if column.values:
         limits.append("one of " + ", ".join(column.values))
+    if column.pattern:
+        limits.append(f"like {column.pattern}")
     return limits
 
 
@@ -134,6 +136,12 @@ def _column_rules(column: Column) -> Iterable[Rule]:
     if column.values:
         listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
         yield Rule(f"{column.name} not in its code list", f"{name} not in ({listed})")
+    if column.pattern:
+        pattern = column.pattern.replace("'", "''")
+        yield Rule(
+            f"{column.name} not like {column.pattern}",
+            f"not regexp_full_match({name}, '{pattern}')",
+        )
 
 
 def pandera_schema(table: Table) -> pa.DataFrameSchema:
@@ -160,6 +168,8 @@ def _checks(column: Column) -> list[pa.Check]:
         checks.append(pa.Check.le(column.maximum))
     if column.values:
         checks.append(pa.Check.isin(column.values))
+    if column.pattern:
+        checks.append(pa.Check.str_matches(rf"(?:{column.pattern})\Z"))
     return checks
 
 

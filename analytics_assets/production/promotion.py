@@ -36,12 +36,7 @@ from analytics_assets.warehouse.session import expose
 PROMOTION = "analytics_assets promotion"
 _BATCH_ROWS = 50_000
 _INCOMING = "incoming"
-_AS_TEXT = (
-    "text",
-    "boolean",
-    "timestamp",
-    "datetime",
-)  # what is sent, and so comes back, in quotes
+_AS_TEXT = ("text", "boolean", "timestamp", "datetime")  # sent, and so coming back, in quotes
 
 
 class PromotionError(RuntimeError):

@@ -173,8 +173,12 @@ def _materialise(
             pictures = _pictures(session, snapshot, table) if outcome.changed else {}
             seconds = time.monotonic() - started
             yield from _materialisations(context, outcome, keys, seconds, pictures)
-    with _explained("the catalogue", str(config.catalogue)):
-        refresh_catalogue(config, snapshot, changed)
+    try:
+        with _explained("the catalogue", str(config.catalogue)):
+            refresh_catalogue(config, snapshot, changed)
+    except dg.Failure as error:
+        # What was built is in the lake; the catalogue is brought up when nothing is behind.
+        context.log.warning(error.description)
     if failures:
         raise dg.Failure(
             description="Not published, the live partitions stay as they were:\n"
@@ -265,6 +269,11 @@ def _check_results(
             metadata["offending rows"] = dg.MetadataValue.md(rows_as_markdown(rows[:50]))
         if failing := sorted({finding.partition for finding in findings} | earlier):
             metadata[FAILING] = dg.MetadataValue.json(failing[:MOST_FAILING])
+        if blocking and outcome.failure_files:
+            metadata["failure cases"] = "\n".join(
+                f"{file}: {outcome.quarantined[key]:,} rows fail"
+                for key, file in sorted(outcome.failure_files.items())
+            )
         yield dg.AssetCheckResult(
             asset_key=asset_key(outcome.table),
             check_name=name,
@@ -280,7 +289,8 @@ def _in_quarantine(outcome: Outcome) -> list[str]:
         return []
     counted = ", ".join(f"{key}: {n:,} rows" for key, n in sorted(outcome.quarantined.items()))
     query = f"select reason, count(*) from {view_name(outcome.table)} group by 1"
-    return [f'{outcome.table.key} rows at fault ({counted}): make duckdb SQL="{query}"']
+    files = "".join(f"\n{path}" for _, path in sorted(outcome.failure_files.items()))
+    return [f'{outcome.table.key} rows at fault ({counted}): make duckdb SQL="{query}"{files}']
 
 
 def _metadata(outcome: Outcome, keys: list[str], seconds: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ Personal columns are there as they are in the table; nothing of it is promoted o
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
@@ -70,11 +71,14 @@ class Quarantine:
         """Forget these partitions; returns whether there was anything."""
         gone = self.files().keys() & set(partitions)
         for partition in gone:
-            try:
-                self._fs.delete_file(f"{self._path}/{partition}.parquet")
-            except FileNotFoundError:
-                continue  # another run has published it, too
+            for kind in ("parquet", "csv") if self._table.failures_csv else ("parquet",):
+                with suppress(FileNotFoundError):  # another run has published it, too
+                    self._fs.delete_file(f"{self._path}/{partition}.{kind}")
         return bool(gone)
+
+    def csv(self, partition: str) -> str | None:
+        """Place of all rows at fault as CSV, where the table keeps them so."""
+        return f"{self._uri}/{partition}.csv" if self._table.failures_csv else None
 
     def keep(
         self,
@@ -129,6 +133,13 @@ class Quarantine:
             f" to {literal(f'{self._uri}/{draft}')} (format parquet, compression zstd)"
         )
         self._fs.move(f"{self._path}/{draft}", f"{self._path}/{partition}.parquet")
+        if self._table.failures_csv:
+            # All of them: a spreadsheet is where people look for what their rows have in common.
+            session.execute(
+                f"copy (select {', '.join(own + columns)} from _faulty)"
+                f" to {literal(f'{self._uri}/{draft}')} (format csv, header true)"
+            )
+            self._fs.move(f"{self._path}/{draft}", f"{self._path}/{partition}.csv")
 
 
 def _faults(

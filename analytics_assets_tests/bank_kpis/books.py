@@ -24,15 +24,22 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.session import expose, open_session
 
+# What it takes to see the wide table.
+WIDE = tuple(
+    table
+    for table in TABLES
+    if table.layer == "sources" or table.name in ("bank_months", "monthly_kpis")
+)
 PORTFOLIO = "CNBV_Cartera_Bancos_2023_2023.xlsx"
 Row = list[Any]
 
 
 @dataclass
 class Bank:
-    """A landing folder and the lake that is built from it."""
+    """A landing folder and the lake that is built from it, as far as ``tables`` go."""
 
     folder: Path
+    tables: Sequence[Table] = TABLES
 
     @classmethod
     def at(cls, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
@@ -45,13 +52,13 @@ class Bank:
     def lake(self) -> Lake:
         return Lake(settings.load().lake)
 
-    def build(self, tables: Sequence[Table] = TABLES, run_id: str = "test") -> list[Finding]:
+    def build(self, tables: Sequence[Table] | None = None, run_id: str = "test") -> list[Finding]:
         """Build all that is behind, as the automation would."""
         findings: list[Finding] = []
         log = logging.getLogger("bank")
         log.setLevel(logging.CRITICAL)
         with open_session(settings.load()) as session:
-            for table in tables:
+            for table in tables or self.tables:
                 keys = [b.partition for b in Snapshot(self.lake).behind(table) if not b.refused]
                 if keys:
                     builder = Builder(session, Snapshot(self.lake), run_id, log)

@@ -10,16 +10,23 @@ from uuid import uuid4
 import pytest
 
 from analytics_assets.bank_kpis.sample import generate
-from analytics_assets_tests.bank_kpis.books import Bank
+from analytics_assets_tests.bank_kpis.books import WIDE, Bank
 from analytics_assets_tests.conftest import as_admin
 
-BANKS = (40012, 40059, 40138)
+BANKS = (40012, 40059, 40138, 40158)
 
 
 @pytest.fixture
 def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
     """An empty landing folder and an empty lake."""
     return Bank.at(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def wide(bank: Bank) -> Bank:
+    """The same, of which the star is not built."""
+    bank.tables = WIDE
+    return bank
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,7 @@ def module_bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
 
 @pytest.fixture(scope="package")
 def sound(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[tuple[Path, str]]:
-    """Three banks and months, built and promoted once: a folder and a database, to be copied."""
+    """Four banks, three months, built and promoted once: a folder and a database, to be copied."""
     folder, database = tmp_path_factory.mktemp("sound"), f"sound_{uuid4().hex}"
     as_admin(postgres, f"create database {database} owner promoter")
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -51,6 +58,13 @@ def module_promoted(sound: tuple[Path, str], postgres: str) -> Iterator[Bank]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         _point_at(monkeypatch, postgres, database)
         yield Bank.at(folder, monkeypatch)
+
+
+@pytest.fixture
+def filled(sound: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
+    """A copy of it, without production."""
+    shutil.copytree(sound[0], tmp_path, dirs_exist_ok=True)
+    return Bank.at(tmp_path, monkeypatch)
 
 
 @pytest.fixture

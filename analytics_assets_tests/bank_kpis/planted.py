@@ -19,7 +19,13 @@ from analytics_assets.definitions import defs
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.quarantine import Quarantine
-from analytics_assets_tests.bank_kpis.books import PORTFOLIO, Bank, portfolio, portfolio_row
+from analytics_assets_tests.bank_kpis.books import (
+    PORTFOLIO,
+    WIDE,
+    Bank,
+    portfolio,
+    portfolio_row,
+)
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.warehouse.planted import Defect, Site
 
@@ -49,7 +55,7 @@ def in_workbook(shown: str, *rows: list[Any]) -> Plant:
 
 
 def judged(bank: Bank, defect: Defect, shown: str) -> str:
-    (finding,) = bank.build()
+    (finding,) = bank.build(WIDE)
     assert shown in str(finding.rows)
     assert (finding.check, finding.blocking) == (defect.check, defect.blocks)
     kept = [key for table in TABLES for key in Quarantine(bank.lake, table).files()]

@@ -171,6 +171,7 @@ def test_retiring_waits_for_readers_and_names_them(production: Production) -> No
     assert production.settle("retired", day + 15 * DAY + DAY / 24).phase == "retired"
 
 
+@pytest.mark.slow
 def test_our_own_promotions_are_no_readers(production: Production) -> None:
     assert production.settle("direct").phase == "direct"
     production.fourth_month()
@@ -197,6 +198,7 @@ def test_retiring_is_refused_while_a_view_is_made_from_the_table(production: Pro
     assert production.settle("retired", NOW + 30 * DAY).phase == "retired"
 
 
+@pytest.mark.slow
 def test_retiring_is_refused_while_somebody_reads_at_this_moment(production: Production) -> None:
     production.settle("direct")
     with (
@@ -209,6 +211,7 @@ def test_retiring_is_refused_while_somebody_reads_at_this_moment(production: Pro
         assert "is being read by old dashboard" in refused.refused
 
 
+@pytest.mark.slow
 def test_the_renamed_table_goes_after_thirty_days_and_can_still_be_had_back(
     production: Production,
 ) -> None:
@@ -296,6 +299,7 @@ def test_the_star_may_change_its_shape_under_the_view(production: Production, ph
     assert len(production.read("select * from bank_kpis.monthly_kpis")) == len(before)
 
 
+@pytest.mark.slow
 def test_a_view_of_a_reader_that_would_not_fit_is_named(
     production: Production, tmp_path: Path
 ) -> None:
@@ -317,6 +321,7 @@ def test_an_unknown_phase_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         wanted_phase()
 
 
+@pytest.mark.slow
 def test_the_job_settles_and_checks(
     production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from analytics_assets.cli import print_tables
 from analytics_assets.core.declaration import DeclarationError, Landing, SourceError
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.bank_kpis.books import Bank, change, grow
+from analytics_assets_tests.bank_kpis.conftest import BANKS
 from analytics_assets_tests.conftest import as_admin
 
 NAME = "CNBV_Cartera_Bancos_2023_2023.xlsx"
@@ -28,14 +29,6 @@ HISTORY = (
     "select bank_id, metric_code, date_id, old_value, new_value, run_id"
     " from bank_kpis.fact_kpi_history join bank_kpis.dim_metric using (metric_id) order by all"
 )
-
-
-@pytest.fixture
-def filled(bank: Bank) -> Bank:
-    """Four banks and their aggregates, three months."""
-    generate(bank.folder, months=3, banks=(40012, 40059, 40138, 40158))
-    assert all(not finding.blocking for finding in bank.build(run_id="first"))
-    return bank
 
 
 def restate(bank: Bank, by: float) -> None:
@@ -84,7 +77,7 @@ def test_a_star_that_differs_is_not_published(
 def test_a_first_load_and_an_identical_one_write_no_history(filled: Bank) -> None:
     assert filled.ask(HISTORY) == []
     before = filled.versions()
-    generate(filled.folder, months=3, banks=(40012, 40059, 40138, 40158))
+    generate(filled.folder, months=3, banks=BANKS)
     assert filled.build(run_id="again") == []
     assert filled.versions() == before
 
@@ -131,6 +124,7 @@ def test_a_value_that_goes_and_comes_back_has_a_history_of_both(filled: Bank) ->
     assert filled.ask("select count(*) from bank_kpis.monthly_kpis where imor is null") == [(0,)]
 
 
+@pytest.mark.slow
 def test_rebuilding_gives_the_same_history(filled: Bank) -> None:
     restate(filled, 100.0)
     filled.build(run_id="second")
@@ -169,6 +163,7 @@ def test_a_kill_between_staging_and_publishing_loses_and_doubles_nothing(
     assert recorded == [(2, len(rows))]
 
 
+@pytest.mark.slow
 def test_a_kill_after_publishing_and_before_the_ledger_adds_nothing(
     filled: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,55 +77,55 @@ def test_headers_with_and_without_accents_and_blanks() -> None:
     assert plain("Cve_Periodo") == "cve periodo"
 
 
-def test_a_contradicting_date_holds_its_month_back_and_no_other(bank: Bank) -> None:
-    bank.write(NAME, portfolio(portfolio_row(40059, MAY), portfolio_row(40059, JUNE)))
-    assert bank.build() == []
+def test_a_contradicting_date_holds_its_month_back_and_no_other(wide: Bank) -> None:
+    wide.write(NAME, portfolio(portfolio_row(40059, MAY), portfolio_row(40059, JUNE)))
+    assert wide.build() == []
 
     def spoil(row: list) -> None:
         grow(row, 1.0)
         if row[1] == 202305:
             row[4] = date(2023, 7, 1)
 
-    assert change(bank.folder / NAME, spoil) == 2
-    (finding,) = bank.build()
+    assert change(wide.folder / NAME, spoil) == 2
+    (finding,) = wide.build()
     assert (finding.check, finding.partition) == ("dates_agree", "2023-05")
     assert "2023-07-01 is not in period 202305" in str(finding.rows)
     assert finding.rows[0]["source_row"] == "2"
-    totals = bank.ask("select fecha, cartera_total > 1000 from bank_kpis.monthly_kpis order by 1")
+    totals = wide.ask("select fecha, cartera_total > 1000 from bank_kpis.monthly_kpis order by 1")
     assert totals == [(MAY, False), (JUNE, True)]
 
 
-def test_a_doubled_row_counts_once_and_a_contradicting_one_is_refused(bank: Bank) -> None:
+def test_a_doubled_row_counts_once_and_a_contradicting_one_is_refused(wide: Bank) -> None:
     row = portfolio_row(40059, MAY)
-    bank.write(NAME, portfolio(row, row))
-    assert bank.build() == []
-    assert bank.ask("select cartera_total from bank_kpis.monthly_kpis") == [(Decimal(1000),)]
-    bank.write(NAME, portfolio(row, portfolio_row(40059, MAY, 2000.0)))
-    (finding,) = bank.build()
+    wide.write(NAME, portfolio(row, row))
+    assert wide.build() == []
+    assert wide.ask("select cartera_total from bank_kpis.monthly_kpis") == [(Decimal(1000),)]
+    wide.write(NAME, portfolio(row, portfolio_row(40059, MAY, 2000.0)))
+    (finding,) = wide.build()
     assert finding.check == "rows_agree"
     assert finding.rows[0]["source_row"] == "2, 3"
-    assert bank.ask("select cartera_total from bank_kpis.monthly_kpis") == [(Decimal(1000),)]
+    assert wide.ask("select cartera_total from bank_kpis.monthly_kpis") == [(Decimal(1000),)]
 
 
-def test_two_workbooks_that_overlap(bank: Bank) -> None:
-    bank.write(NAME, portfolio(portfolio_row(40059, MAY), portfolio_row(40059, JUNE)))
-    bank.write("CNBV_Cartera_new.xlsx", portfolio(portfolio_row(40059, JUNE, 1500.0)))
-    (finding,) = bank.build()
+def test_two_workbooks_that_overlap(wide: Bank) -> None:
+    wide.write(NAME, portfolio(portfolio_row(40059, MAY), portfolio_row(40059, JUNE)))
+    wide.write("CNBV_Cartera_new.xlsx", portfolio(portfolio_row(40059, JUNE, 1500.0)))
+    (finding,) = wide.build()
     assert (finding.check, finding.partition) == ("rows_agree", "2023-06")
     assert finding.rows[0]["source_file"] == f"{NAME}, CNBV_Cartera_new.xlsx"
 
 
-def test_rows_of_zeros_are_absence_and_single_zeros_are_zeros(bank: Bank) -> None:
+def test_rows_of_zeros_are_absence_and_single_zeros_are_zeros(wide: Bank) -> None:
     nothing = portfolio_row(40158, MAY, 0.0)
-    bank.write(NAME, portfolio(portfolio_row(40059, MAY), nothing))
-    assert bank.build() == []
-    rows = bank.ask("select banco_norm, cartera_consumo_total from bank_kpis.monthly_kpis")
+    wide.write(NAME, portfolio(portfolio_row(40059, MAY), nothing))
+    assert wide.build() == []
+    rows = wide.ask("select banco_norm, cartera_consumo_total from bank_kpis.monthly_kpis")
     assert rows == [("INVEX", Decimal(0))]
 
 
-def test_dates_among_ratios_are_missing_and_named_by_their_cell(bank: Bank) -> None:
+def test_dates_among_ratios_are_missing_and_named_by_their_cell(wide: Bank) -> None:
     header = ["Cve_Inst", "Banco", "FECHA", "ICAP Total", "CCB", "CCF"]
-    bank.write(
+    wide.write(
         "ICAP.xlsx",
         [
             header,
@@ -134,11 +134,11 @@ def test_dates_among_ratios_are_missing_and_named_by_their_cell(bank: Bank) -> N
             [40014, "Santander", MAY, 15.5, "n.a.", ""],
         ],
     )
-    findings = bank.build()
+    findings = wide.build()
     assert {(f.check, f.blocking) for f in findings} == {("values_readable", False)}
     cells = {row["unreadable_cells"] for finding in findings for row in finding.rows}
     assert cells == {"D2 icap = 2015-03-15", "D3 icap = 42078"}
-    rows = bank.ask("select banco_norm, icap, ccb, ccf from bank_kpis.monthly_kpis order by 1")
+    rows = wide.ask("select banco_norm, icap, ccb, ccf from bank_kpis.monthly_kpis order by 1")
     assert rows == [
         ("BBVA_MEXICO", None, Decimal("0.142"), None),
         ("INVEX", None, Decimal("0.142"), None),
@@ -146,51 +146,51 @@ def test_dates_among_ratios_are_missing_and_named_by_their_cell(bank: Bank) -> N
     ]
 
 
-def test_ratios_in_percent_and_not_in_one_file(bank: Bank) -> None:
+def test_ratios_in_percent_and_not_in_one_file(wide: Bank) -> None:
     header = ["Cve_Inst", "Banco", "FECHA", "ICAP Total"]
     codes = (40012, 40014, 40059)
     percents, ratios_of = (16.0, 0.17, 2658.0), (0.16, 0.17, 26.58)
     percent = [[code, "", MAY, n] for code, n in zip(codes, percents, strict=True)]
     ratios = [[code, "", JUNE, n] for code, n in zip(codes, ratios_of, strict=True)]
-    bank.write("ICAP.xlsx", [header, *percent, *ratios])
-    findings = bank.build()
+    wide.write("ICAP.xlsx", [header, *percent, *ratios])
+    findings = wide.build()
     assert {(f.check, f.blocking) for f in findings} == {("ratios_plausible", False)}
-    rows = bank.ask("select fecha, icap from bank_kpis.monthly_kpis order by 1, 2")
+    rows = wide.ask("select fecha, icap from bank_kpis.monthly_kpis order by 1, 2")
     expected = [Decimal("0.16"), Decimal("0.17"), Decimal("26.58")]
     assert rows == [(month, value) for month in (MAY, JUNE) for value in expected]
 
 
-def test_adjusted_ratios_with_a_blank_in_the_header_and_month_first(bank: Bank) -> None:
-    bank.write(
+def test_adjusted_ratios_with_a_blank_in_the_header_and_month_first(wide: Bank) -> None:
+    wide.write(
         "TDA.xlsx",
         [[" Cve_Institucion", " Fecha", " TDA"], [40059, "05/01/2023", 4.5], [5, "06/01/2023", 6]],
         "Hoja1",
     )
-    assert bank.build() == []
-    rows = bank.ask("select fecha, banco_norm, tda from bank_kpis.monthly_kpis order by 1")
+    assert wide.build() == []
+    rows = wide.ask("select fecha, banco_norm, tda from bank_kpis.monthly_kpis order by 1")
     assert rows == [(MAY, "INVEX", Decimal("0.045")), (JUNE, "SISTEMA", Decimal("0.06"))]
 
 
-def test_write_offs_by_serial_dates_in_the_second_sheet(bank: Bank) -> None:
+def test_write_offs_by_serial_dates_in_the_second_sheet(wide: Bank) -> None:
     row = ["2023", "05", 45047, 202305, "040059", 5.0, 3.0, 2.0, 9.0, 1.0, 1.0, 0.0, 0.0]
     write_workbook(
-        bank.folder / "CASTIGOS.xlsx",
+        wide.folder / "CASTIGOS.xlsx",
         {
             "ACUMULADO": [["institucion", "periodo", "Sum of LIB_CASTIGOS_COMERC"], [5, "", 99]],
             "CASTIGOS": [list(WRITE_OFFS_HEADER), row],
         },
     )
-    assert bank.build() == []
-    rows = bank.ask("select fecha, castigos_total, quitas_total from bank_kpis.monthly_kpis")
+    assert wide.build() == []
+    rows = wide.ask("select fecha, castigos_total, quitas_total from bank_kpis.monthly_kpis")
     assert rows == [(MAY, Decimal(10), Decimal(2))]
 
 
-def test_segments_that_do_not_add_up_hold_the_month_back(bank: Bank) -> None:
+def test_segments_that_do_not_add_up_hold_the_month_back(wide: Bank) -> None:
     wrong = portfolio_row(40059, MAY, Créditos_de_Consumo_Etapa_1=7.0)
-    bank.write(NAME, portfolio(wrong, portfolio_row(40059, JUNE)))
-    findings = only(bank.build(), "segments_add_up")
+    wide.write(NAME, portfolio(wrong, portfolio_row(40059, JUNE)))
+    findings = only(wide.build(), "segments_add_up")
     assert [finding.partition for finding in findings] == ["2023-05"]
-    assert bank.ask("select distinct fecha from bank_kpis.monthly_kpis") == [(JUNE,)]
+    assert wide.ask("select distinct fecha from bank_kpis.monthly_kpis") == [(JUNE,)]
 
 
 def test_an_unknown_institution_is_kept_by_its_code_and_named(bank: Bank) -> None:
@@ -201,12 +201,12 @@ def test_an_unknown_institution_is_kept_by_its_code_and_named(bank: Bank) -> Non
     ) == [("040999", "individual")]
 
 
-def test_total_that_a_workbook_states_wrongly_warns(bank: Bank) -> None:
+def test_total_that_a_workbook_states_wrongly_warns(wide: Bank) -> None:
     stated = {"Cartera_de_Crédito_Total_Etapa_todas": 900.0}
-    bank.write(NAME, portfolio(portfolio_row(40059, MAY, **stated)))
-    (finding,) = bank.build()
+    wide.write(NAME, portfolio(portfolio_row(40059, MAY, **stated)))
+    (finding,) = wide.build()
     assert (finding.check, finding.blocking) == ("stated_total_agrees", False)
-    assert bank.ask("select cartera_total from bank_kpis.monthly_kpis") == [(Decimal(1000),)]
+    assert wide.ask("select cartera_total from bank_kpis.monthly_kpis") == [(Decimal(1000),)]
 
 
 @pytest.mark.parametrize(
@@ -231,15 +231,15 @@ def test_a_workbook_that_is_refused_says_why(
 
 
 def test_a_refused_workbook_is_named_and_takes_nothing_away(
-    bank: Bank, capsys: pytest.CaptureFixture[str]
+    wide: Bank, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from analytics_assets.bank_kpis.sources import prepare_landing
 
-    bank.write(NAME, portfolio(portfolio_row(40059, MAY)))
-    assert bank.build() == []
-    (bank.folder / NAME).write_text("half a file")
-    (bank.folder / f"~${NAME}").write_text("Excel has it open")
-    assert bank.build() == []
+    wide.write(NAME, portfolio(portfolio_row(40059, MAY)))
+    assert wide.build() == []
+    (wide.folder / NAME).write_text("half a file")
+    (wide.folder / f"~${NAME}").write_text("Excel has it open")
+    assert wide.build() == []
     prepare_landing()
-    assert f"Refused {bank.folder / NAME}: it cannot be read" in capsys.readouterr().err
-    assert len(bank.ask("select * from bank_kpis.monthly_kpis")) == 1
+    assert f"Refused {wide.folder / NAME}: it cannot be read" in capsys.readouterr().err
+    assert len(wide.ask("select * from bank_kpis.monthly_kpis")) == 1

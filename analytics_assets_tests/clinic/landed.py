@@ -79,13 +79,13 @@ def lake() -> Lake:
 
 
 def settle(
-    only: Collection[str] = (), tables: Sequence[Table] = TABLES
+    only: Collection[str] | None = None, tables: Sequence[Table] = TABLES
 ) -> tuple[dict[str, list[str]], list[Finding]]:
     """Build all that is behind; table -> partitions with a new version, and what was found."""
     changed: dict[str, list[str]] = {}
     findings: list[Finding] = []
     for table in in_dependency_order(tables):
-        if only and table.name not in only:
+        if only is not None and table.name not in only:
             continue
         keys = [b.partition for b in Snapshot(lake()).behind(table) if not b.refused]
         if keys:
@@ -94,6 +94,11 @@ def settle(
             if outcome.changed:
                 changed[table.name] = outcome.changed
     return changed, findings
+
+
+def upstream(table: Table) -> set[str]:
+    """Names of all tables that it is computed from, near and far."""
+    return {name for one in table.upstream for name in (one.name, *upstream(one))}
 
 
 def build(table: Table, keys: Sequence[str]) -> Outcome:

@@ -237,7 +237,7 @@ _DELIVERIES = st.lists(st.tuples(_ROWS, st.booleans()), min_size=1, max_size=5)
 
 
 @hypothesis_settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(_DELIVERIES)
 def test_each_row_is_as_the_last_file_has_it(tmp_path_factory, deliveries) -> None:

@@ -86,7 +86,7 @@ def _visit(
     confirmed = viewed and rng.random() < 0.6
     attended = rng.random() < 0.74 + 0.12 * confirmed
     status = "Attended" if attended else "Not Attended"
-    visit = (patient, *traits, rng.choice(DOCTORS), rng.choice(REASONS), str(day), status)
+    visit: Row = (patient, *traits, rng.choice(DOCTORS), rng.choice(REASONS), str(day), status)
     moment = datetime.combine(day, time(8)) + timedelta(minutes=rng.randrange(240))
     happened = (
         ("reminder_sent", test),
@@ -94,7 +94,7 @@ def _visit(
         ("appointment_confirmed", confirmed),
         ("attended_appointment", attended),
     )
-    events = [
+    events: list[Row] = [
         (patient, group, name, str(moment + timedelta(minutes=30 * step)))
         for step, (name, there) in enumerate(happened)
         if there
