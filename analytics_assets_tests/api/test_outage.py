@@ -102,6 +102,7 @@ def test_the_reader_can_do_nothing_but_read(stoppable: Production) -> None:
         assert "read-only transaction" in told or "not promoted" in told
 
 
+@pytest.mark.slow
 def test_a_request_that_is_being_answered_is_finished_before_it_stops(
     stoppable: Production, tmp_path: Path
 ) -> None:
