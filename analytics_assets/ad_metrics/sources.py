@@ -23,7 +23,6 @@ from analytics_assets.ad_metrics.landing import (
     EVENTS,
     DayFile,
     Feed,
-    arrived,
     daily_inputs,
     digest,
     files_in,
@@ -44,6 +43,7 @@ from analytics_assets.ad_metrics.reading import (
 from analytics_assets.ad_metrics.words import KNOWN_EVENTS
 from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.warehouse.arrival import arrived
 from analytics_assets.warehouse.session import literal
 
 # Ours -> the vendors' names, inside "properties" or beside it; the first that is there counts.

@@ -37,13 +37,17 @@ _TYPES: dict[Type, sa.types.TypeEngine] = {
     "bigint": sa.BigInteger(),
     "boolean": sa.Boolean(),
     "date": sa.Date(),
+    "timestamp": sa.DateTime(timezone=True),
+    "datetime": sa.DateTime(),
     "decimal": sa.Numeric(18, 4),
+    "decimal6": sa.Numeric(18, 6),
     "money": sa.Numeric(18, 2),
     "percent": sa.Numeric(7, 4),
 }
 _HALF: dict[Type, sa.types.TypeEngine] = {"integer": sa.SmallInteger(), "bigint": sa.Integer()}
 _ALIGNED = [
     sa.BigInteger,
+    sa.DateTime,
     sa.Integer,
     sa.Date,
     sa.SmallInteger,
@@ -237,9 +241,14 @@ def holder(connection: sa.Connection, table: Table) -> str | None:
     return found.partition(_OF)[2] or f"{table.domain}/{table.published_name}"
 
 
+def view_name(table: Table) -> str:
+    """The view that readers see, in SQL."""
+    return f"{quoted(table.domain)}.{quoted(table.published_name)}"
+
+
 def create(connection: sa.Connection, table: Table) -> None:
     """A new, empty table and view in place of any of another shape, in the caller's transaction."""
-    view = f"{quoted(table.domain)}.{quoted(table.published_name)}"
+    view = view_name(table)
     connection.execute(sa.text(f"drop view if exists {view}"))
     for dictionary in dictionaries(table):
         _create_once(connection, dictionary)
@@ -269,7 +278,7 @@ def _wait_for_others(connection: sa.Connection) -> None:
 
 
 def _comments(table: Table) -> Iterable[tuple[str, str]]:
-    view = f"{quoted(table.domain)}.{quoted(table.published_name)}"
+    view = view_name(table)
     yield f"view {view}", table.description
     aliases = table.publish.aliases if table.publish else {}
     for alias, name in aliases.items():

@@ -42,6 +42,8 @@ def open_session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         },
     )
     with resource.get_connection() as connection:
+        # Moments read the same here and in production, wherever the machine stands.
+        connection.execute("set timezone = 'UTC'")
         try:
             yield connection
         finally:
@@ -62,6 +64,15 @@ def select_files(table: Table, uris: Iterable[str]) -> str:
         for column in table.stored_columns
     )
     return f"select {columns}, cast(null as varchar) as _partition where false"
+
+
+def select_declared(table: Table, uris: Iterable[str]) -> str:
+    """SELECT of the declared columns of files that may be of an earlier declaration."""
+    columns = ", ".join(quoted(column.name) for column in table.stored_columns)
+    return (
+        f"select {columns} from ({select_files(table, ())} union all by name"
+        f" {select_files(table, uris)})"
+    )
 
 
 def expose(session: duckdb.DuckDBPyConnection, table: Table, uris: Iterable[str]) -> None:
