@@ -37,7 +37,7 @@ def small_world(seed: int, days: int = 70, ads: int = 6, users: int = 8) -> Worl
 
 
 def settle(lake: Lake) -> tuple[dict[str, list[str]], list[Finding]]:
-    """Build all that is behind; table -> partitions with a new version, and what held others back."""
+    """Build all that is behind; table -> new partitions, and what held others back."""
     changed: dict[str, list[str]] = {}
     findings: list[Finding] = []
     with open_session(settings.load()) as session:
