@@ -12,6 +12,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from analytics_assets.ad_metrics.sample import generate
 from analytics_assets_tests.workspace import Workspace
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -63,6 +64,13 @@ def make_workspace(
     source.mkdir()
     monkeypatch.setenv("ANALYTICS_HOME", str(folder / "home"))
     monkeypatch.setenv("SINASC_SOURCE", str(source))
+    for name in ("CNBV_SOURCE", "CLINIC_SOURCE"):
+        (folder / name).mkdir()
+        monkeypatch.setenv(name, str(folder / name))
+    # Folders in which nothing landed: a test that wants ads writes some.
+    generate(folder / "mixpanel", folder / "meta_ads", days=0)
+    monkeypatch.setenv("MIXPANEL_SOURCE", str(folder / "mixpanel"))
+    monkeypatch.setenv("META_ADS_SOURCE", str(folder / "meta_ads"))
     # Processes that are started have only the domain that has something to land.
     monkeypatch.setenv("ANALYTICS_DOMAINS", "births")
     monkeypatch.setenv("PRODUCTION_URL", f"postgresql://promoter@/{database}?host={postgres}")
