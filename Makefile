@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize status test test-slow test-faults lint bench bench-ads bench-behavior duckdb psql clean
+.PHONY: run materialize status test test-slow test-faults lint bench bench-ads bench-ads-queries bench-banks bench-behavior duckdb psql clean
 
 run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then the UI on 127.0.0.1:3000
 	@$(BIN)/analytics-assets run
@@ -15,7 +15,7 @@ status: $(VENV)/.installed  ## which partitions are behind, why, and since when
 	@$(BIN)/analytics-assets status
 
 test: lint  ## formatting, types, import rules and the test suite
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/.installed-dev  ## the proofs that take minutes: the UI's own backfills, in a browser
 	@$(BIN)/python -m pytest -m slow
@@ -34,6 +34,12 @@ bench: $(VENV)/.installed-dev  ## against a hand-written script; BIRTHS=27500000
 bench-ads: $(VENV)/.installed-dev  ## the ad metrics; EVENTS=10000000 for the size that their brief speaks of
 	@$(BIN)/python -m analytics_assets_tests.bench.ads $(EVENTS)
 
+bench-ads-queries: $(VENV)/.installed-dev  ## what production answers about a year of ads; ROWS=10000 a day
+	@$(BIN)/python -m analytics_assets_tests.bench.ads_queries $(ROWS)
+
+bench-banks: $(VENV)/.installed-dev  ## answers of the metric repository, at 200 to 2,000,000 values
+	@$(BIN)/python -m analytics_assets_tests.bench.banks
+
 bench-behavior: $(VENV)/.installed-dev  ## export and analyses of 100,000 and 1,000,000 events
 	@$(BIN)/python -m analytics_assets_tests.bench.behavior $(ROWS)
 
@@ -51,12 +57,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,behavior]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,bank,behavior]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools for tests (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,behavior,dev]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,bank,behavior,dev]'
 	@touch $@ $(VENV)/.installed
 
 clean:

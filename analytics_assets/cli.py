@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +95,27 @@ def _project_file(name: str) -> Path:
 def _prepare_landing() -> None:
     """The generated samples where no folder is named; and word of every file that is refused."""
     from analytics_assets.ad_metrics.sources import prepare_landing as prepare_ads
+    from analytics_assets.bank_kpis.sources import prepare_landing as prepare_banks
     from analytics_assets.behavior.sources import prepare_landing as prepare_events
     from analytics_assets.births.sources import prepare_landing as prepare_births
+    from analytics_assets.clinic.sources import prepare_landing as prepare_clinic
 
     prepare_births()
     prepare_ads()
+    prepare_banks()
+    prepare_clinic()
     prepare_events()
+
+
+def _settle_banks() -> None:
+    """What the job bank_kpis_migration does, and why it could not."""
+    from analytics_assets.bank_kpis.assets import settle_production
+
+    settled = settle_production(datetime.now(timezone.utc))
+    for done in settled.done:
+        print(f"bank_kpis: {done}")
+    if settled.refused:
+        print(f"bank_kpis: {settled.refused}", file=sys.stderr)
 
 
 @dataclass
@@ -133,6 +149,7 @@ def _refresh(config: settings.Settings) -> bool:
         if table:
             _count(look_at_staleness(definitions, instance).all_events, table, problems)
     _print_table(table)
+    _settle_banks()
     for problem in problems:
         print(f"\n{problem}", file=sys.stderr)
     done = "Everything is up to date" if not table else f"{len(table)} assets materialised"

@@ -10,14 +10,17 @@ from analytics_assets.automation.jobs import changes_sensor, jobs, nightly_sched
 from analytics_assets.automation.maintenance import maintenance_definitions
 from analytics_assets.automation.operations import staleness_definitions
 from analytics_assets.automation.rollback import rollback_jobs
+from analytics_assets.bank_kpis import assets as bank_kpis
+from analytics_assets.bank_kpis.tables import TABLES as BANK_KPIS
 from analytics_assets.behavior.monitoring import monitoring_checks
 from analytics_assets.behavior.tables import TABLES as BEHAVIOR
 from analytics_assets.births.tables import TABLES as BIRTHS
+from analytics_assets.clinic.tables import TABLES as CLINIC
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.assets import production_assets, size_checks
 from analytics_assets.warehouse.assets import warehouse_assets
 
-TABLES: tuple[Table, ...] = (*BIRTHS, *AD_METRICS, *BEHAVIOR)
+TABLES: tuple[Table, ...] = (*BIRTHS, *AD_METRICS, *BANK_KPIS, *CLINIC, *BEHAVIOR)
 
 
 def build(tables: Sequence[Table]) -> dg.Definitions:
@@ -38,4 +41,4 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
-    return build(TABLES)
+    return dg.Definitions.merge(build(TABLES), bank_kpis.DEFINITIONS)

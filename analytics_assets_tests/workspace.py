@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,18 @@ from analytics_assets.warehouse.lake import Lake
 Ran = list[tuple[PlannedRun, dg.ExecuteInProcessResult]]
 
 
+@cache
+def _definitions() -> dg.Definitions:
+    return defs()
+
+
 class Workspace:
     """Set up by the ``workspace`` fixture, which points the environment at it."""
 
     def __init__(self, source: Path) -> None:
         self.source = source
         self.instance = dg.DagsterInstance.ephemeral()
-        self.definitions = defs()
+        self.definitions = _definitions()
 
     def refresh(
         self, definitions: dg.Definitions | None = None, tables: Sequence[Table] = TABLES

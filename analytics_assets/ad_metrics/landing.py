@@ -14,9 +14,8 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -185,16 +184,6 @@ def _digests(folder: Path, files: Iterable[DayFile], since: date) -> dict[str, s
         draft.write_text(json.dumps(noted))
         draft.replace(note)
     return found
-
-
-def arrived(folder: Path, names: Iterable[str]) -> datetime | None:
-    """When the first of these files came into the folder, or changed there."""
-    moments = []
-    for name in names:
-        with suppress(FileNotFoundError):
-            # Not st_mtime: a copy may keep the time of its original.
-            moments.append((folder / name).stat().st_ctime)
-    return datetime.fromtimestamp(min(moments), timezone.utc) if moments else None
 
 
 def digest(path: Path) -> str:

@@ -1,7 +1,8 @@
 """The sources of the ad metrics: exports of Mixpanel and Meta, exchange rates, mappings.
 
 Belongs here: what a landing folder offers to the warehouse, as ``core.declaration.Source`` asks.
-Does not belong here: names of files (``landing.py``), the meaning of events (``sql/``).
+Does not belong here: names of files (``landing.py``), formats (``reading.py``), the meaning of
+events (``sql/``).
 
 Fields are landed as text under names of ours. What has no name of ours is kept as JSON and counted
 in the metadata by its name alone: values may be personal and are shown nowhere.
@@ -16,24 +17,33 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
-import duckdb
-
 from analytics_assets.ad_metrics.landing import (
     AD_PERFORMANCE,
     CURRENCY_FX,
     EVENTS,
     DayFile,
     Feed,
-    arrived,
     daily_inputs,
     digest,
     files_in,
     files_of,
     source_folder,
 )
+from analytics_assets.ad_metrics.reading import (
+    csv_lines_sql,
+    csv_sql,
+    epoch_ms_sql,
+    extract_sql,
+    fields_sql,
+    insights_sql,
+    lines_sql,
+    reading,
+    rest_sql,
+)
 from analytics_assets.ad_metrics.words import KNOWN_EVENTS
 from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.warehouse.arrival import arrived
 from analytics_assets.warehouse.session import literal
 
 # Ours -> the vendors' names, inside "properties" or beside it; the first that is there counts.
@@ -98,24 +108,24 @@ class EventsSource:
         """The day's events, of each the arrival that came last; a line that is none is kept."""
         day = date.fromisoformat(landing.key)
         files = files_of(EVENTS, day)
-        lines = " union all ".join(_lines_sql(file, day) for file in files) or _NO_LINES
-        fields = _fields_sql("fields", EVENT_FIELDS, _NESTS["events"])
+        lines = " union all ".join(lines_sql(file) for file in files) or _NO_LINES
+        fields = fields_sql("fields", EVENT_FIELDS, _NESTS["events"])
         session = landing.session
-        with _reading(session, "landed_lines", files):
+        with reading(session, "landed_lines", files):
             session.execute(
                 f"""create or replace temp table landed_lines as
                 with lines as ({lines}),
                 split as (
                     select line, first_day, last_day,
                         case when json_valid(line) then {
-                    _extract_sql("line", EVENT_FIELDS, _NESTS["events"])
+                    extract_sql("line", EVENT_FIELDS, _NESTS["events"])
                 } end as fields
                     from lines
                 ),
                 named as (select line, first_day, last_day, {fields} from split)
-                select * exclude (time), {_epoch_ms_sql("time")} as time_ms,
-                    cast(make_timestamp({_epoch_ms_sql("time")} * 1000) as date) as event_date,
-                    {_rest_sql("line", EVENT_FIELDS, _NESTS["events"])} as other_fields
+                select * exclude (time), {epoch_ms_sql("time")} as time_ms,
+                    cast(make_timestamp({epoch_ms_sql("time")} * 1000) as date) as event_date,
+                    {rest_sql("line", EVENT_FIELDS, _NESTS["events"])} as other_fields
                 from named"""
             )
             _refuse_other_days(session, files, landing.key)
@@ -215,15 +225,15 @@ class UsersSource:
             yield []
             return
         nests = _NESTS["users"]
-        lines = " union all ".join(_csv_lines_sql(str(path)) for path in files)
-        with _reading(landing.session, "landed_users", files):
+        lines = " union all ".join(csv_lines_sql(str(path)) for path in files)
+        with reading(landing.session, "landed_users", files):
             landing.session.execute(
                 f"""create or replace temp table landed_users as
                 with split as (
-                    select line, {_extract_sql("line", USER_FIELDS, nests)} as fields
+                    select line, {extract_sql("line", USER_FIELDS, nests)} as fields
                     from ({lines}) where json_valid(line)
                 ),
-                named as (select line, {_fields_sql("fields", USER_FIELDS, nests)} from split)
+                named as (select line, {fields_sql("fields", USER_FIELDS, nests)} from split)
                 select * from named
                 qualify row_number() over (
                     partition by distinct_id order by last_seen desc nulls last, line desc
@@ -266,18 +276,18 @@ class AdPerformanceSource:
         day = date.fromisoformat(landing.key)
         files = files_of(self._feed, day)
         fields = {**AD_FIELDS, "breakdown_value": BREAKDOWN_FIELDS[self._axis]}
-        rows = " union all ".join(_insights_sql(n, file) for n, file in enumerate(files))
+        rows = " union all ".join(insights_sql(n, file) for n, file in enumerate(files))
         landing.report["files"] = ", ".join(file.path.name for file in files)
         rows = rows or "select 0 as number, '' as line limit 0"
-        with _reading(landing.session, "landed_ads", files):
+        with reading(landing.session, "landed_ads", files):
             landing.session.execute(
                 f"""create or replace temp table landed_ads as
                 with split as (
-                    select number, line, {_extract_sql("line", fields, ())} as fields from ({rows})
+                    select number, line, {extract_sql("line", fields, ())} as fields from ({rows})
                 ),
                 named as (
-                    select number, line, {_rest_sql("line", fields, ())} as other_fields,
-                        {_fields_sql("fields", fields, ())}
+                    select number, line, {rest_sql("line", fields, ())} as other_fields,
+                        {fields_sql("fields", fields, ())}
                     from split
                 )
                 select * from named"""
@@ -337,8 +347,8 @@ class CurrencySource:
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
         """One rate a currency; ``SourceError`` for a rate that is no positive number."""
         files = files_of(CURRENCY_FX, date.fromisoformat(landing.key))
-        read = _csv_sql(str(files[-1].path))
-        with _reading(landing.session, "landed_rates", files):
+        read = csv_sql(str(files[-1].path))
+        with reading(landing.session, "landed_rates", files):
             landing.session.execute(
                 "create or replace temp table landed_rates as select upper(trim(currency)) as"
                 f" currency, trim(usd_rate) as usd_rate from {read}"
@@ -387,7 +397,7 @@ class MappingSource:
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
         """All rows."""
         columns = ", ".join(f"nullif(trim({name}), '') as {name}" for name in self._columns)
-        yield [f"select {columns} from {_csv_sql(str(self._file()))}"]
+        yield [f"select {columns} from {csv_sql(str(self._file()))}"]
 
 
 def prepare_landing() -> None:
@@ -414,112 +424,3 @@ def _say_what_is_wrong(feed: Feed) -> None:
         return
     if missing:
         print(f"{feed.folder}: no file of {', '.join(missing)}", file=sys.stderr)
-
-
-# ---- reading ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _reading(session: Any, table: str, files: Sequence[Any]) -> Iterator[None]:
-    """Damaged input as ``SourceError``, without the vendor's values in it; drops ``table``."""
-    try:
-        yield
-    except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
-        names = ", ".join(str(getattr(file, "path", file)) for file in files)
-        raise SourceError(
-            "it cannot be read: it is damaged, or not UTF-8, or not of its format",
-            names,
-            "Export it again",
-        ) from _without_values(error)
-    finally:
-        session.execute(f"drop table if exists {table}")
-
-
-def _without_values(error: Exception) -> Exception:
-    # What DuckDB says of a line may quote it, and a line holds user ids.
-    return ValueError(type(error).__name__)
-
-
-def _csv_lines_sql(path: str) -> str:
-    """SELECT of a file's lines; JSON has no control characters, so one can delimit nothing."""
-    if os.path.getsize(path) == 0:
-        return "select '' as line limit 0"
-    return (
-        f"select line from read_csv({literal(path)}, columns = {{'line': 'varchar'}},"
-        " header = false, delim = '\x01', quote = '', escape = '', auto_detect = false,"
-        " max_line_size = 4194304) where trim(line) <> ''"
-    )
-
-
-def _lines_sql(file: DayFile, day: date) -> str:
-    lines = _csv_lines_sql(str(file.path))
-    return (
-        f"select line, date '{file.first}' as first_day, date '{file.last}' as last_day"
-        f" from ({lines})"
-    )
-
-
-def _csv_sql(path: str) -> str:
-    return f"read_csv({literal(path)}, header = true, all_varchar = true, delim = ',')"
-
-
-def _insights_sql(number: int, file: DayFile) -> str:
-    """Rows of an Insights file: JSON lines, an array, or the API's answer with ``data``."""
-    path = str(file.path)
-    if os.path.getsize(path) == 0:
-        return "select 0 as number, '' as line limit 0"
-    return (
-        f"select {number} as number, cast(unnest(case when json_exists(json, '$.data')"
-        " then json_extract(json, '$.data[*]') else [json] end) as varchar) as line"
-        f" from read_json_objects({literal(path)}, maximum_object_size = 268435456)"
-    )
-
-
-def _paths(fields: Mapping[str, Sequence[str]], nests: Sequence[str]) -> list[tuple[str, str]]:
-    """(our name, JSON path) of every place where a field may stand."""
-    return [
-        (name, f'$."{nest}"."{theirs}"' if nest else f'$."{theirs}"')
-        for name, own in fields.items()
-        for theirs in own
-        for nest in (*nests, "")
-    ]
-
-
-def _extract_sql(json: str, fields: Mapping[str, Sequence[str]], nests: Sequence[str]) -> str:
-    """All places of all fields as one list: the text is parsed once."""
-    listed = ", ".join(literal(path) for _, path in _paths(fields, nests))
-    return f"json_extract_string({json}, [{listed}])"
-
-
-def _fields_sql(listed: str, fields: Mapping[str, Sequence[str]], nests: Sequence[str]) -> str:
-    """Select list: of each field the first place that holds something."""
-    places = [name for name, _ in _paths(fields, nests)]
-    return ", ".join(
-        "coalesce("
-        + ", ".join(
-            f"nullif(trim({listed}[{number + 1}]), '')"
-            for number, place in enumerate(places)
-            if place == name
-        )
-        + f") as {name}"
-        for name in fields
-    )
-
-
-def _rest_sql(json: str, fields: Mapping[str, Sequence[str]], nests: Sequence[str]) -> str:
-    """The fields that have no name of ours, as JSON: a merge patch takes the named ones away."""
-    names = [theirs for own in fields.values() for theirs in own if theirs]
-    nulls = ", ".join(f'"{name}": null' for name in (*names, *nests))
-    patch = literal("{" + nulls + "}")
-    parts = [json, *(f"coalesce(json_extract({json}, '$.\"{nest}\"'), '{{}}')" for nest in nests)]
-    merged = f"json_merge_patch({', '.join([*parts, patch])})"
-    return f"case when json_valid({json}) then cast({merged} as varchar) end"
-
-
-def _epoch_ms_sql(text: str) -> str:
-    """Milliseconds since 1970 of a time given in seconds or milliseconds."""
-    number = f"try_cast({text} as double)"
-    return (
-        f"cast(case when {number} between 0 and 1e11 then {number} * 1000"
-        f" when {number} between 1e11 and 1e14 then {number} end as bigint)"
-    )

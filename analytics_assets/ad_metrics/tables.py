@@ -1,13 +1,12 @@
 """The tables of the ad metrics, one declaration each.
 
 Belongs here: declarations. Everything else about a table derives from its own.
-Does not belong here: reading files (``sources.py``), measures (``measures.py``).
+Does not belong here: what is landed (``source_tables.py``), measures (``measures.py``).
 """
 
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from pathlib import Path
 
 from analytics_assets.ad_metrics.measures import (
@@ -20,196 +19,15 @@ from analytics_assets.ad_metrics.measures import (
     daily_words,
     list_checks,
 )
-from analytics_assets.ad_metrics.sources import (
-    AdPerformanceSource,
-    CurrencySource,
-    EventsSource,
-    MappingSource,
-    UsersSource,
-)
+from analytics_assets.ad_metrics.source_tables import AD_IDS, PRODUCT, SOURCES, flag, text, usd
 from analytics_assets.ad_metrics.words import REACH_DAYS, WORDS, action_types, quotient
 from analytics_assets.core.declaration import Check, Column, Personal, Publish, Table, read_sql
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import DAILY
 
-# ---- sources ------------------------------------------------------------------------------------
-
-
-def _expected(variable: str) -> timedelta | None:
-    """Exports come every day, where a setting names a folder: the sample brings nothing new."""
-    return timedelta(days=2) if os.environ.get(variable) else None
-
-
-_USER_ID = Column("distinct_id", "text", "The user.", personal=True)
-_PRODUCT = Column("product_id", "text", "The product.", nullable=False)
-_AD_IDS = (
-    Column("ad_id", "text", "The ad."),
-    Column("adset_id", "text", "Its adset."),
-    Column("campaign_id", "text", "Its campaign."),
-)
-_OTHER_FIELDS = Column(
-    "other_fields", "text", "JSON of the fields that have no column.", personal=True
-)
-
-
-def _text(name: str, description: str) -> Column:
-    return Column(name, "text", description)
-
-
-def _flag(name: str, description: str) -> Column:
-    return Column(name, "boolean", description, nullable=False)
-
-
-def _usd(name: str, description: str) -> Column:
-    return Column(name, "money", description, "USD", nullable=False)
-
-
-mixpanel_events = Table(
-    "ad_metrics/mixpanel_events",
-    layer="sources",
-    period=DAILY,
-    source=EventsSource(),
-    columns=(
-        Column("event_date", "date", "Day of the event (UTC).", nullable=False),
-        _text("event", "Name of the event."),
-        _USER_ID,
-        Column("time_ms", "bigint", "Moment of the event.", "ms since 1970"),
-        _text("insert_id", "Mixpanel's id of the event."),
-        _text("product_id", "The product."),
-        _text("revenue", "Amount as landed, in its currency; refunds are negative."),
-        _text("currency", "Currency of the amount."),
-        _text("store", "App store or payment service."),
-        _text("country", "Country of the event."),
-        Column("arrival_ms", "bigint", "When Mixpanel got it.", "ms since 1970"),
-        _OTHER_FIELDS,
-        Column("unreadable_line", "text", "A line that is no event.", personal=True),
-    ),
-    unique=("event", "distinct_id", "time_ms", "insert_id", "unreadable_line"),
-    time_column="event_date",
-    description="Mixpanel's event export as landed; of an event that came twice, what came last.",
-    expected_every=_expected("MIXPANEL_SOURCE"),
-)
-mixpanel_users = Table(
-    "ad_metrics/mixpanel_users",
-    layer="sources",
-    source=UsersSource(),
-    columns=(
-        _USER_ID,
-        *_AD_IDS,
-        _text("country", "Country of the profile."),
-        _text("region", "Region of the profile."),
-        _text("device", "Device of the profile."),
-        _flag("has_abi_attribution", "An ad is known that the user came from."),
-    ),
-    unique=("distinct_id",),
-    description="Mixpanel's people export: where each user came from.",
-)
-
-
-def _ad_performance(axis: str) -> Table:
-    return Table(
-        "ad_metrics/ad_performance_daily" + ("" if axis == "all" else f"_{axis}"),
-        layer="sources",
-        period=DAILY,
-        source=AdPerformanceSource(axis),
-        columns=(
-            Column("date", "date", "Day of the report.", nullable=False),
-            *_AD_IDS,
-            _text("ad_name", "Name of the ad."),
-            _text("adset_name", "Name of the adset."),
-            _text("campaign_name", "Name of the campaign."),
-            _text("breakdown_value", f"Meta's {axis}, as landed." if axis != "all" else "Empty."),
-            _text("currency", "Currency of the account; USD where Meta does not say."),
-            _text("spend", "Spend as landed, in the account's currency."),
-            _text("impressions", "Impressions as landed."),
-            _text("clicks", "Clicks as landed."),
-            _text("actions", "JSON of action types and their counts."),
-            _text("other_fields", "JSON of the fields that have no column."),
-        ),
-        unique=("ad_id", "adset_id", "campaign_id", "breakdown_value"),
-        time_column="date",
-        checks=(_numbers(axis),),
-        description="Meta Insights at ad level" + (f", by {axis}." if axis != "all" else "."),
-        expected_every=_expected("META_ADS_SOURCE"),
-    )
-
-
-def _numbers(axis: str) -> Check:
-    name = "ad_metrics.ad_performance_daily" + ("" if axis == "all" else f"_{axis}")
-    return Check(
-        "numbers",
-        "Spend, impressions, clicks and actions are numbers",
-        f"""select _partition, ad_id, adset_id, campaign_id, breakdown_value, spend, impressions,
-    clicks, actions
-from {name}
-where (spend is not null and try_cast(spend as decimal(18, 6)) is null)
-    or (impressions is not null and try_cast(impressions as bigint) is null)
-    or (clicks is not null and try_cast(clicks as bigint) is null)
-    or (actions is not null and not json_valid(actions))
-    or list_bool_or([
-        try_cast(value as decimal(18, 4)) is null
-        for value in json_extract_string(actions, '$[*].value')
-    ])""",
-        "Export the day again.",
-    )
-
-
-AD_PERFORMANCE_DAILY = tuple(
-    _ad_performance(axis) for axis in ("all", "country", "region", "device")
-)
-currency_fx = Table(
-    "ad_metrics/currency_fx",
-    layer="sources",
-    period=DAILY,
-    source=CurrencySource(),
-    columns=(
-        Column("date", "date", "Day of the rate.", nullable=False),
-        Column("currency", "text", "ISO code.", nullable=False),
-        Column("usd_rate", "text", "USD for one unit.", nullable=False),
-    ),
-    unique=("currency",),
-    time_column="date",
-    description="Exchange rates by day.",
-)
-
-
-def _mapping(name: str, description: str, *columns: Column) -> Table:
-    return Table(
-        f"ad_metrics/{name}",
-        layer="sources",
-        source=MappingSource(name, [column.name for column in columns]),
-        columns=columns,
-        unique=("meta_value",),
-        description=description,
-    )
-
-
-_META_VALUE = Column("meta_value", "text", "Meta's word.", nullable=False)
-meta_country_mapping = _mapping(
-    "meta_country_mapping",
-    "Names of countries -> ISO code. A two-letter code stands for itself.",
-    _META_VALUE,
-    Column("country_code", "text", "ISO 3166 code of two letters.", nullable=False),
-)
-meta_device_mapping = _mapping(
-    "meta_device_mapping",
-    "Devices -> store and platform; the platform is the device breakdown.",
-    _META_VALUE,
-    Column("store", "text", "Store.", nullable=False),
-    Column("platform", "text", "Platform.", nullable=False),
-)
-
 # ---- from SQL -----------------------------------------------------------------------------------
 
-_SOURCES = (
-    mixpanel_events,
-    mixpanel_users,
-    *AD_PERFORMANCE_DAILY,
-    currency_fx,
-    meta_country_mapping,
-    meta_device_mapping,
-)
-_known: dict[str, Table] = {table.sql_name: table for table in _SOURCES}
+_known: dict[str, Table] = {table.sql_name: table for table in SOURCES}
 
 
 def _from_sql(name: str, file: str = "", **declared) -> Table:
@@ -225,8 +43,8 @@ def _from_sql(name: str, file: str = "", **declared) -> Table:
 _CREDITED = Column("credited_date", "date", "Day that the user is credited to.", nullable=False)
 _NO_RATE_ADVICE = "Add the currency to the file of that day in currency_fx, and run again."
 _PROFILE = (
-    *_AD_IDS,
-    _flag("has_abi_attribution", "An ad is known that the user came from."),
+    *AD_IDS,
+    flag("has_abi_attribution", "An ad is known that the user came from."),
     Column("country", "text", "ISO code, or unknown.", nullable=False),
     Column("region", "text", "Region, or unknown.", nullable=False),
     Column("device", "text", "Platform, or unknown.", nullable=False),
@@ -242,12 +60,12 @@ user_product_events = _from_sql(
         Column("time_ms", "bigint", "Moment of the event.", "ms since 1970", nullable=False),
         Column("insert_id", "text", "Mixpanel's id of the event.", nullable=False),
         Column("distinct_id", "text", "The user.", nullable=False, personal=True),
-        _PRODUCT,
+        PRODUCT,
         Column("event", "text", "Name of the event.", nullable=False),
-        _text("store", "App store or payment service."),
-        _text("country", "Country of the event."),
-        _text("revenue", "Amount as landed."),
-        _text("currency", "Currency of the amount."),
+        text("store", "App store or payment service."),
+        text("country", "Country of the event."),
+        text("revenue", "Amount as landed."),
+        text("currency", "Currency of the amount."),
         Column("revenue_usd", "money", "Amount at the rate of the day.", "USD"),
     ),
     unique=("event", "distinct_id", "time_ms", "insert_id"),
@@ -274,8 +92,8 @@ user_product_starts = _from_sql(
     columns=(
         _CREDITED,
         Column("distinct_id", "text", "The user.", nullable=False, personal=True),
-        _PRODUCT,
-        _flag("starts_late", "There is an event before the credited day."),
+        PRODUCT,
+        flag("starts_late", "There is an event before the credited day."),
         *_PROFILE,
     ),
     unique=("distinct_id", "product_id"),
@@ -290,21 +108,21 @@ user_product_lifecycles = _from_sql(
     columns=(
         _CREDITED,
         Column("distinct_id", "text", "The user.", nullable=False, personal=True),
-        _PRODUCT,
+        PRODUCT,
         *_PROFILE,
         Column("store", "text", "Store of the first event that names one.", nullable=False),
-        _text("invalid_reason", "Why its events cannot be a lifecycle; empty if they can."),
-        _flag("trial_started", "It had a trial."),
+        text("invalid_reason", "Why its events cannot be a lifecycle; empty if they can."),
+        flag("trial_started", "It had a trial."),
         Column("converted_date", "date", "Day of conversion."),
         Column("converted_ms", "bigint", "Moment of conversion.", "ms since 1970"),
         Column("conversion_price_usd", "money", "Price of the first conversion.", "USD"),
-        _usd("conversion_revenue_usd", "Revenue of conversion."),
+        usd("conversion_revenue_usd", "Revenue of conversion."),
         Column("purchased_date", "date", "Day of the initial purchase."),
-        _usd("purchase_revenue_usd", "Revenue of the initial purchase."),
+        usd("purchase_revenue_usd", "Revenue of the initial purchase."),
         Column("trial_refunded_date", "date", "First refund after the conversion."),
-        _usd("trial_refunds_usd", "Refunds after the conversion."),
+        usd("trial_refunds_usd", "Refunds after the conversion."),
         Column("purchase_refunded_date", "date", "First refund after the purchase."),
-        _usd("purchase_refunds_usd", "Refunds after the purchase."),
+        usd("purchase_refunds_usd", "Refunds after the purchase."),
     ),
     unique=("distinct_id", "product_id"),
     description=f"What became of each user-product within {REACH_DAYS} days.",
@@ -315,12 +133,12 @@ price_buckets = _from_sql(
     words={"bucket_mean": quotient("cast(sum(price_usd) * 100 as hugeint)", "(100 * count(*))", 2)},
     columns=(
         Column("country", "text", "ISO code, or unknown.", nullable=False),
-        _PRODUCT,
+        PRODUCT,
         Column("event", "text", "Kind of payment.", nullable=False),
         Column("valid_from", "date", "First day of these buckets.", nullable=False),
-        _usd("lowest_usd", "Lowest price of the bucket."),
-        _usd("highest_usd", "Highest price of the bucket."),
-        _usd("price_bucket_usd", "Mean of its prices, each counted once."),
+        usd("lowest_usd", "Lowest price of the bucket."),
+        usd("highest_usd", "Highest price of the bucket."),
+        usd("price_bucket_usd", "Mean of its prices, each counted once."),
     ),
     unique=("country", "product_id", "event", "valid_from", "lowest_usd"),
     description="Prices seen so far, merged where they are near each other.",
@@ -354,8 +172,8 @@ user_product_rates = _from_sql(
     columns=(
         _CREDITED,
         Column("distinct_id", "text", "The user.", nullable=False, personal=True),
-        _PRODUCT,
-        _usd("price_bucket_usd", "Price that is expected, or was paid; 0 if none is known."),
+        PRODUCT,
+        usd("price_bucket_usd", "Price that is expected, or was paid; 0 if none is known."),
         *_RATES,
     ),
     unique=("distinct_id", "product_id"),
@@ -369,10 +187,10 @@ cohort_ages = _from_sql(
     time_column="date",
     columns=(
         Column("date", "date", "Credited day.", nullable=False),
-        _flag("is_post_trial", "Trials of that day are over."),
-        _flag("conversion_is_known", "Trials count by what they paid."),
-        _flag("trial_refund_is_known", "Trials count by what they paid and got back."),
-        _flag("purchase_refund_is_known", "Purchases count by what was paid and given back."),
+        flag("is_post_trial", "Trials of that day are over."),
+        flag("conversion_is_known", "Trials count by what they paid."),
+        flag("trial_refund_is_known", "Trials count by what they paid and got back."),
+        flag("purchase_refund_is_known", "Purchases count by what was paid and given back."),
     ),
     unique=("date",),
     description="How old each day is on the data horizon, as far as it matters.",
@@ -385,29 +203,29 @@ user_product_metrics = _from_sql(
     columns=(
         _CREDITED,
         Column("distinct_id", "text", "The user.", nullable=False, personal=True),
-        _PRODUCT,
+        PRODUCT,
         *_PROFILE,
         Column("store", "text", "Store.", nullable=False),
-        _flag("valid_lifecycle", "Its events can be a lifecycle."),
-        _text("invalid_reason", "Why not."),
-        _usd("price_bucket_usd", "Price that is expected, or was paid."),
+        flag("valid_lifecycle", "Its events can be a lifecycle."),
+        text("invalid_reason", "Why not."),
+        usd("price_bucket_usd", "Price that is expected, or was paid."),
         Column("trial_conversion_rate", "percent", "Expected.", "percent", nullable=False),
-        _text("trial_conversion_level", "Cohort of the rate; none for an invalid lifecycle."),
+        text("trial_conversion_level", "Cohort of the rate; none for an invalid lifecycle."),
         Column("trial_converted_to_refund_rate", "percent", "Expected.", "percent", nullable=False),
-        _text("trial_refund_level", "Cohort of the rate."),
+        text("trial_refund_level", "Cohort of the rate."),
         Column(
             "initial_purchase_to_refund_rate", "percent", "Expected.", "percent", nullable=False
         ),
-        _text("purchase_refund_level", "Cohort of the rate."),
-        _flag("is_trial", "Started a trial."),
-        _flag("is_post_trial", "Started it at least 7 days before the data horizon."),
-        _flag("is_converted", "Is post-trial and converted."),
-        _flag("is_trial_refunded", "And was refunded."),
-        _flag("is_purchase", "Bought directly."),
-        _flag("is_purchase_refunded", "And was refunded."),
-        _usd("actual_revenue_usd", "Revenue of conversion and purchase."),
-        _usd("actual_refunds_usd", "Refunds, positive."),
-        _usd("current_value_usd", "Value on the data horizon."),
+        text("purchase_refund_level", "Cohort of the rate."),
+        flag("is_trial", "Started a trial."),
+        flag("is_post_trial", "Started it at least 7 days before the data horizon."),
+        flag("is_converted", "Is post-trial and converted."),
+        flag("is_trial_refunded", "And was refunded."),
+        flag("is_purchase", "Bought directly."),
+        flag("is_purchase_refunded", "And was refunded."),
+        usd("actual_revenue_usd", "Revenue of conversion and purchase."),
+        usd("actual_refunds_usd", "Refunds, positive."),
+        usd("current_value_usd", "Value on the data horizon."),
     ),
     unique=("distinct_id", "product_id"),
     description="One row for each user and product: its lifecycle, rates and current value.",
@@ -424,14 +242,14 @@ ad_performance = _from_sql(
     columns=(
         Column("date", "date", "Day of the report.", nullable=False),
         Column("axis", "text", "all, or what it is broken down by.", nullable=False),
-        *_AD_IDS,
+        *AD_IDS,
         Column("breakdown_value", "text", "Value on the axis, or unknown.", nullable=False),
         Column("spend_usd", "money", "Spend.", "USD"),
         Column("impressions", "bigint", "Impressions.", nullable=False),
         Column("clicks", "bigint", "Clicks.", nullable=False),
         Column("trials", "bigint", "Actions that count as a trial.", nullable=False),
         Column("purchases", "bigint", "Actions that count as a purchase.", nullable=False),
-        _text("no_rate", "Currencies that have no rate."),
+        text("no_rate", "Currencies that have no rate."),
     ),
     unique=("axis", "ad_id", "adset_id", "campaign_id", "breakdown_value"),
     checks=(
@@ -464,7 +282,7 @@ id_hierarchy_mapping = _from_sql(
     "id_hierarchy_mapping",
     layer="dimensions",
     columns=(
-        *_AD_IDS,
+        *AD_IDS,
         Column("first_seen_date", "date", "First day of the ad there.", nullable=False),
         Column("last_seen_date", "date", "Last day of the ad there.", nullable=False),
     ),
@@ -528,7 +346,7 @@ daily_mixpanel_metrics_breakdown = _from_sql(
 )
 
 TABLES = (
-    *_SOURCES,
+    *SOURCES,
     user_product_events,
     user_product_starts,
     user_product_lifecycles,

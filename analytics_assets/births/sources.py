@@ -14,8 +14,8 @@ import os
 import shutil
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,6 +26,7 @@ from analytics_assets.births.readers import FileReader
 from analytics_assets.births.unpacking import DBF_ENCODING
 from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.warehouse.arrival import arrived
 
 
 def landing_folder() -> Path:
@@ -74,7 +75,7 @@ class SinascSource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these files came into the folder, or changed there."""
-        return _arrived(names)
+        return arrived(landing_folder(), names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
@@ -124,7 +125,7 @@ class HealthFacilitySource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the file came into the folder, or changed there."""
-        return _arrived(names)
+        return arrived(landing_folder(), names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
@@ -165,12 +166,3 @@ def _state(file: Path) -> str:
     """Changes when the file's content may have: size and time of change."""
     status = file.stat()
     return f"{status.st_size}-{status.st_mtime_ns}"
-
-
-def _arrived(names: Collection[str]) -> datetime | None:
-    moments = []
-    for name in names:
-        with suppress(FileNotFoundError):
-            # Not st_mtime: a copy may keep the time of its original.
-            moments.append((landing_folder() / name).stat().st_ctime)
-    return datetime.fromtimestamp(min(moments), timezone.utc) if moments else None

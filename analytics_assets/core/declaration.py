@@ -26,6 +26,7 @@ Type = Literal[
     "bigint",
     "boolean",
     "date",
+    "datetime",
     "timestamp",
     "decimal",
     "decimal6",
@@ -33,7 +34,10 @@ Type = Literal[
     "percent",
 ]
 Personal = Literal["refused", "left out", "promoted"]
-Layer = Literal["sources", "facts", "dimensions", "aggregates"]
+Layer = Literal["sources", "staging", "facts", "dimensions", "marts", "aggregates"]
+
+# What people read. Marts may hold single records: what names a person is a pseudonym there.
+READABLE: tuple[Layer, ...] = ("dimensions", "marts", "aggregates")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
 
@@ -200,13 +204,17 @@ class Landing:
     """A partition that is being landed in a DuckDB session.
 
     What people should know goes into ``report``. ``read_through`` reads all values of a SELECT and
-    returns its rows by storage key, so that a source can judge its input before it is kept.
+    returns its rows by storage key, so that a source can judge its input before it is kept. Changes
+    are merged with ``live``, a SELECT of the partition's live rows. They were built from the inputs
+    ``built_from``: nothing, where the declaration has changed since.
     """
 
     session: Any
     key: str
     report: dict[str, Any]
     read_through: Callable[[str], Mapping[str, int]]
+    live: str
+    built_from: Mapping[str, str]
 
 
 class Source(Protocol):
@@ -259,6 +267,9 @@ class Table:
     ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
     measures count, all of them for each value of the columns ``each``. ``parts_of``: the aggregate
     to whose rows these add up, where that does not follow from ``rollup_of``.
+    ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the
+    partitions that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It
+    must give the same rows again where nothing else that it reads has changed.
     ``failures_csv``: all rows that hold a partition back are also written as CSV, which the error
     names. ``indexed``: column lists; where given, ``warehouse.duckdb`` holds the rows themselves
     with these indexes, not a view over the files: faster to read, rewritten whole at each change.
@@ -286,6 +297,7 @@ class Table:
     checks: tuple[Check, ...] = ()
     publish: Publish | None = None
     keeps_rows: bool = False
+    reads_itself: bool = False
     measured_from: Table | None = None
     each: tuple[str, ...] = ()
     parts_of: Table | None = None
@@ -304,6 +316,8 @@ class Table:
             raise DeclarationError(f"{self.key}: a key is <domain>/<table>")
         if [self.source, self.sql, self.rollup_of].count(None) != 2:
             raise DeclarationError(f"{self.key}: give exactly one of source, sql, rollup_of")
+        if self.reads_itself and self.sql is None:
+            raise DeclarationError(f"{self.key}: only a table of SQL can read itself")
         if self.compute and self.sql is None:
             raise DeclarationError(f"{self.key}: compute takes the rows that an sql selects")
         if self.expected_every and not self.source:
@@ -326,10 +340,10 @@ class Table:
             self._check_publishable()
 
     def _check_publishable(self) -> None:
-        if self.layer not in ("dimensions", "aggregates"):
+        if self.layer not in READABLE:
             raise DeclarationError(
                 f"{self.key}: {self.layer} hold single records and cannot be published;"
-                " publish an aggregate of it"
+                " publish an aggregate of it, or a mart"
             )
         personal = [column.name for column in self.all_columns if column.personal]
         assert self.publish

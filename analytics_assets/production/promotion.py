@@ -20,6 +20,7 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Column, Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, schema
+from analytics_assets.production.dependents import DependentError, put_aside
 from analytics_assets.production.review import (
     Change,
     changes,
@@ -31,9 +32,11 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import StoredKey, by_key
 from analytics_assets.warehouse.session import expose
 
+# The sessions that write to production go by this name, so that they are told from readers.
+PROMOTION = "analytics_assets promotion"
 _BATCH_ROWS = 50_000
 _INCOMING = "incoming"
-_AS_TEXT = ("text", "boolean", "timestamp")  # what is sent, and so comes back, in quotes
+_AS_TEXT = ("text", "boolean", "timestamp", "datetime")  # sent, and so coming back, in quotes
 
 
 class PromotionError(RuntimeError):
@@ -71,7 +74,10 @@ def production_engine(url: str, read_only: bool = False) -> Iterator[sa.Engine]:
     options = "-c timezone=UTC -c datestyle=ISO"
     if read_only:
         options += " -c default_transaction_read_only=on"
-    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"options": options})
+    arguments = {"options": options}
+    if not read_only:
+        arguments["application_name"] = PROMOTION
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=arguments)
     try:
         yield engine
     finally:
@@ -150,12 +156,21 @@ def promote(
             if present:
                 partitions = _all_of_one_shape(snapshot, declared, offer)
             _take_over(connection, table, run_id)
-            schema.create(connection, table)
+            _reshape(connection, table)
             present = {}
         done = move(connection, session, table, offer, partitions, present, run_id, gate_percent)
         if dry_run:
             connection.rollback()
     return done
+
+
+def _reshape(connection: sa.Connection, table: Table) -> None:
+    """An empty table of the declared shape; views that others made over it are kept."""
+    try:
+        with put_aside(connection, schema.view_name(table)):
+            schema.create(connection, table)
+    except DependentError as error:
+        raise PromotionError(f"{table.key}: {error}. Nothing was changed") from error
 
 
 def _take_over(connection: sa.Connection, table: Table, run_id: str) -> None:
@@ -346,7 +361,7 @@ def _as_csv(session: duckdb.DuckDBPyConnection, table: Table) -> Iterator[bytes]
             return f"nullif({name}, {usual[column.name]}) as {name}"
         if column.type == "boolean":
             return f"case {name} when true then 't' when false then 'f' end as {name}"
-        if column.type == "timestamp":
+        if column.type in ("timestamp", "datetime"):
             return f"cast({name} as varchar) as {name}"
         return name
 

@@ -71,7 +71,7 @@ def changes(
     if not partitions:
         return []
     within = table.period.within_sql(table.time or "", partitions)
-    view = f"{quoted(table.domain)}.{quoted(table.published_name)}"
+    view = schema.view_name(table)
     columns = ", ".join(quoted(column.name) for column in table.stored_columns)
     before = f"select {columns} from {view}"
     after = encoding.declared_sql(table, incoming) if incoming else f"{before} limit 0"

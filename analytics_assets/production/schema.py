@@ -38,6 +38,7 @@ _TYPES: dict[Type, sa.types.TypeEngine] = {
     "boolean": sa.Boolean(),
     "date": sa.Date(),
     "timestamp": sa.DateTime(timezone=True),
+    "datetime": sa.DateTime(),
     "decimal": sa.Numeric(18, 4),
     "decimal6": sa.Numeric(18, 6),
     "money": sa.Numeric(18, 2),
@@ -240,9 +241,14 @@ def holder(connection: sa.Connection, table: Table) -> str | None:
     return found.partition(_OF)[2] or f"{table.domain}/{table.published_name}"
 
 
+def view_name(table: Table) -> str:
+    """The view that readers see, in SQL."""
+    return f"{quoted(table.domain)}.{quoted(table.published_name)}"
+
+
 def create(connection: sa.Connection, table: Table) -> None:
     """A new, empty table and view in place of any of another shape, in the caller's transaction."""
-    view = f"{quoted(table.domain)}.{quoted(table.published_name)}"
+    view = view_name(table)
     connection.execute(sa.text(f"drop view if exists {view}"))
     for dictionary in dictionaries(table):
         _create_once(connection, dictionary)
@@ -272,7 +278,7 @@ def _wait_for_others(connection: sa.Connection) -> None:
 
 
 def _comments(table: Table) -> Iterable[tuple[str, str]]:
-    view = f"{quoted(table.domain)}.{quoted(table.published_name)}"
+    view = view_name(table)
     yield f"view {view}", table.description
     aliases = table.publish.aliases if table.publish else {}
     for alias, name in aliases.items():

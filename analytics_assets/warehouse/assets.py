@@ -19,8 +19,8 @@ import duckdb
 from deltalake.exceptions import DeltaError
 
 from analytics_assets import settings
-from analytics_assets.core.contracts import table_schema
-from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.core.contracts import quoted, table_schema
+from analytics_assets.core.declaration import READABLE, Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
 from analytics_assets.core.lineage import column_lineage
 from analytics_assets.core.partitions import UNPARTITIONED
@@ -213,8 +213,8 @@ def _materialisations(
     common = _metadata(outcome, keys, seconds)
     if outcome.table.period is UNPARTITIONED:
         if good:
-            told = outcome.reports.get(good[0], {})
-            yield dg.MaterializeResult(key, metadata={**common, **told, **pictures})
+            report = outcome.reports.get(UNPARTITIONED.only_key, {})
+            yield dg.MaterializeResult(key, metadata={**common, **report, **pictures})
         return
     own = {partition: _partition_metadata(outcome, partition) for partition in good}
     if good:
@@ -323,13 +323,14 @@ def _previewed(table: Table) -> list[str]:
 
 
 def _pictures(session: Any, snapshot: Snapshot, table: Table) -> dict[str, Any]:
-    """Preview and plot of an aggregate or dimension; single records are never shown."""
+    """Preview and plot of what people read; other single records are never shown."""
     files = [file for file in snapshot.files(table) if file.rows]
-    if not files or table.layer not in ("dimensions", "aggregates"):
+    if not files or table.layer not in READABLE:
         return {}
     expose(session, table, [file.uri for file in files[-PLOTTED_PARTITIONS:]])
     preview = session.execute(
-        f"select {', '.join(_previewed(table))} from {table.sql_name} where _partition = ? limit ?",
+        f"select {', '.join(map(quoted, _previewed(table)))} from {table.sql_name}"
+        " where _partition = ? limit ?",
         [files[-1].key, PREVIEW_ROWS],
     ).df()
     found = {"preview": dg.MetadataValue.md(rows_as_markdown(preview.to_dict("records")))}

@@ -33,7 +33,7 @@ from analytics_assets.warehouse.builds import Build, Snapshot, now
 from analytics_assets.warehouse.expectations import expect, expectation_names
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
 from analytics_assets.warehouse.quarantine import Quarantine
-from analytics_assets.warehouse.session import expose, literal
+from analytics_assets.warehouse.session import expose, literal, select_declared
 
 # Partitions are computed together until they read this much. Small ones share the cost of a
 # statement and a commit; a large one is written alone, without sorting rows into partitions.
@@ -189,9 +189,11 @@ class Builder:
                     chunk = chunk[: chunk.index(keys[0])]
                     break
             expose(self._session, table, [file.uri for file in staged])
-            audited = audit(self._session, table, chunk, self._rows_read(table, chunk))
+            rows_read = self._rows_read(table, chunk)
+            whole = self._whole(table, staged, same)
+            audited = audit(self._session, table, chunk, rows_read, whole)
             _refuse_moving_input(table, read, audited.fingerprints)
-            self._quarantine(table, audited, outcome)
+            self._quarantine(table, audited, audited.rows.keys() | same.keys(), outcome)
         except (SourceError, duckdb.ConversionException) as error:
             self._lake.discard(staged)
             if len(chunk) > 1:
@@ -225,15 +227,17 @@ class Builder:
             if key not in outcome.missing or self._snapshot.build_of(table, key)
         ] + self._refusals(table, audited.findings)
 
-    def _quarantine(self, table: Table, audited: Audit, outcome: Outcome) -> None:
-        """Keep the rows by which staged partitions fail."""
+    def _quarantine(
+        self, table: Table, audited: Audit, judged: Collection[str], outcome: Outcome
+    ) -> None:
+        """Keep the rows by which staged partitions fail, of these storage keys."""
         quarantine = Quarantine(self._lake, table)
         failed: dict[str, set[str]] = {}
         for finding in audited.findings:
             if finding.blocking:
                 failed.setdefault(finding.partition, set()).add(finding.check)
         for partition, checks in failed.items():
-            keys = [key for key in audited.rows if partition_of(table, key) == partition]
+            keys = [key for key in judged if partition_of(table, key) == partition]
             count = quarantine.keep(self._session, partition, keys, checks, self._run_id, now())
             if count:
                 outcome.quarantined[partition] = count
@@ -270,6 +274,8 @@ class Builder:
             for upstream in table.upstream:
                 files = self._snapshot.feeding(upstream, table, chunk)
                 expose(self._session, upstream, [file.uri for file in files])
+            if table.reads_itself:
+                self._expose_itself(table, chunk)
             self._read_before.clear()
             sql = self._computed(table, chunk, outcome) if table.compute else build_sql(table)
             if table.slice_sql is None:
@@ -287,8 +293,29 @@ class Builder:
         def read_through(sql: str) -> dict[str, int]:
             return {k: rows for k, (rows, _) in self._row_hashes(table, key, sql).items()}
 
-        with table.source.land(Landing(self._session, key, report, read_through)) as selects:
+        live = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) == key]
+        build = self._snapshot.build_of(table, key)
+        same = build is not None and build.code_version == table.code_version
+        landing = Landing(
+            self._session,
+            key,
+            report,
+            read_through,
+            live=select_declared(table, live),
+            built_from=build.inputs if build and same and live else {},
+        )
+        with table.source.land(landing) as selects:
             yield selects
+
+    def _expose_itself(self, table: Table, chunk: list[str]) -> None:
+        """What is live of these partitions, and when and by which run it is being added to.
+
+        It is no input of the ledger: a table is not behind because it was built.
+        """
+        own = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) in chunk]
+        expose(self._session, table, own)
+        self._session.execute(f"set variable run_id = {literal(self._run_id)}")
+        self._session.execute(f"set variable run_time = timestamptz {literal(str(now()))}")
 
     def _computed(self, table: Table, chunk: list[str], outcome: Outcome) -> str:
         """SELECT of the rows that the table's function makes of what its SQL selects.
@@ -332,6 +359,15 @@ class Builder:
             if key in live and live[key].fingerprint == found
         }
 
+    def _whole(
+        self, table: Table, staged: Iterable[StoredFile], same: Collection[str]
+    ) -> list[str]:
+        """Files of what is staged and of the slices that need not be, where checks want them."""
+        if not table.checks or not same:
+            return []
+        live = by_key(self._snapshot.files(table))
+        return [f.uri for f in staged] + [uri for key in same for uri in live[key].uris]
+
     def _rows_read(self, table: Table, chunk: list[str]) -> dict[str, int] | None:
         """Upstream rows of each partition, where each must give one row."""
         if not table.keeps_rows:
@@ -341,7 +377,7 @@ class Builder:
                 file.rows
                 for upstream in table.upstream
                 for file in self._snapshot.feeding(upstream, table, [key])
-                if upstream.period is not UNPARTITIONED
+                if upstream.period is not UNPARTITIONED or table.period is UNPARTITIONED
             )
             for key in chunk
         }

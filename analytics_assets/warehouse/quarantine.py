@@ -26,6 +26,7 @@ from analytics_assets.warehouse.session import literal
 
 # More help nobody, and a partition of a national year could hold millions. The count is exact.
 KEPT_ROWS = 10_000
+_SAME_PARTITION = "_broken._partition = _row._partition"
 _OWN_COLUMNS = ("reason", "table_name", "partition", "run_id", "held_back_at")
 
 
@@ -148,7 +149,8 @@ def _faults(
     if CONTRACT in failed:
         faults += [_Fault(rule.name, rule.broken_sql) for rule in rules(table)]
         if table.unique_columns:
-            faults.append(_Fault(DOUBLED, _matches(doubled_sql(table), _same_row(table))))
+            same = f"{_SAME_PARTITION} and {_same_row(table)}"
+            faults.append(_Fault(DOUBLED, _matches(doubled_sql(table), same)))
     for check in table.checks:
         if check.name not in failed:
             continue
@@ -157,7 +159,10 @@ def _faults(
         at_fault = check.at_fault or (_same_row(table) if names_rows else "")
         if at_fault:
             reason = f"{check.name}: {check.description}"
-            faults.append(_Fault(reason, _matches(check.sql, at_fault)))
+            # Of a table in slices one partition is judged at a time, and what is broken may be said
+            # of the partition as a whole.
+            same = "true" if table.slice_sql else _SAME_PARTITION
+            faults.append(_Fault(reason, _matches(check.sql, f"{same} and ({at_fault})")))
     return faults
 
 
@@ -170,7 +175,4 @@ def _same_row(table: Table) -> str:
 
 def _matches(selected: str, at_fault: str) -> str:
     """Condition that a row is one of those that a SELECT of what is broken is about."""
-    return (
-        f"exists (select 1 from ({selected}) as _broken"
-        f" where _broken._partition = _row._partition and ({at_fault}))"
-    )
+    return f"exists (select 1 from ({selected}) as _broken where {at_fault})"

@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from analytics_assets import settings
 from analytics_assets.ad_metrics.measures import BREAKDOWN, DAY, ENTITY
 from analytics_assets.ad_metrics.sample import FIRST_DAY
@@ -18,7 +20,8 @@ from analytics_assets.ad_metrics.tables import (
     daily_mixpanel_metrics,
     daily_mixpanel_metrics_breakdown,
 )
-from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.core.contracts import sql_type
+from analytics_assets.core.declaration import Landing, Table, in_dependency_order
 from analytics_assets.warehouse.audit import Finding
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
@@ -53,17 +56,46 @@ def rows(lake: Lake, table: Table) -> list[dict[str, Any]]:
     """All rows of a table."""
     with open_session(settings.load()) as session:
         expose(session, table, [file.uri for file in lake.files(table)])
-        names = [column.name for column in table.stored_columns]
-        found = session.execute(f"select {', '.join(names)} from {table.sql_name}").fetchall()
-        return [dict(zip(names, row, strict=True)) for row in found]
+        return _read(session, table)
 
 
-def metrics(lake: Lake) -> dict[tuple, dict[str, Any]]:
+def _read(session: duckdb.DuckDBPyConnection, table: Table) -> list[dict[str, Any]]:
+    names = [column.name for column in table.stored_columns]
+    found = session.execute(f"select {', '.join(names)} from {table.sql_name}").fetchall()
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+Metrics = dict[tuple, dict[str, Any]]
+
+
+def metrics(lake: Lake) -> Metrics:
     """Both tables: (entity type, id, day, breakdown type, value) -> the other columns."""
+    return _by_key(lambda table: rows(lake, table))
+
+
+def metrics_of_sql() -> Metrics:
+    """The same by the SQL alone, over all that landed at once: no lake, no partitions."""
+    with open_session(settings.load()) as session:
+        session.execute("create schema ad_metrics")
+        for table in in_dependency_order(TABLES):
+            columns = ", ".join(f"{c.name} {sql_type(c)}" for c in table.stored_columns)
+            session.execute(f"create table {table.sql_name} ({columns})")
+            insert = f"insert into {table.sql_name} by name"
+            if table.source is None:
+                session.execute(f"{insert} {table.sql}")
+                continue
+            for key in table.source.inputs():
+                with table.source.land(Landing(session, key, {}, lambda sql: {})) as selects:
+                    for select in selects:
+                        session.execute(f"{insert} {select}")
+        return _by_key(lambda table: _read(session, table))
+
+
+def _by_key(read: Callable[[Table], list[dict[str, Any]]]) -> Metrics:
     keys = [name for axis in (ENTITY, DAY, BREAKDOWN) for name in axis.key_names]
-    found = {}
+    found: Metrics = {}
     for table in (daily_mixpanel_metrics, daily_mixpanel_metrics_breakdown):
-        for row in rows(lake, table):
+        for row in read(table):
             key = tuple(row.pop(name, "") for name in keys)
             assert key not in found
             found[key] = row

@@ -13,10 +13,10 @@ import pytest
 
 from analytics_assets import settings
 from analytics_assets.ad_metrics.sample import write
+from analytics_assets.ad_metrics.source_tables import mixpanel_events
 from analytics_assets.ad_metrics.sources import EventsSource
 from analytics_assets.ad_metrics.tables import (
     TABLES,
-    mixpanel_events,
     user_product_lifecycles,
 )
 from analytics_assets.core.declaration import Landing, SourceError
@@ -24,8 +24,11 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.ad_metrics.landed import (
+    differences,
     edit,
     fields,
+    metrics,
+    metrics_of_sql,
     pay_in_francs,
     point_at,
     rows,
@@ -33,7 +36,7 @@ from analytics_assets_tests.ad_metrics.landed import (
     small_world,
 )
 
-SEED, DAYS = 4, 14
+SEED, DAYS = 4, 12
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def _settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settled(_settled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two landing folders of 14 days and the lake that was built from them."""
+    """A folder with two landing folders of 12 days and the lake that was built from them."""
     shutil.copytree(_settled, tmp_path, dirs_exist_ok=True)
     point_at(monkeypatch, tmp_path)
     return tmp_path
@@ -60,6 +63,10 @@ def lake() -> Lake:
 
 def last_day() -> date:
     return small_world(SEED, DAYS).last
+
+
+def test_partitions_give_what_all_at_once_gives(settled: Path) -> None:
+    assert differences(metrics(lake()), metrics_of_sql()) == []
 
 
 def test_arrival_order_and_files_do_not_matter(
@@ -160,13 +167,13 @@ def test_a_late_refund_changes_the_day_of_its_trial_only(settled: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("days", [10, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_new_night_touches_what_the_horizon_touches(
-    days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With no late event and no restatement: the new day, and days that cross an age."""
     mixpanel, meta = point_at(monkeypatch, tmp_path)
-    world = small_world(5, days, ads=2, users=5)
+    world = small_world(5, 40, ads=2, users=5)
     write(world, mixpanel, meta)
     for path in [*mixpanel.rglob(f"{world.last}*"), *meta.rglob(f"{world.last}*")]:
         path.rename(tmp_path / f"{path.parent.name} {path.name}")
@@ -223,22 +230,21 @@ def test_a_missing_day_of_events_holds_back_what_needs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mixpanel, meta = point_at(monkeypatch, tmp_path)
-    write(small_world(SEED, DAYS), mixpanel, meta)
-    (mixpanel / "events" / "2025-01-09.jsonl").unlink()
+    write(small_world(SEED, 6), mixpanel, meta)
+    (mixpanel / "events" / "2025-01-04.jsonl").unlink()
     changed, findings = settle(lake())
-    assert [finding.partition for finding in findings] == ["2025-01-09"]
-    assert "no file of 2025-01-09" in findings[0].summary
+    assert [finding.partition for finding in findings] == ["2025-01-04"]
+    assert "no file of 2025-01-04" in findings[0].summary
     assert "daily_mixpanel_metrics" not in changed
     assert "user_product_starts" not in changed
 
 
 def test_meta_without_the_newest_day_fails_by_name(settled: Path) -> None:
-    for path in (settled / "mixpanel" / "events").glob(f"{last_day()}*"):
-        newer = last_day() + timedelta(days=1)
-        path.with_name(f"{newer}.jsonl").write_text("")
+    newer = last_day() + timedelta(days=1)
+    (settled / "mixpanel" / "events" / f"{newer}.jsonl").write_text("")
     _, findings = settle(lake())
     assert len(findings) == 4
-    assert all("there is no file of 2025-01-15" in finding.summary for finding in findings)
+    assert all(f"there is no file of {newer}" in finding.summary for finding in findings)
 
 
 @pytest.mark.parametrize("folder", ["", "ad_performance_daily_device"])

@@ -26,12 +26,12 @@ from analytics_assets_tests.ad_metrics.landed import metrics, small_world
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.workspace import Workspace, failures, materialised
 
-DAYS = 15
+DAYS = 10
 
 
 @pytest.fixture(scope="module")
 def promoted(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Workspace]:
-    """15 days of ads, built and promoted by the real definitions, without the births."""
+    """Ten days of ads, built and promoted by the real definitions, without the births."""
     folder = tmp_path_factory.mktemp("ads")
     with pytest.MonkeyPatch.context() as monkeypatch:
         for workspace in make_workspace(folder, postgres, monkeypatch):

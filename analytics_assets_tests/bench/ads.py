@@ -46,6 +46,7 @@ def _bench(folder: Path, events: int) -> None:
     _say(f"{written:,} events, {DAYS * (CAMPAIGNS + ADSETS + ADS):,} entity-days written")
     births = folder / "sinasc"
     births.mkdir()
+    (folder / "clinic").mkdir()
     _run(folder, "all of it")
     day = FIRST_DAY.replace(month=3)
     path = meta / "ad_performance_daily" / f"{day}.jsonl"
@@ -62,6 +63,7 @@ def _run(folder: Path, what: str) -> None:
         "SINASC_SOURCE": str(folder / "sinasc"),
         "MIXPANEL_SOURCE": str(folder / "mixpanel"),
         "META_ADS_SOURCE": str(folder / "meta_ads"),
+        "CLINIC_SOURCE": str(folder / "clinic"),
         "BEHAVIOR_SOURCE_URL": no_events(folder),
     }
     log = folder / "log"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from analytics_assets.births import unpacking
 from analytics_assets.births.landing import scan
 from analytics_assets.births.sources import SinascSource
 from analytics_assets_tests.births.landed import Landed, land, query, rows_of_table
@@ -193,3 +195,16 @@ def test_damaged_list_of_health_facilities_is_refused(landing: Path) -> None:
     (landing / "CNESDO18.DBF").write_bytes(b"<html>Service unavailable</html>" * 30)
     with pytest.raises(AssertionError, match=r"CNESDO18\.DBF: it is not a list of health facil"):
         rows_of_table("raw_health_facilities")
+
+
+def test_both_libraries_unpack_a_file_to_the_same_bytes(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.13 has only the slower of the two."""
+    pytest.importorskip("datasus_dbc")
+    pytest.importorskip("dbctodbf")
+    path = real_data / "sinasc" / "DNAC2000.DBC"
+    unpacking._decompress(path, tmp_path / "fast.dbf")
+    monkeypatch.setitem(sys.modules, "datasus_dbc", None)
+    unpacking._decompress(path, tmp_path / "slow.dbf")
+    assert (tmp_path / "slow.dbf").read_bytes() == (tmp_path / "fast.dbf").read_bytes()

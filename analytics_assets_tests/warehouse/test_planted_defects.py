@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timezone
-from itertools import count
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -22,40 +18,33 @@ import pytest
 import sqlalchemy as sa
 
 from analytics_assets import settings
-from analytics_assets.ad_metrics.sample import write
-from analytics_assets.ad_metrics.tables import (
-    AD_PERFORMANCE_DAILY,
-    daily_mixpanel_metrics,
-    daily_mixpanel_metrics_breakdown,
-    mixpanel_events,
-    user_product_events,
-)
-from analytics_assets.behavior.sample import generate as generate_events
-from analytics_assets.behavior.sources import EXPORT_SECONDS
-from analytics_assets.behavior.tables import TABLES as EVENT_TABLES
-from analytics_assets.behavior.tables import behavioral_events, export_quality
 from analytics_assets.core.declaration import Table
-from analytics_assets.definitions import build as definitions_of
 from analytics_assets.definitions import defs
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
-from analytics_assets.warehouse.build import Builder, Outcome
-from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
-from analytics_assets.warehouse.quarantine import Quarantine
-from analytics_assets.warehouse.session import open_session
-from analytics_assets_tests.ad_metrics.landed import edit, pay_in_francs, point_at, small_world
-from analytics_assets_tests.ad_metrics.landed import settle as settle_ads
-from analytics_assets_tests.behavior.database import Database
+from analytics_assets_tests.ad_metrics.planted import DEFECTS as AD_METRICS
+from analytics_assets_tests.bank_kpis.planted import DEFECTS as BANK_KPIS
+from analytics_assets_tests.behavior.planted import DEFECTS as BEHAVIOR
 from analytics_assets_tests.births.landed import FACT, csv_text, land, record, records
-from analytics_assets_tests.conftest import as_admin, make_workspace
+from analytics_assets_tests.clinic.planted import DEFECTS as CLINIC
 from analytics_assets_tests.production.test_promotion import send
-from analytics_assets_tests.toy import Memory, Sale, settle, toy_tables
-from analytics_assets_tests.workspace import Workspace
+from analytics_assets_tests.toy import Memory, Sale
+from analytics_assets_tests.warehouse.planted import (
+    YEARS,
+    Defect,
+    Site,
+    build,
+    declared,
+    evaluated,
+    judged,
+    memory,
+    month,
+    only,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
 MONTH, DAY, YEAR = "2020-05", "2020-05-04", "2020"
-YEARS = range(2016, 2021)
 HEAD = """# Checks that fail
 Every check, a defect that was planted for it, and what it said. The last column says whether the
 partition was held back. Written by
@@ -66,129 +55,9 @@ partition was held back. Written by
 """
 
 
-def month(year: int, cents: int = 500) -> list[Sale]:
-    """A small and a big sale on each day of May, each in its own shop."""
-    return [
-        (date(year, 5, day), shop, price)
-        for day in range(1, 32)
-        for shop, price in (("a", cents), ("b", cents + 1000))
-    ]
-
-
-class DatedMemory(Memory):
-    """Sales of whose arrival the source knows."""
-
-    def arrived(self, key: str, names: Sequence[str]) -> datetime | None:
-        return datetime(2020, 6, 1, tzinfo=timezone.utc)
-
-
-def memory() -> DatedMemory:
-    source = DatedMemory()
-    source.months = {f"{year}-05": month(year) for year in YEARS}
-    return source
-
-
-def declared(source: Memory) -> dict[str, Table]:
-    """The toy tables by name, with all that a contract can say."""
-    raw, fact, daily, *others = toy_tables(source)
-    sold_on, shop, cents = fact.columns
-    columns = (sold_on, shop, replace(cents, maximum=100_000))
-    raw = replace(raw, columns=(*columns, *raw.columns[3:]), unique=("sold_on", "shop"))
-    fact = replace(fact, columns=columns)
-    return {table.name: table for table in (raw, fact, daily, *others)}
-
-
-class Site:
-    """Where defects are planted: a lake with May of five years, copied for each of them."""
-
-    def __init__(self, folder: Path, postgres: str) -> None:
-        self._folder, self._postgres = folder, postgres
-        self._said: dict[str, str] = {}
-        self._numbers = count()
-        with self.home("sound"):
-            assert settle(list(declared(memory()).values()), Lake(settings.load().lake)) == []
-
-    def message(self, defect: Defect) -> str:
-        """What the check said when the defect was planted, which is done once."""
-        if defect.what not in self._said:
-            self._said[defect.what] = defect.plant(self, defect)
-        return self._said[defect.what]
-
-    def _next(self) -> Path:
-        return self._folder / f"planted-{next(self._numbers)}"
-
-    @contextmanager
-    def home(self, name: str) -> Iterator[Path]:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ANALYTICS_HOME", str(self._folder / name))
-            yield self._folder / name
-
-    @contextmanager
-    def lake(self) -> Iterator[Lake]:
-        """A copy of the sound lake."""
-        folder = self._next()
-        shutil.copytree(self._folder / "sound", folder)
-        with self.home(folder.name):
-            yield Lake(settings.load().lake)
-
-    @contextmanager
-    def ads(self) -> Iterator[tuple[Path, Lake]]:
-        """A copy of eight days of ads: the folder that holds what landed, and the lake."""
-        sound = self._folder / "ads"
-        with pytest.MonkeyPatch.context() as patch:
-            if not sound.exists():
-                write(small_world(1, days=8, ads=3, users=4), *point_at(patch, sound))
-                assert settle_ads(Lake(settings.load().lake))[1] == []
-            folder = self._next()
-            shutil.copytree(sound, folder)
-            point_at(patch, folder)
-            yield folder, Lake(settings.load().lake)
-
-    @contextmanager
-    def workspace(self) -> Iterator[Workspace]:
-        """The sound lake, and a production database to which it was not promoted yet."""
-        folder = self._next()
-        folder.mkdir()
-        with pytest.MonkeyPatch.context() as patch:
-            for workspace in make_workspace(folder, self._postgres, patch):
-                shutil.copytree(self._folder / "sound", settings.load().home)
-                yield workspace
-
-    @contextmanager
-    def events(self) -> Iterator[Database]:
-        """An operational database with the events of 6 users in 14 days, and an empty lake."""
-        name = f"planted_events_{next(self._numbers)}"
-        as_admin(self._postgres, f"create database {name} owner promoter")
-        database = Database(f"postgresql://promoter@/{name}?host={self._postgres}")
-        generate_events(database.url, users=6, days=14, fewest=3)
-        with self.home(name), pytest.MonkeyPatch.context() as patch:
-            patch.setenv("BEHAVIOR_SOURCE_URL", database.url)
-            yield database
-        as_admin(self._postgres, f"drop database {name} with (force)")
-
-
-@dataclass(frozen=True)
-class Defect:
-    """A check, what is wrong, words that the message must have, and how it is planted."""
-
-    check: str
-    what: str
-    said: tuple[str, ...]
-    plant: Callable[[Site, Defect], str]
-    blocks: bool = True
-    quarantined: int = 0
-
-
 # ---- the warehouse ------------------------------------------------------------------------------
 
 Change = Callable[[Memory, dict[str, Table]], None]
-
-
-def build(lake: Lake, table: Table, partitions: Sequence[str]) -> Outcome:
-    log = logging.getLogger("planted")
-    log.setLevel(logging.CRITICAL)
-    with open_session(settings.load()) as session:
-        return Builder(session, Snapshot(lake), "test", log).build(table, partitions)
 
 
 def in_warehouse(
@@ -206,20 +75,6 @@ def in_warehouse(
             return judged(lake, tables[name], partition, defect)
 
     return plant
-
-
-def judged(lake: Lake, table: Table, partition: str, defect: Defect) -> str:
-    """Build a partition: this check alone fails, and nothing is published if it blocks."""
-    live = lake.files(table)
-    outcome = build(lake, table, [partition])
-    (finding,) = outcome.findings
-    assert finding.check == defect.check
-    assert finding.blocking == defect.blocks
-    assert outcome.failed() == ({partition} if defect.blocks else set())
-    assert (lake.files(table) == live) == defect.blocks
-    assert outcome.quarantined.get(partition, 0) == defect.quarantined
-    assert list(Quarantine(lake, table).files()) == ([partition] if defect.quarantined else [])
-    return finding.message
 
 
 def sales(*more: Sale) -> Change:
@@ -269,130 +124,10 @@ def unreadable_births(site: Site, defect: Defect) -> str:
         return judged(Lake(settings.load().lake), FACT, "2024-02", defect)
 
 
-# Seven days before the last one: its users are post-trial.
-AD_DAY = "2025-01-01"
-
-
-def in_ads_file(
-    file: str, change: Callable[[list[dict]], None], *tables: Table
-) -> Callable[[Site, Defect], str]:
-    """Change the lines of a file that landed; the last of the tables is judged."""
-
-    def plant(site: Site, defect: Defect) -> str:
-        with site.ads() as (folder, lake):
-            edit(folder / file, change)
-            for upstream in tables[:-1]:
-                assert not build(lake, upstream, [AD_DAY]).failed()
-            return judged(lake, tables[-1], AD_DAY, defect)
-
-    return plant
-
-
-def in_ads_sql(table: Table, old: str, new: str) -> Callable[[Site, Defect], str]:
-    """Other SQL of a table of ads, as a mistake in its file would be."""
-
-    def plant(site: Site, defect: Defect) -> str:
-        assert table.sql
-        assert old in table.sql
-        with site.ads() as (_, lake):
-            return judged(lake, replace(table, sql=table.sql.replace(old, new)), AD_DAY, defect)
-
-    return plant
-
-
-def no_number(rows: list[dict]) -> None:
-    rows[0]["spend"] = "much"
-
-
-# A Friday, and the one after it.
-EVENT_DAY, NEXT_WEEK = "2024-01-05", "2024-01-12"
-_ONE_EVENT = (
-    "id = (select min(id) from behavioral_events"
-    f" where (\"timestamp\" at time zone 'UTC')::date = '{EVENT_DAY}')"
-)
-_EVENTS_OF_DAY = f"(\"timestamp\" at time zone 'UTC')::date = '{EVENT_DAY}'"
-
-
-def in_events(statement: str, *tables: Table) -> Callable[[Site, Defect], str]:
-    """Change the operational database; the last of the tables is judged."""
-
-    def plant(site: Site, defect: Defect) -> str:
-        with site.events() as database:
-            database.run(statement)
-            for upstream in tables[:-1]:
-                assert not build(Lake(settings.load().lake), upstream, [EVENT_DAY]).failed()
-            return judged(Lake(settings.load().lake), tables[-1], EVENT_DAY, defect)
-
-    return plant
-
-
-def old_event(site: Site, defect: Defect) -> str:
-    """It belongs to no day, and so is judged with the first one that there is."""
-    with site.events() as database:
-        database.run(
-            'update behavioral_events set "timestamp" = \'1999-12-31T23:00Z\', "dayOfWeek" = 4,'
-            f' "timeOfDay" = 23 where {_ONE_EVENT}'
-        )
-        return judged(Lake(settings.load().lake), behavioral_events, "2000-01-01", defect)
-
-
-def monitored(plant: Callable[[dg.DagsterInstance, Database], None]) -> Callable[..., str]:
-    """What a check of the exports says of what was planted in instance, database and lake."""
-
-    def planted(site: Site, defect: Defect) -> str:
-        with site.workspace() as workspace, site.events() as database:
-            plant(workspace.instance, database)
-            key = dg.AssetCheckKey(dg.AssetKey(["behavior", "behavioral_events"]), defect.check)
-            return evaluated(workspace, EVENT_TABLES, only(key))
-
-    return planted
-
-
-def failed_exports(instance: dg.DagsterInstance, database: Database) -> None:
-    for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS):
-        exports = frozenset({dg.AssetKey(["behavior", "behavioral_events"])})
-        instance.add_run(
-            dg.DagsterRun(job_name="behavior_daily", status=status, asset_selection=exports)
-        )
-
-
-def slow_export(instance: dg.DagsterInstance, database: Database) -> None:
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization(
-            ["behavior", "behavioral_events"],
-            partition=EVENT_DAY,
-            metadata={EXPORT_SECONDS: 601.0},
-        )
-    )
-
-
-def doubled_day(instance: dg.DagsterInstance, database: Database) -> None:
-    rows = len(database.rows(NEXT_WEEK))
-    for number in range(rows):
-        database.insert_like(NEXT_WEEK, f"c{number:024}")
-    days = [EVENT_DAY, NEXT_WEEK]
-    assert not build(Lake(settings.load().lake), behavioral_events, days).failed()
-
-
 FACTS = {"raw_sales": [MONTH], "fact_sales": [f"2020-05-{day:02}" for day in range(1, 32)]}
 
 
 # ---- production and operations ------------------------------------------------------------------
-
-
-def evaluated(workspace: Workspace, tables: Sequence[Table], job: dg.Definitions) -> str:
-    """What the one check of the job ``planted`` says, which fails."""
-    definitions = dg.Definitions.merge(definitions_of(tables), job)
-    result = definitions.resolve_job_def("planted").execute_in_process(instance=workspace.instance)
-    (found,) = result.get_asset_check_evaluations()
-    assert not found.passed
-    texts = [found.description or "", *(str(m.value) for m in found.metadata.values())]
-    return " ".join(text for text in texts if text)
-
-
-def only(*checks: dg.AssetCheckKey) -> dg.Definitions:
-    selection = dg.AssetSelection.checks(*checks)
-    return dg.Definitions(jobs=[dg.define_asset_job("planted", selection=selection)])
 
 
 def written_by_hand(site: Site, defect: Defect) -> str:
@@ -559,149 +294,6 @@ DEFECTS = (
         quarantined=8,
     ),
     Defect(
-        "numbers",
-        "a spend that is no number",
-        ("Spend, impressions, clicks and actions are numbers: 1 found", "Export the day again"),
-        in_ads_file(
-            f"meta_ads/ad_performance_daily/{AD_DAY}.jsonl", no_number, AD_PERFORMANCE_DAILY[0]
-        ),
-        quarantined=1,
-    ),
-    Defect(
-        "currency_has_rate",
-        "an amount in a currency without a rate",
-        ("its currency has a rate on its day: 1 found (CHF)", "Add the currency"),
-        in_ads_file(
-            f"mixpanel/events/{AD_DAY}.jsonl", pay_in_francs, mixpanel_events, user_product_events
-        ),
-        quarantined=1,
-    ),
-    Defect(
-        "count_is_length",
-        "a count that is not the length of its list",
-        ("Each count is the length of its user list", "sql/daily_metrics.sql"),
-        in_ads_sql(
-            daily_mixpanel_metrics,
-            "coalesce(mixpanel_purchase_refund_count, 0)",
-            "coalesce(mixpanel_purchase_refund_count, 0) + 1",
-        ),
-        quarantined=5,
-    ),
-    Defect(
-        "subsets",
-        "post-trial users who are no trial users",
-        ("post-trial are trial users", "sql/user_product_metrics.sql"),
-        in_ads_sql(
-            daily_mixpanel_metrics,
-            "coalesce(post_trial_user_ids, '[]')",
-            "replace(coalesce(trial_user_ids, '[]'), 'device', 'other')",
-        ),
-        quarantined=4,
-    ),
-    Defect(
-        "sums_to_main_row",
-        "what adsets did stands under the id of their campaign",
-        ("summed over a breakdown, is that of its main row", "sql/ad_performance.sql"),
-        in_ads_sql(
-            daily_mixpanel_metrics_breakdown,
-            "when 'adset' then adset_id",
-            "when 'adset' then campaign_id",
-        ),
-        quarantined=18,
-    ),
-    Defect(
-        "contract",
-        "an identifier of another form",
-        ("userId not like ^c[a-z0-9]{24}$: 1 rows", "Mend"),
-        in_events(
-            f"update behavioral_events set \"userId\" = 'me' where {_ONE_EVENT}", behavioral_events
-        ),
-        quarantined=1,
-    ),
-    Defect(
-        "timestamp_in_day",
-        "an event in the year 1999",
-        ("within the day of its partition: 1 found", "in the future or before 2000"),
-        old_event,
-        quarantined=1,
-    ),
-    Defect(
-        "agrees_with_timestamp",
-        "hours of another time zone",
-        ("are those of the timestamp", "which has to be UTC"),
-        in_events(
-            'update behavioral_events set "timeOfDay" = mod("timeOfDay" + 1, 24)'
-            f" where {_ONE_EVENT}",
-            behavioral_events,
-        ),
-        quarantined=1,
-    ),
-    Defect(
-        "phase_has_context",
-        "a phase of an experiment of which nothing is known",
-        ("has a contextMetadataId: 1 found", "Add the context"),
-        in_events(
-            f'update behavioral_events set "contextMetadataId" = null where {_ONE_EVENT}',
-            behavioral_events,
-        ),
-        quarantined=1,
-    ),
-    Defect(
-        "enough_users",
-        "a day on which one user did everything",
-        ("At least 5 users", "still records everybody"),
-        in_events(
-            f"delete from behavioral_events where {_EVENTS_OF_DAY} and"
-            ' "userId" <> (select min("userId") from behavioral_events)',
-            behavioral_events,
-            export_quality,
-        ),
-        blocks=False,
-    ),
-    Defect(
-        "required_not_null",
-        "a day without scores",
-        ("At most 10% of what the analyses need is NULL", "the release"),
-        in_events(
-            f'update behavioral_events set "sessionPerformanceScore" = null where {_EVENTS_OF_DAY}',
-            behavioral_events,
-            export_quality,
-        ),
-        blocks=False,
-    ),
-    Defect(
-        "phases_known",
-        "a day without experiments",
-        ("NULL in at most 90%", "whether experiments still run"),
-        in_events(
-            f'update behavioral_events set "experimentPhase" = null where {_EVENTS_OF_DAY}',
-            behavioral_events,
-            export_quality,
-        ),
-        blocks=False,
-    ),
-    Defect(
-        "export_success",
-        "an export of two that failed",
-        ("1 of 2 exports failed in 7 days", "failed runs"),
-        monitored(failed_exports),
-        blocks=False,
-    ),
-    Defect(
-        "export_duration",
-        "an export of a day that took 601 seconds",
-        ("2024-01-05: 601 s", "index"),
-        monitored(slow_export),
-        blocks=False,
-    ),
-    Defect(
-        "same_weekday",
-        "a day with twice as many rows as a week before",
-        ("a week before", "lost or doubled"),
-        monitored(doubled_day),
-        blocks=False,
-    ),
-    Defect(
         "volume",
         "a month of which half is missing",
         ("31 rows, usually 34 to 90", "there is nothing to do"),
@@ -741,6 +333,10 @@ DEFECTS = (
         late_file,
         blocks=False,
     ),
+    *AD_METRICS,
+    *BANK_KPIS,
+    *CLINIC,
+    *BEHAVIOR,
 )
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from analytics_assets.automation.plan import _about_to_change
+from analytics_assets.automation.staleness import _fed
 from analytics_assets.core.declaration import Column, Table
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.warehouse.assets import warehouse_assets
@@ -111,6 +112,12 @@ def test_what_a_change_may_spread_to_is_not_built_before_it_did(toy) -> None:
     snapshot = Snapshot(lake)
     pending = {t.key: {b.partition: b for b in snapshot.behind(t)} for t in built}
     assert _about_to_change(built, pending) == {"toy/days", "toy/ahead"}
+
+
+def test_a_day_that_is_behind_makes_those_wait_that_reach_it(toy) -> None:
+    _, (_, fact, _, ahead), _ = toy
+    fed = {day.isoformat() for day in DAYS[2:5]}
+    assert _fed(fact, DAYS[4].isoformat(), ahead, set()) == fed
 
 
 def test_dagster_knows_the_window(toy) -> None:

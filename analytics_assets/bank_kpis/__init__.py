@@ -1,0 +1,1 @@
+"""Monthly indicators of Mexican banks: from workbooks to a wide table and a star, and across."""

@@ -1,0 +1,38 @@
+"""Columns that several of the bank tables share.
+
+Belongs here: each of them once.
+Does not belong here: the tables (``source_tables.py``, ``tables.py``).
+"""
+
+from __future__ import annotations
+
+from analytics_assets.core.declaration import Column
+
+LEVELS = ("bank", "consolidated", "group", "system")
+# SQL of the month that a number such as 201812 stands for, the same in DuckDB and PostgreSQL.
+DATE_OF_ID = (
+    "make_date(cast(floor(date_id / 100) as integer), cast(mod(date_id, 100) as integer), 1)"
+)
+
+BANK_ID = Column("bank_id", "integer", "Bank: the institution's code as a number.", nullable=False)
+METRIC_ID = Column("metric_id", "integer", "Metric, of dim_metric.", nullable=False)
+DATE_ID = Column("date_id", "integer", "Month as a number: 201812.", nullable=False)
+INSTITUTION = Column(
+    "institution_code", "text", "The regulator's code: 040059 a bank, 5 the system.", nullable=False
+)
+MONTH = Column("month", "date", "First day of the month.", nullable=False)
+BANK_CODE = Column("bank_code", "text", "Short name: INVEX, SISTEMA.", nullable=False)
+BANK_NAME = Column("bank_name", "text", "Name, as the regulator writes it.", nullable=False)
+LEVEL = Column(
+    "level",
+    "text",
+    "bank; consolidated with its subsidiaries; group or system, which hold banks and are never"
+    " added to them.",
+    nullable=False,
+    values=LEVELS,
+)
+
+
+def text(name: str, description: str, nullable: bool = True) -> Column:
+    """A column of text."""
+    return Column(name, "text", description, nullable=nullable)

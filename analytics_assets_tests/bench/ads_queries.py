@@ -1,0 +1,170 @@
+"""How fast production answers about ads: a year of many rows a day, made up, of every column.
+
+Belongs here: the queries that the brief of the ad metrics promises, through the role that
+dashboards have. Rows lie as nightly promotions leave them: a day after the other.
+Does not belong here: what building costs (``ads.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import sqlalchemy as sa
+
+from analytics_assets import settings
+from analytics_assets.ad_metrics.tables import (
+    daily_mixpanel_metrics,
+    daily_mixpanel_metrics_breakdown,
+)
+from analytics_assets.core.declaration import Column, Table
+from analytics_assets.production import encoding, schema, server
+from analytics_assets.production.promotion import begin, production_engine
+
+DAYS, WARM_UP, RUNS = 365, 20, 400
+FIRST = date(2024, 1, 1)
+# Of a hundred rows a day.
+CAMPAIGNS, ADSETS = 6, 24
+_BROKEN_DOWN = {"country": 4, "region": 3, "device": 3}
+_ENTITY_SUMS = """
+select date, meta_spend, adjusted_estimated_revenue_usd, profit_usd, mixpanel_purchase_count,
+    mixpanel_trial_count, trial_accuracy_ratio, purchase_accuracy_ratio
+from daily_mixpanel_metrics
+where entity_type = 'campaign' and entity_id = %(campaign)s
+    and date between %(day)s::date - {before} and %(day)s
+order by date"""
+_TOTALS = """sum(meta_spend) as total_spend, sum(trial_users_count) as total_trials,
+    sum(purchase_users_count) as total_purchases,
+    sum(adjusted_estimated_revenue_usd) as total_revenue, sum(profit_usd) as total_profit,
+    avg(trial_accuracy_ratio) as avg_trial_accuracy"""
+_RANGE = """entity_type = 'campaign' and entity_id = %(campaign)s
+    and date between %(day)s::date - 13 and %(day)s"""
+QUERIES = {
+    "an entity on a day": """
+select * from daily_mixpanel_metrics
+where entity_type = 'campaign' and entity_id = %(campaign)s and date = %(day)s""",
+    "an entity over 14 days": f"select {_TOTALS} from daily_mixpanel_metrics where {_RANGE}",
+    "countries on a day": """
+select breakdown_value as country_code, meta_spend, trial_users_count,
+    adjusted_estimated_revenue_usd
+from daily_mixpanel_metrics_breakdown
+where entity_type = 'campaign' and entity_id = %(campaign)s and date = %(day)s
+    and breakdown_type = 'country'""",
+    "total and countries, 14 days": f"""
+select 'overall' as breakdown_type, 'ALL' as country_code, {_TOTALS}
+from daily_mixpanel_metrics where {_RANGE}
+union all
+select 'country' as breakdown_type, breakdown_value as country_code, {_TOTALS}
+from daily_mixpanel_metrics_breakdown where {_RANGE} and breakdown_type = 'country'
+group by country_code order by breakdown_type, total_spend desc""",
+    "sparkline of 14 days": _ENTITY_SUMS.format(before=13),
+    "sparkline of 28 days": _ENTITY_SUMS.format(before=27),
+    # The brief leaves out the level, and so adds campaigns, adsets and ads together.
+    "all campaigns by day, 28 days": """
+select date, sum(meta_spend) as daily_spend,
+    sum(adjusted_estimated_revenue_usd) as daily_revenue, sum(profit_usd) as daily_profit
+from daily_mixpanel_metrics
+where entity_type = 'campaign' and date between %(day)s::date - 27 and %(day)s
+group by date order by date""",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="?", type=int, default=10_000, help="rows a day and table")
+    rows = parser.parse_args().rows
+    folder = Path(tempfile.mkdtemp(prefix="bench-ads-"))
+    folder.chmod(0o755)
+    for name in ("PRODUCTION_URL", "DAGSTER_PG_URL"):
+        os.environ.pop(name, None)
+    os.environ["ANALYTICS_HOME"] = str(folder)
+    try:
+        urls = server.urls(settings.load())
+        with production_engine(urls.promoter) as engine:
+            for table in (daily_mixpanel_metrics, daily_mixpanel_metrics_breakdown):
+                _fill(engine, table.promoted, rows, folder / "day.csv")
+        with production_engine(urls.reader, read_only=True) as engine:
+            _ask(engine, rows)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fill(engine: sa.Engine, table: Table, rows: int, path: Path) -> None:
+    started = time.monotonic()
+    with engine.begin() as connection:
+        begin(connection, table)
+        schema.create(connection, table)
+    with duckdb.connect() as session:
+        for day in (FIRST + timedelta(days=n) for n in range(DAYS)):
+            session.execute(f"copy ({_made_up(table, rows, day)}) to '{path}' (header false)")
+            with engine.begin() as connection, path.open() as file:
+                schema.incoming_table(table, "incoming").create(connection)
+                cursor = connection.connection.cursor()
+                cursor.copy_expert("copy incoming from stdin (format csv)", file)
+                connection.execute(sa.text(encoding.insert_sql(table, "incoming")))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text(f"vacuum analyze {encoding.stored_name(table)}"))
+        size = sum(schema.stored_bytes(connection, table.domain).values())
+    seconds = time.monotonic() - started
+    print(
+        f"{table.name}: {rows * DAYS:,} rows in {seconds:.0f} s; all of it is {size / 1e6:,.0f} MB"
+    )
+
+
+def _made_up(table: Table, rows: int, day: date) -> str:
+    """SELECT of a day's rows: as many campaigns, adsets and ads as there are in a real account."""
+    parts = sum(_BROKEN_DOWN.values())
+    splits = ", ".join(
+        f"('{axis}', '{axis} {n}')" for axis, m in _BROKEN_DOWN.items() for n in range(m)
+    )
+    broken_down = "breakdown_type" in {column.name for column in table.stored_columns}
+    entities = rows // parts if broken_down else rows
+    at = {
+        "entity_type": f"case when i < {entities * CAMPAIGNS // 100} then 'campaign'"
+        f" when i < {entities * (CAMPAIGNS + ADSETS) // 100} then 'adset' else 'ad' end",
+        "entity_id": "(120000000 + i)::varchar",
+        "date": f"date '{day}'",
+        "breakdown_type": "split.axis",
+        "breakdown_value": "split.value",
+    }
+    columns = ", ".join(at.get(c.name) or _value(c, day) for c in table.stored_columns)
+    joined = f", (values {splits}) as split (axis, value)" if broken_down else ""
+    return f"select {columns} from range({entities}) as r (i){joined}"
+
+
+def _value(column: Column, day: date) -> str:
+    number = f"(hash(i, '{column.name}', '{day}') % 10000)"
+    scale = {"bigint": "::bigint // 100", "money": " / 100.0", "percent": " / 100.0"}
+    return f"{number}{scale.get(column.type, ' / 100.0')}"
+
+
+def _ask(engine: sa.Engine, rows: int) -> None:
+    rng = random.Random(1)
+    pick: Mapping[str, Callable[[], object]] = {
+        "campaign": lambda: str(120000000 + rng.randrange(rows // 10 * CAMPAIGNS // 100)),
+        "day": lambda: FIRST + timedelta(days=rng.randrange(28, DAYS)),
+    }
+    print(f"\n{'query on production':<34}{'rows':>6}{'p50 ms':>9}{'p95 ms':>9}")
+    with engine.connect() as connection:
+        for name, sql in QUERIES.items():
+            seconds = []
+            for _ in range(WARM_UP + RUNS):
+                values = {key: choose() for key, choose in pick.items()}
+                started = time.perf_counter()
+                found = connection.exec_driver_sql(sql, values).fetchall()
+                seconds.append(time.perf_counter() - started)
+            shares = statistics.quantiles(seconds[WARM_UP:], n=20)
+            print(f"{name:<34}{len(found):>6,}{1e3 * shares[9]:>9.2f}{1e3 * shares[18]:>9.2f}")
+
+
+if __name__ == "__main__":
+    main()
