@@ -59,7 +59,10 @@ def _monitoring(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetChec
                 check_name=name,
                 asset_key=asset_key(behavioral_events),
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"what": "\n".join(found[name][:20]), "what to do": _ADVICE[name]},
+                metadata={
+                    "what": "\n".join(f"{line}." for line in found[name][:20]),
+                    "what to do": _ADVICE[name],
+                },
             )
 
 
