@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize status test test-slow test-faults lint bench bench-ads bench-ads-queries bench-banks duckdb psql clean
+.PHONY: run materialize status test test-slow test-faults lint bench bench-ads bench-ads-queries bench-banks bench-behavior duckdb psql clean
 
 run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then the UI on 127.0.0.1:3000
 	@$(BIN)/analytics-assets run
@@ -40,6 +40,9 @@ bench-ads-queries: $(VENV)/.installed-dev  ## what production answers about a ye
 bench-banks: $(VENV)/.installed-dev  ## answers of the metric repository, at 200 to 2,000,000 values
 	@$(BIN)/python -m analytics_assets_tests.bench.banks
 
+bench-behavior: $(VENV)/.installed-dev  ## export and analyses of 100,000 and 1,000,000 events
+	@$(BIN)/python -m analytics_assets_tests.bench.behavior $(ROWS)
+
 duckdb: $(VENV)/.installed  ## make duckdb SQL='select ...': one statement on the warehouse, as CSV
 	@$(BIN)/analytics-assets duckdb $(if $(SQL),"$$SQL")
 
@@ -54,12 +57,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,bank]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,bank,behavior]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools for tests (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,bank,dev]'
+	@$(BIN)/python -m pip install --quiet --editable '.[births,bank,behavior,dev]'
 	@touch $@ $(VENV)/.installed
 
 clean:

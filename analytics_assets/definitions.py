@@ -12,12 +12,15 @@ from analytics_assets.automation.operations import staleness_definitions
 from analytics_assets.automation.rollback import rollback_jobs
 from analytics_assets.bank_kpis import assets as bank_kpis
 from analytics_assets.bank_kpis.tables import TABLES as BANK_KPIS
+from analytics_assets.behavior.monitoring import monitoring_checks
+from analytics_assets.behavior.tables import TABLES as BEHAVIOR
 from analytics_assets.births.tables import TABLES as BIRTHS
+from analytics_assets.clinic.tables import TABLES as CLINIC
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.assets import production_assets, size_checks
 from analytics_assets.warehouse.assets import warehouse_assets
 
-TABLES: tuple[Table, ...] = (*BIRTHS, *AD_METRICS, *BANK_KPIS)
+TABLES: tuple[Table, ...] = (*BIRTHS, *AD_METRICS, *BANK_KPIS, *CLINIC, *BEHAVIOR)
 
 
 def build(tables: Sequence[Table]) -> dg.Definitions:
@@ -25,7 +28,7 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
     all_jobs = jobs(tables)
     own = dg.Definitions(
         assets=[*warehouse_assets(tables), *production_assets(tables)],
-        asset_checks=size_checks(tables),
+        asset_checks=[*size_checks(tables), *monitoring_checks(tables)],
         jobs=[*all_jobs, *rollback_jobs(tables)],
         schedules=nightly_schedules(tables, all_jobs),
         sensors=[changes_sensor(tables, all_jobs), alerts_sensor()],

@@ -26,6 +26,7 @@ _ARROW: dict[Type, pyarrow.DataType] = {
     "boolean": pyarrow.bool_(),
     "date": pyarrow.date32(),
     "timestamp": pyarrow.timestamp("us", "UTC"),
+    "datetime": pyarrow.timestamp("us"),
     "decimal": pyarrow.decimal128(18, 4),
     "decimal6": pyarrow.decimal128(18, 6),
     "money": pyarrow.decimal128(18, 2),
@@ -38,6 +39,7 @@ _SQL: dict[Type, str] = {
     "boolean": "boolean",
     "date": "date",
     "timestamp": "timestamp with time zone",
+    "datetime": "timestamp",
     "decimal": "decimal(18, 4)",
     "decimal6": "decimal(18, 6)",
     "money": "decimal(18, 2)",
@@ -105,6 +107,8 @@ def _limits(column: Column) -> list[str]:
         limits.append(f"<= {column.maximum:g}")
     if column.values:
         limits.append("one of " + ", ".join(column.values))
+    if column.pattern:
+        limits.append(f"like {column.pattern}")
     return limits
 
 
@@ -132,6 +136,12 @@ def _column_rules(column: Column) -> Iterable[Rule]:
     if column.values:
         listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
         yield Rule(f"{column.name} not in its code list", f"{name} not in ({listed})")
+    if column.pattern:
+        pattern = column.pattern.replace("'", "''")
+        yield Rule(
+            f"{column.name} not like {column.pattern}",
+            f"not regexp_full_match({name}, '{pattern}')",
+        )
 
 
 def pandera_schema(table: Table) -> pa.DataFrameSchema:
@@ -158,6 +168,8 @@ def _checks(column: Column) -> list[pa.Check]:
         checks.append(pa.Check.le(column.maximum))
     if column.values:
         checks.append(pa.Check.isin(column.values))
+    if column.pattern:
+        checks.append(pa.Check.str_matches(rf"(?:{column.pattern})\Z"))
     return checks
 
 

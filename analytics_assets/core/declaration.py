@@ -8,6 +8,7 @@ Does not belong here: reading, computing or storing anything, and any word of a 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,6 +26,7 @@ Type = Literal[
     "bigint",
     "boolean",
     "date",
+    "datetime",
     "timestamp",
     "decimal",
     "decimal6",
@@ -32,7 +34,10 @@ Type = Literal[
     "percent",
 ]
 Personal = Literal["refused", "left out", "promoted"]
-Layer = Literal["sources", "facts", "dimensions", "aggregates"]
+Layer = Literal["sources", "staging", "facts", "dimensions", "marts", "aggregates"]
+
+# What people read. Marts may hold single records: what names a person is a pseudonym there.
+READABLE: tuple[Layer, ...] = ("dimensions", "marts", "aggregates")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
 
@@ -51,9 +56,9 @@ def _check_name(name: str, what: str) -> None:
 class Column:
     """A column: its type, unit and the values that it may hold.
 
-    ``minimum`` and ``maximum`` are inclusive; ``values`` lists all allowed values.
-    ``personal`` columns identify a person: they are shown in no log, preview or finding, and are
-    promoted only where ``Publish`` says so.
+    ``minimum`` and ``maximum`` are inclusive; ``values`` lists all allowed values; ``pattern`` is a
+    regular expression (RE2) that a whole text has to match. ``personal`` columns identify a person:
+    they are shown in no log, preview or finding, and are promoted only where ``Publish`` says so.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     values: tuple[str, ...] = ()
+    pattern: str = ""
     personal: bool = False
 
     def __post_init__(self) -> None:
@@ -198,13 +204,17 @@ class Landing:
     """A partition that is being landed in a DuckDB session.
 
     What people should know goes into ``report``. ``read_through`` reads all values of a SELECT and
-    returns its rows by storage key, so that a source can judge its input before it is kept.
+    returns its rows by storage key, so that a source can judge its input before it is kept. Changes
+    are merged with ``live``, a SELECT of the partition's live rows. They were built from the inputs
+    ``built_from``: nothing, where the declaration has changed since.
     """
 
     session: Any
     key: str
     report: dict[str, Any]
     read_through: Callable[[str], Mapping[str, int]]
+    live: str
+    built_from: Mapping[str, str]
 
 
 class Source(Protocol):
@@ -215,6 +225,10 @@ class Source(Protocol):
 
     def land(self, landing: Landing) -> AbstractContextManager[Sequence[str]]:
         """SELECTs of a partition's rows, good inside the block; ``SourceError`` for bad input."""
+
+
+# A pandas frame of what the SQL selects, and the report -> a frame or Arrow table of the columns.
+Compute = Callable[[Any, dict[str, Any]], Any]
 
 
 @runtime_checkable
@@ -232,11 +246,18 @@ class SourceError(Exception):
         super().__init__(f"{where}: {what}. {to_do}")
 
 
+class SourceUnavailable(SourceError):
+    """A source that cannot be reached now, which can pass: nothing is held against its input."""
+
+
 @dataclass(frozen=True)
 class Table:
     """One table; its asset, contract, checks, storage, DDL, lineage and promotion derive from it.
 
     Exactly one origin: ``source``, ``sql`` or ``rollup_of`` (with ``grain``).
+    ``compute`` makes the rows of a table out of those that its ``sql`` selects, where SQL cannot: a
+    function of a pandas frame, in any order and of any partitions that are built together, and of
+    the report, to which it adds what people should see. Equal frames must give equal rows.
     ``period`` is the partitioning in Dagster. ``slice_sql`` (an expression that gives a key of
     ``slice_period``, or NULL) lets late data touch less than a partition: slices are stored and
     compared one by one, and a table partitioned by ``slice_period`` depends on its own slice only;
@@ -249,6 +270,9 @@ class Table:
     ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the
     partitions that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It
     must give the same rows again where nothing else that it reads has changed.
+    ``failures_csv``: all rows that hold a partition back are also written as CSV, which the error
+    names. ``indexed``: column lists; where given, ``warehouse.duckdb`` holds the rows themselves
+    with these indexes, not a view over the files: faster to read, rewritten whole at each change.
     The table is stale when a partition is behind its input for longer than ``fresh_within``, or
     when its source has brought nothing new for longer than ``expected_every``; ``None``: never.
     """
@@ -262,6 +286,7 @@ class Table:
     measures: MeasureList | None = None
     source: Source | None = None
     sql: str | None = None
+    compute: Compute | None = None
     rollup_of: Table | None = None
     reads: tuple[Table, ...] = ()
     unique: tuple[str, ...] = ()
@@ -276,6 +301,9 @@ class Table:
     measured_from: Table | None = None
     each: tuple[str, ...] = ()
     parts_of: Table | None = None
+    compression: Literal["zstd", "snappy"] = "zstd"
+    failures_csv: bool = False
+    indexed: tuple[str, ...] = ()
     owner: str = "team:data"
     # A file that comes just after the nightly look at the sources waits a day for the next one.
     fresh_within: timedelta | None = timedelta(hours=30)
@@ -290,6 +318,8 @@ class Table:
             raise DeclarationError(f"{self.key}: give exactly one of source, sql, rollup_of")
         if self.reads_itself and self.sql is None:
             raise DeclarationError(f"{self.key}: only a table of SQL can read itself")
+        if self.compute and self.sql is None:
+            raise DeclarationError(f"{self.key}: compute takes the rows that an sql selects")
         if self.expected_every and not self.source:
             raise DeclarationError(f"{self.key}: expected_every is of a table that has a source")
         if not self.stored_columns:
@@ -302,14 +332,18 @@ class Table:
         missing = sorted(set(self.unique_columns) - set(names))
         if missing:
             raise DeclarationError(f"{self.key}: unique columns not declared: {missing}")
+        for index in self.indexed:
+            missing = sorted({name.strip() for name in index.split(",")} - set(names))
+            if missing:
+                raise DeclarationError(f"{self.key}: index on unknown columns: {missing}")
         if self.publish:
             self._check_publishable()
 
     def _check_publishable(self) -> None:
-        if self.layer not in ("dimensions", "aggregates"):
+        if self.layer not in READABLE:
             raise DeclarationError(
                 f"{self.key}: {self.layer} hold single records and cannot be published;"
-                " publish an aggregate of it"
+                " publish an aggregate of it, or a mart"
             )
         personal = [column.name for column in self.all_columns if column.personal]
         assert self.publish
@@ -422,8 +456,18 @@ class Table:
     def code_version(self) -> str:
         """Changes when a rebuild may give other rows: SQL, columns' names and types, partitions."""
         shape = [(column.name, column.type) for column in self.stored_columns]
-        parts = (self.sql, shape, self.slice_sql, self.period.name, self.rollup_of is None)
+        parts: tuple[object, ...] = (
+            self.sql,
+            shape,
+            self.slice_sql,
+            self.period.name,
+            self.rollup_of is None,
+        )
         measures = [(m.name, m.sql) for m in self.measures.measures] if self.measures else []
+        if self.compute:
+            # What the function calls counts, too: the modules of its folder stand for it.
+            folder = Path(inspect.getfile(self.compute)).parent
+            parts += tuple(module.read_text("utf-8") for module in sorted(folder.glob("*.py")))
         return hashlib.sha256(repr((parts, measures)).encode()).hexdigest()[:12]
 
 

@@ -36,7 +36,7 @@ from analytics_assets.warehouse.session import expose
 PROMOTION = "analytics_assets promotion"
 _BATCH_ROWS = 50_000
 _INCOMING = "incoming"
-_AS_TEXT = ("text", "boolean", "timestamp")  # what is sent, and so comes back, in quotes
+_AS_TEXT = ("text", "boolean", "timestamp", "datetime")  # sent, and so coming back, in quotes
 
 
 class PromotionError(RuntimeError):
@@ -361,7 +361,7 @@ def _as_csv(session: duckdb.DuckDBPyConnection, table: Table) -> Iterator[bytes]
             return f"nullif({name}, {usual[column.name]}) as {name}"
         if column.type == "boolean":
             return f"case {name} when true then 't' when false then 'f' end as {name}"
-        if column.type == "timestamp":
+        if column.type in ("timestamp", "datetime"):
             return f"cast({name} as varchar) as {name}"
         return name
 

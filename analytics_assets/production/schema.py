@@ -38,6 +38,7 @@ _TYPES: dict[Type, sa.types.TypeEngine] = {
     "boolean": sa.Boolean(),
     "date": sa.Date(),
     "timestamp": sa.DateTime(timezone=True),
+    "datetime": sa.DateTime(),
     "decimal": sa.Numeric(18, 4),
     "decimal6": sa.Numeric(18, 6),
     "money": sa.Numeric(18, 2),

@@ -46,8 +46,8 @@ def urls(settings: Settings) -> Urls:
 
     The embedded server listens on a Unix socket only and stops with the last process that uses it.
     """
-    production = _given("PRODUCTION_URL", settings.production_url)
-    dagster = _given("DAGSTER_PG_URL", settings.dagster_pg_url)
+    production = given("PRODUCTION_URL", settings.production_url)
+    dagster = given("DAGSTER_PG_URL", settings.dagster_pg_url)
     if production and dagster:
         return Urls(production, production, dagster)
     folder = _start(settings.home / "postgres")
@@ -60,11 +60,27 @@ def urls(settings: Settings) -> Urls:
 
 def restore_url(settings: Settings) -> str:
     """URL of the database that backups are tried in; on the embedded server unless one is set."""
-    given = _given("RESTORE_URL", settings.restore_url)
-    return given or _url(PROMOTER, _start(settings.home / "postgres"), RESTORE_DATABASE)
+    named = given("RESTORE_URL", settings.restore_url)
+    return named or _url(PROMOTER, _start(settings.home / "postgres"), RESTORE_DATABASE)
 
 
-def _given(variable: str, url: str | None) -> str | None:
+@cache
+def own_database(settings: Settings, name: str) -> str:
+    """URL of a database of its own on the embedded server, made when it is first asked for."""
+    socket = _start(settings.home / "postgres")
+    connection = psycopg2.connect(host=socket, user="postgres", dbname="postgres")
+    connection.autocommit = True
+    with closing(connection), connection.cursor() as admin:
+        admin.execute("select 1 from pg_database where datname = %s", [name])
+        if not admin.fetchone():
+            identifier = sql.Identifier(name)
+            admin.execute(sql.SQL("create role {} login").format(identifier))
+            admin.execute(sql.SQL("create database {} owner {}").format(identifier, identifier))
+            _keep_to_owner(admin, name)
+    return _url(name, socket, name)
+
+
+def given(variable: str, url: str | None) -> str | None:
     """A URL of the settings with its driver; ``None`` where none is set."""
     if url is None:
         return None
@@ -82,8 +98,8 @@ def _given(variable: str, url: str | None) -> str | None:
             " special characters in the password in per cent, such as %40 for @"
         ) from None
     if "password" in parsed.query:
-        given = str(parsed.query["password"])
-        parsed = parsed.difference_update_query(["password"]).set(password=given)
+        password = str(parsed.query["password"])
+        parsed = parsed.difference_update_query(["password"]).set(password=password)
     return parsed.render_as_string(hide_password=False)
 
 

@@ -19,8 +19,8 @@ import duckdb
 from deltalake.exceptions import DeltaError
 
 from analytics_assets import settings
-from analytics_assets.core.contracts import table_schema
-from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.core.contracts import quoted, table_schema
+from analytics_assets.core.declaration import READABLE, Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
 from analytics_assets.core.lineage import column_lineage
 from analytics_assets.core.partitions import UNPARTITIONED
@@ -173,8 +173,12 @@ def _materialise(
             pictures = _pictures(session, snapshot, table) if outcome.changed else {}
             seconds = time.monotonic() - started
             yield from _materialisations(context, outcome, keys, seconds, pictures)
-    with _explained("the catalogue", str(config.catalogue)):
-        refresh_catalogue(config, snapshot, changed)
+    try:
+        with _explained("the catalogue", str(config.catalogue)):
+            refresh_catalogue(config, snapshot, changed)
+    except dg.Failure as error:
+        # What was built is in the lake; the catalogue is brought up when nothing is behind.
+        context.log.warning(error.description)
     if failures:
         raise dg.Failure(
             description="Not published, the live partitions stay as they were:\n"
@@ -209,7 +213,8 @@ def _materialisations(
     common = _metadata(outcome, keys, seconds)
     if outcome.table.period is UNPARTITIONED:
         if good:
-            yield dg.MaterializeResult(key, metadata={**common, **pictures})
+            report = outcome.reports.get(UNPARTITIONED.only_key, {})
+            yield dg.MaterializeResult(key, metadata={**common, **report, **pictures})
         return
     own = {partition: _partition_metadata(outcome, partition) for partition in good}
     if good:
@@ -264,6 +269,11 @@ def _check_results(
             metadata["offending rows"] = dg.MetadataValue.md(rows_as_markdown(rows[:50]))
         if failing := sorted({finding.partition for finding in findings} | earlier):
             metadata[FAILING] = dg.MetadataValue.json(failing[:MOST_FAILING])
+        if blocking and outcome.failure_files:
+            metadata["failure cases"] = "\n".join(
+                f"{file}: {outcome.quarantined[key]:,} rows fail"
+                for key, file in sorted(outcome.failure_files.items())
+            )
         yield dg.AssetCheckResult(
             asset_key=asset_key(outcome.table),
             check_name=name,
@@ -279,7 +289,8 @@ def _in_quarantine(outcome: Outcome) -> list[str]:
         return []
     counted = ", ".join(f"{key}: {n:,} rows" for key, n in sorted(outcome.quarantined.items()))
     query = f"select reason, count(*) from {view_name(outcome.table)} group by 1"
-    return [f'{outcome.table.key} rows at fault ({counted}): make duckdb SQL="{query}"']
+    files = "".join(f"\n{path}" for _, path in sorted(outcome.failure_files.items()))
+    return [f'{outcome.table.key} rows at fault ({counted}): make duckdb SQL="{query}"{files}']
 
 
 def _metadata(outcome: Outcome, keys: list[str], seconds: float) -> dict[str, Any]:
@@ -312,13 +323,14 @@ def _previewed(table: Table) -> list[str]:
 
 
 def _pictures(session: Any, snapshot: Snapshot, table: Table) -> dict[str, Any]:
-    """Preview and plot of an aggregate or dimension; single records are never shown."""
+    """Preview and plot of what people read; other single records are never shown."""
     files = [file for file in snapshot.files(table) if file.rows]
-    if not files or table.layer not in ("dimensions", "aggregates"):
+    if not files or table.layer not in READABLE:
         return {}
     expose(session, table, [file.uri for file in files[-PLOTTED_PARTITIONS:]])
     preview = session.execute(
-        f"select {', '.join(_previewed(table))} from {table.sql_name} where _partition = ? limit ?",
+        f"select {', '.join(map(quoted, _previewed(table)))} from {table.sql_name}"
+        " where _partition = ? limit ?",
         [files[-1].key, PREVIEW_ROWS],
     ).df()
     found = {"preview": dg.MetadataValue.md(rows_as_markdown(preview.to_dict("records")))}

@@ -17,6 +17,7 @@ from analytics_assets.core.contracts import Rule, failure_cases, quoted, rules
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.rollups import totals_sql
 from analytics_assets.warehouse.lake import partition_of
+from analytics_assets.warehouse.session import expose
 
 CONTRACT, RECONCILES = "contract", "reconciles"
 DOUBLED = "stands more than once"
@@ -75,10 +76,13 @@ def audit(
     table: Table,
     partitions: Sequence[str],
     rows_read: dict[str, int] | None,
+    whole: Sequence[str] = (),
 ) -> Audit:
     """Judge the staged partitions of ``table``, which the session reads under the table's name.
 
     ``rows_read`` is the number of upstream rows of each partition, where one row gives one row.
+    ``whole``: the files of all slices, where only those that changed are staged. The table's own
+    checks judge them all, and the session reads them afterwards.
     """
     measured = _measure(session, table)
     findings = _contract(session, table, measured.broken)
@@ -89,6 +93,8 @@ def audit(
     finer = reconciled_with(table)
     if finer:
         findings += _totals(session, table, finer, partitions)
+    if whole:
+        expose(session, table, whole)
     for check in table.checks:
         findings += _own_check(session, table, check)
     return Audit(measured.rows, measured.fingerprints, findings)

@@ -17,7 +17,7 @@ from uuid import uuid4
 import duckdb
 
 from analytics_assets.core.contracts import quoted, sql_type
-from analytics_assets.core.declaration import Landing, SourceError, Table
+from analytics_assets.core.declaration import Landing, SourceError, SourceUnavailable, Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.warehouse.audit import (
@@ -33,11 +33,13 @@ from analytics_assets.warehouse.builds import Build, Snapshot, now
 from analytics_assets.warehouse.expectations import expect, expectation_names
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
 from analytics_assets.warehouse.quarantine import Quarantine
-from analytics_assets.warehouse.session import expose, literal
+from analytics_assets.warehouse.session import expose, literal, select_declared
 
 # Partitions are computed together until they read this much. Small ones share the cost of a
 # statement and a commit; a large one is written alone, without sorting rows into partitions.
 CHUNK_BYTES = 6 * 2**20
+# Partitions of a source are staged one by one, and share the cost of the audit and of the commit.
+LANDED_TOGETHER = 16
 _TYPE = "Mend the value at its source, or the SQL that gives the column, and run again."
 _COMPLETE = "Build these first, or mend what makes their checks fail."
 
@@ -52,15 +54,18 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    unavailable: tuple[str, SourceUnavailable] | None = None
+    untried: list[str] = field(default_factory=list)
     # Partition -> how many rows hold it back; check -> what partitions were compared with.
     quarantined: dict[str, int] = field(default_factory=dict)
+    failure_files: dict[str, str] = field(default_factory=dict)
     released: bool = False
     compared: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     version: int | None = None
 
     def failed(self) -> set[str]:
         """Partitions that were not published."""
-        return {finding.partition for finding in self.findings if finding.blocking}
+        return {f.partition for f in self.findings if f.blocking} | set(self.untried)
 
 
 def check_names(table: Table) -> list[str]:
@@ -96,6 +101,12 @@ class Builder:
         builds: list[Build] = []
         for chunk in self._chunks(table, ready):
             builds += self._build_chunk(table, chunk, outcome)
+            if outcome.unavailable:
+                # Nothing is put aside in the ledger, so all of them are asked for again.
+                key, error = outcome.unavailable
+                outcome.untried = ready[ready.index(key) + 1 :]
+                outcome.findings.append(_unavailable(key, error, len(outcome.untried)))
+                break
             if len(ready) > len(chunk):
                 self._log.info("%s: %d of %d partitions built", table.key, len(builds), len(ready))
         self._snapshot.ledger.record(builds)
@@ -132,15 +143,16 @@ class Builder:
             )
         return not waiting
 
-    def _chunks(self, table: Table, partitions: Sequence[str]) -> Iterable[list[str]]:
+    def _chunks(self, table: Table, partitions: list[str]) -> Iterable[list[str]]:
         """Partitions to compute together, so that their inputs fit ``CHUNK_BYTES``."""
+        if table.source is not None:
+            size = 1 if table.slice_sql else LANDED_TOGETHER
+            yield from (partitions[at : at + size] for at in range(0, len(partitions), size))
+            return
         chunk: list[str] = []
         read: dict[str, int] = {}
         limit = 0
         for partition in partitions:
-            if table.source is not None:
-                yield [partition]
-                continue
             needed = {
                 file.uri: file.bytes
                 for upstream in table.upstream
@@ -160,16 +172,28 @@ class Builder:
     def _build_chunk(self, table: Table, chunk: list[str], outcome: Outcome) -> list[Build]:
         inputs = {key: self._snapshot.inputs(table, key) for key in chunk}
         staged: list[StoredFile] = []
+        read: dict[str, str] = {}
+        same: dict[str, int] = {}
         try:
-            with self._selects(table, chunk, outcome) as selects:
-                read = self._read(table, chunk[0], selects) if table.slice_sql else {}
-                same = self._live_slices(table, read)
-                for sql in selects:
-                    staged += self._stage(table, chunk, sql, read.keys() - same.keys())
+            for keys in [[key] for key in chunk] if table.source else [chunk]:
+                try:
+                    with self._selects(table, keys, outcome) as selects:
+                        slices = self._read(table, keys[0], selects) if table.slice_sql else {}
+                        same |= self._live_slices(table, slices)
+                        read |= slices
+                        for sql in selects:
+                            staged += self._stage(table, keys, sql, slices.keys() - same.keys())
+                except SourceUnavailable as error:
+                    # What was staged before it is whole.
+                    outcome.unavailable = (keys[0], error)
+                    chunk = chunk[: chunk.index(keys[0])]
+                    break
             expose(self._session, table, [file.uri for file in staged])
-            audited = audit(self._session, table, chunk, self._rows_read(table, chunk))
+            rows_read = self._rows_read(table, chunk)
+            whole = self._whole(table, staged, same)
+            audited = audit(self._session, table, chunk, rows_read, whole)
             _refuse_moving_input(table, read, audited.fingerprints)
-            self._quarantine(table, audited, outcome)
+            self._quarantine(table, audited, audited.rows.keys() | same.keys(), outcome)
         except (SourceError, duckdb.ConversionException) as error:
             self._lake.discard(staged)
             if len(chunk) > 1:
@@ -203,18 +227,22 @@ class Builder:
             if key not in outcome.missing or self._snapshot.build_of(table, key)
         ] + self._refusals(table, audited.findings)
 
-    def _quarantine(self, table: Table, audited: Audit, outcome: Outcome) -> None:
-        """Keep the rows by which staged partitions fail."""
+    def _quarantine(
+        self, table: Table, audited: Audit, judged: Collection[str], outcome: Outcome
+    ) -> None:
+        """Keep the rows by which staged partitions fail, of these storage keys."""
         quarantine = Quarantine(self._lake, table)
         failed: dict[str, set[str]] = {}
         for finding in audited.findings:
             if finding.blocking:
                 failed.setdefault(finding.partition, set()).add(finding.check)
         for partition, checks in failed.items():
-            keys = [key for key in audited.rows if partition_of(table, key) == partition]
+            keys = [key for key in judged if partition_of(table, key) == partition]
             count = quarantine.keep(self._session, partition, keys, checks, self._run_id, now())
             if count:
                 outcome.quarantined[partition] = count
+                if file := quarantine.csv(partition):
+                    outcome.failure_files[partition] = file
 
     def _refusals(self, table: Table, findings: list[Finding]) -> list[Build]:
         checks: dict[str, list[str]] = {}
@@ -249,11 +277,12 @@ class Builder:
             if table.reads_itself:
                 self._expose_itself(table, chunk)
             self._read_before.clear()
+            sql = self._computed(table, chunk, outcome) if table.compute else build_sql(table)
             if table.slice_sql is None:
-                yield [build_sql(table)]
+                yield [sql]
                 return
             # Read twice, to compare the slices and to write those that differ.
-            self._session.execute(f"create or replace temp table _built as {build_sql(table)}")
+            self._session.execute(f"create or replace temp table _built as {sql}")
             yield ["select * from _built"]
             self._session.execute("drop table _built")
             return
@@ -264,7 +293,18 @@ class Builder:
         def read_through(sql: str) -> dict[str, int]:
             return {k: rows for k, (rows, _) in self._row_hashes(table, key, sql).items()}
 
-        with table.source.land(Landing(self._session, key, report, read_through)) as selects:
+        live = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) == key]
+        build = self._snapshot.build_of(table, key)
+        same = build is not None and build.code_version == table.code_version
+        landing = Landing(
+            self._session,
+            key,
+            report,
+            read_through,
+            live=select_declared(table, live),
+            built_from=build.inputs if build and same and live else {},
+        )
+        with table.source.land(landing) as selects:
             yield selects
 
     def _expose_itself(self, table: Table, chunk: list[str]) -> None:
@@ -276,6 +316,17 @@ class Builder:
         expose(self._session, table, own)
         self._session.execute(f"set variable run_id = {literal(self._run_id)}")
         self._session.execute(f"set variable run_time = timestamptz {literal(str(now()))}")
+
+    def _computed(self, table: Table, chunk: list[str], outcome: Outcome) -> str:
+        """SELECT of the rows that the table's function makes of what its SQL selects.
+
+        They pass through memory: what is analysed so has been summed up before.
+        """
+        assert table.compute
+        report = outcome.reports.setdefault(chunk[0], {})
+        selected = self._session.execute(build_sql(table)).df()
+        self._session.register("_computed", table.compute(selected, report))
+        return "select * from _computed"
 
     def _row_hashes(self, table: Table, partition: str, sql: str) -> dict[str, tuple[int, int]]:
         """Storage key -> rows and sum of their hashes, of a SELECT; it is read once."""
@@ -308,6 +359,15 @@ class Builder:
             if key in live and live[key].fingerprint == found
         }
 
+    def _whole(
+        self, table: Table, staged: Iterable[StoredFile], same: Collection[str]
+    ) -> list[str]:
+        """Files of what is staged and of the slices that need not be, where checks want them."""
+        if not table.checks or not same:
+            return []
+        live = by_key(self._snapshot.files(table))
+        return [f.uri for f in staged] + [uri for key in same for uri in live[key].uris]
+
     def _rows_read(self, table: Table, chunk: list[str]) -> dict[str, int] | None:
         """Upstream rows of each partition, where each must give one row."""
         if not table.keeps_rows:
@@ -317,7 +377,7 @@ class Builder:
                 file.rows
                 for upstream in table.upstream
                 for file in self._snapshot.feeding(upstream, table, [key])
-                if upstream.period is not UNPARTITIONED
+                if upstream.period is not UNPARTITIONED or table.period is UNPARTITIONED
             )
             for key in chunk
         }
@@ -334,7 +394,7 @@ class Builder:
         listed = ", ".join(literal(name) for name in wanted)
         columns = _stored_columns_sql(table)
         rows = f"from ({sql}) as built where {key} in ({listed})"
-        options = "format parquet, compression zstd, return_stats true"
+        options = f"format parquet, compression {table.compression}, return_stats true"
         name = uuid4().hex
         if len(wanted) == 1:
             # Sorting rows into partitions costs as much again as writing them.
@@ -400,6 +460,11 @@ def _refused(partition: str, error: Exception) -> Finding:
     return Finding(
         CONTRACT, partition, f"a value is not of its column's type: {what}", advice=_TYPE
     )
+
+
+def _unavailable(partition: str, error: SourceUnavailable, untried: int) -> Finding:
+    also = f" {untried:,} more partitions wait for it" if untried else ""
+    return Finding(CONTRACT, partition, f"{error}{also}")
 
 
 def _refuse_moving_input(table: Table, read: dict[str, str], staged: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 """``warehouse.duckdb``: views over the live files, so that any DuckDB client opens the warehouse.
 
-Belongs here: writing that file. It holds no data: deleting it loses nothing.
+Belongs here: writing that file. It holds copies at most: deleting it loses nothing.
 Does not belong here: anything that the pipeline itself reads.
 """
 
@@ -55,7 +55,10 @@ def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Tabl
     known: dict[tuple[str, str], str] = {}
     if settings.catalogue.exists():
         with duckdb.connect(str(settings.catalogue), read_only=True) as connection:
-            listed = "select schema_name, view_name, comment from duckdb_views() where not internal"
+            listed = (
+                "select schema_name, view_name, comment from duckdb_views() where not internal"
+                " union all select schema_name, table_name, comment from duckdb_tables()"
+            )
             known = {(row[0], row[1]): row[2] for row in connection.execute(listed).fetchall()}
     refresh_catalogue(
         settings,
@@ -70,26 +73,35 @@ def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Tabl
 
 
 def _state(snapshot: Snapshot, table: Table) -> str:
-    """Changes with the files that a view reads; kept as its comment."""
-    uris = ",".join(file.uri for file in snapshot.files(table))
+    """Changes with the files that a view reads and with its indexes; kept as its comment."""
+    uris = ",".join([*(file.uri for file in snapshot.files(table)), *table.indexed])
     return f"files {hashlib.sha256(uris.encode()).hexdigest()[:16]}"
 
 
 def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table) -> None:
-    """``domain.table`` with its ratios, and ``table`` alone for those who leave out the schema."""
+    """``domain.table`` with its ratios, and ``table`` alone for those who leave out the schema.
+
+    A view over the files, or a table with the rows themselves where indexes are declared.
+    """
     files = select_files(table, [file.uri for file in snapshot.files(table)])
     ratios = table.measures.ratios if table.measures else ()
     connection.execute(f"create schema if not exists {quoted(table.domain)}")
     columns = [quoted(column.name) for column in table.stored_columns]
     columns += [f"{ratio.sql()} as {quoted(ratio.name)}" for ratio in ratios]
-    connection.execute(
-        f"create or replace view {quoted(table.domain)}.{quoted(table.name)} as"
-        f" select {', '.join(columns)} from ({files})"
-    )
-    connection.execute(
-        f"comment on view {quoted(table.domain)}.{quoted(table.name)}"
-        f" is '{_state(snapshot, table)}'"
-    )
+    name = f"{quoted(table.domain)}.{quoted(table.name)}"
+    present = connection.execute(
+        "select table_type from information_schema.tables"
+        " where (table_schema, table_name) = (?, ?)",
+        [table.domain, table.name],
+    ).fetchone()
+    kind = "table" if table.indexed else "view"
+    if present:
+        connection.execute(f"drop {'view' if present[0] == 'VIEW' else 'table'} {name}")
+    connection.execute(f"create {kind} {name} as select {', '.join(columns)} from ({files})")
+    for number, index in enumerate(table.indexed):
+        indexed = ", ".join(quoted(column.strip()) for column in index.split(","))
+        connection.execute(f"create index {quoted(f'{table.name}_{number}')} on {name} ({indexed})")
+    connection.execute(f"comment on {kind} {name} is '{_state(snapshot, table)}'")
     connection.execute(
         f"create or replace view main.{quoted(table.name)} as"
         f" select * from {quoted(table.domain)}.{quoted(table.name)}"

@@ -10,6 +10,7 @@ Personal columns are there as they are in the table; nothing of it is promoted o
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
@@ -25,6 +26,7 @@ from analytics_assets.warehouse.session import literal
 
 # More help nobody, and a partition of a national year could hold millions. The count is exact.
 KEPT_ROWS = 10_000
+_SAME_PARTITION = "_broken._partition = _row._partition"
 _OWN_COLUMNS = ("reason", "table_name", "partition", "run_id", "held_back_at")
 
 
@@ -69,11 +71,14 @@ class Quarantine:
         """Forget these partitions; returns whether there was anything."""
         gone = self.files().keys() & set(partitions)
         for partition in gone:
-            try:
-                self._fs.delete_file(f"{self._path}/{partition}.parquet")
-            except FileNotFoundError:
-                continue  # another run has published it, too
+            for kind in ("parquet", "csv") if self._table.failures_csv else ("parquet",):
+                with suppress(FileNotFoundError):  # another run has published it, too
+                    self._fs.delete_file(f"{self._path}/{partition}.{kind}")
         return bool(gone)
+
+    def csv(self, partition: str) -> str | None:
+        """Place of all rows at fault as CSV, where the table keeps them so."""
+        return f"{self._uri}/{partition}.csv" if self._table.failures_csv else None
 
     def keep(
         self,
@@ -128,6 +133,13 @@ class Quarantine:
             f" to {literal(f'{self._uri}/{draft}')} (format parquet, compression zstd)"
         )
         self._fs.move(f"{self._path}/{draft}", f"{self._path}/{partition}.parquet")
+        if self._table.failures_csv:
+            # All of them: a spreadsheet is where people look for what their rows have in common.
+            session.execute(
+                f"copy (select {', '.join(own + columns)} from _faulty)"
+                f" to {literal(f'{self._uri}/{draft}')} (format csv, header true)"
+            )
+            self._fs.move(f"{self._path}/{draft}", f"{self._path}/{partition}.csv")
 
 
 def _faults(
@@ -137,7 +149,8 @@ def _faults(
     if CONTRACT in failed:
         faults += [_Fault(rule.name, rule.broken_sql) for rule in rules(table)]
         if table.unique_columns:
-            faults.append(_Fault(DOUBLED, _matches(doubled_sql(table), _same_row(table))))
+            same = f"{_SAME_PARTITION} and {_same_row(table)}"
+            faults.append(_Fault(DOUBLED, _matches(doubled_sql(table), same)))
     for check in table.checks:
         if check.name not in failed:
             continue
@@ -146,7 +159,10 @@ def _faults(
         at_fault = check.at_fault or (_same_row(table) if names_rows else "")
         if at_fault:
             reason = f"{check.name}: {check.description}"
-            faults.append(_Fault(reason, _matches(check.sql, at_fault)))
+            # Of a table in slices one partition is judged at a time, and what is broken may be said
+            # of the partition as a whole.
+            same = "true" if table.slice_sql else _SAME_PARTITION
+            faults.append(_Fault(reason, _matches(check.sql, f"{same} and ({at_fault})")))
     return faults
 
 
@@ -159,7 +175,4 @@ def _same_row(table: Table) -> str:
 
 def _matches(selected: str, at_fault: str) -> str:
     """Condition that a row is one of those that a SELECT of what is broken is about."""
-    return (
-        f"exists (select 1 from ({selected}) as _broken"
-        f" where _broken._partition = _row._partition and ({at_fault}))"
-    )
+    return f"exists (select 1 from ({selected}) as _broken where {at_fault})"

@@ -66,6 +66,15 @@ def select_files(table: Table, uris: Iterable[str]) -> str:
     return f"select {columns}, cast(null as varchar) as _partition where false"
 
 
+def select_declared(table: Table, uris: Iterable[str]) -> str:
+    """SELECT of the declared columns of files that may be of an earlier declaration."""
+    columns = ", ".join(quoted(column.name) for column in table.stored_columns)
+    return (
+        f"select {columns} from ({select_files(table, ())} union all by name"
+        f" {select_files(table, uris)})"
+    )
+
+
 def expose(session: duckdb.DuckDBPyConnection, table: Table, uris: Iterable[str]) -> None:
     """Let SQL read these files as ``domain.table``."""
     session.execute(f"create schema if not exists {quoted(table.domain)}")

@@ -29,6 +29,7 @@ from analytics_assets.births.sample import STATE_BIRTHS, generate
 from analytics_assets.births.tables import TABLES
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.warehouse.lake import Lake
+from analytics_assets_tests.bench.behavior import no_events
 
 LAST_YEAR = 2024
 CHANGED_MONTH, CHANGED_RECORDS = "05", 100
@@ -67,6 +68,7 @@ def _folder(keep: bool) -> Iterator[Path]:
 def _bench(folder: Path, births: int, years: int) -> None:
     landing = folder / "landing"
     generate_ads(folder / "mixpanel", folder / "meta_ads", days=0)
+    (folder / "clinic").mkdir()
     _say(f"generating {births:,} births in {years} years")
     files = generate(
         landing, births=births, states=sorted(STATE_BIRTHS), first_year=LAST_YEAR - years + 1,
@@ -122,10 +124,12 @@ class _Home:
         """Seconds, CPU seconds and peak GB of a fresh process; stops the benchmark if it fails."""
         environment = {name: value for name, value in os.environ.items() if name not in _REAL}
         environment |= {"ANALYTICS_HOME": str(self.folder), "SINASC_SOURCE": str(self.landing)}
-        # No ads here: they have a benchmark of their own.
+        # No other domain here.
         environment |= {
             "MIXPANEL_SOURCE": str(self.folder.parent / "mixpanel"),
             "META_ADS_SOURCE": str(self.folder.parent / "meta_ads"),
+            "CLINIC_SOURCE": str(self.folder.parent / "clinic"),
+            "BEHAVIOR_SOURCE_URL": no_events(self.folder.parent),
         }
         with tempfile.TemporaryFile("w+", dir=self.landing.parent) as log:
             started = time.monotonic()

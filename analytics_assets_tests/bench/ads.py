@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 
 from analytics_assets.ad_metrics.sample import FIRST_DAY, generate
+from analytics_assets_tests.bench.behavior import no_events
 
 DAYS, CAMPAIGNS, ADSETS, ADS = 100, 60, 240, 700
 EVENTS_A_USER = 4.16
@@ -45,6 +46,7 @@ def _bench(folder: Path, events: int) -> None:
     _say(f"{written:,} events, {DAYS * (CAMPAIGNS + ADSETS + ADS):,} entity-days written")
     births = folder / "sinasc"
     births.mkdir()
+    (folder / "clinic").mkdir()
     _run(folder, "all of it")
     day = FIRST_DAY.replace(month=3)
     path = meta / "ad_performance_daily" / f"{day}.jsonl"
@@ -61,6 +63,8 @@ def _run(folder: Path, what: str) -> None:
         "SINASC_SOURCE": str(folder / "sinasc"),
         "MIXPANEL_SOURCE": str(folder / "mixpanel"),
         "META_ADS_SOURCE": str(folder / "meta_ads"),
+        "CLINIC_SOURCE": str(folder / "clinic"),
+        "BEHAVIOR_SOURCE_URL": no_events(folder),
     }
     log = folder / "log"
     with log.open("w") as output:

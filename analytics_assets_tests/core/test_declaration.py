@@ -38,7 +38,7 @@ def declare(**changes) -> Table:
     return Table(**{**base, **changes})
 
 
-@pytest.mark.parametrize("layer", ["sources", "facts"])
+@pytest.mark.parametrize("layer", ["sources", "staging", "facts"])
 def test_single_records_cannot_be_published(layer: str) -> None:
     with pytest.raises(DeclarationError, match="cannot be published"):
         declare(layer=layer, publish=Publish())
@@ -51,9 +51,11 @@ def test_births_fact_cannot_be_published() -> None:
         replace(fact_births, publish=Publish())
 
 
-def test_personal_columns_cannot_be_published() -> None:
+@pytest.mark.parametrize("layer", ["dimensions", "marts", "aggregates"])
+def test_personal_columns_cannot_be_published(layer: str) -> None:
+    declare(layer=layer, publish=Publish())
     with pytest.raises(DeclarationError, match=r"personal.*name"):
-        declare(columns=(replace(NAME, personal=True),), publish=Publish())
+        declare(layer=layer, columns=(replace(NAME, personal=True),), publish=Publish())
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ Does not belong here: the defects (``test_planted_defects.py``, and ``planted.py
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +15,17 @@ from datetime import date, datetime, timezone
 from itertools import count
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from analytics_assets import settings
 from analytics_assets.core.declaration import Table
+from analytics_assets.definitions import build as definitions_of
+from analytics_assets.warehouse.build import Builder, Outcome
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.quarantine import Quarantine
+from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.toy import Memory, Sale, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace
@@ -113,3 +120,39 @@ class Defect:
     plant: Callable[[Site, Defect], str]
     blocks: bool = True
     quarantined: int = 0
+
+
+def build(lake: Lake, table: Table, partitions: Sequence[str]) -> Outcome:
+    log = logging.getLogger("planted")
+    log.setLevel(logging.CRITICAL)
+    with open_session(settings.load()) as session:
+        return Builder(session, Snapshot(lake), "test", log).build(table, partitions)
+
+
+def judged(lake: Lake, table: Table, partition: str, defect: Defect) -> str:
+    """Build a partition: this check alone fails, and nothing is published if it blocks."""
+    live = lake.files(table)
+    outcome = build(lake, table, [partition])
+    (finding,) = outcome.findings
+    assert finding.check == defect.check
+    assert finding.blocking == defect.blocks
+    assert outcome.failed() == ({partition} if defect.blocks else set())
+    assert (lake.files(table) == live) == defect.blocks
+    assert outcome.quarantined.get(partition, 0) == defect.quarantined
+    assert list(Quarantine(lake, table).files()) == ([partition] if defect.quarantined else [])
+    return finding.message
+
+
+def evaluated(workspace: Workspace, tables: Sequence[Table], job: dg.Definitions) -> str:
+    """What the one check of the job ``planted`` says, which fails."""
+    definitions = dg.Definitions.merge(definitions_of(tables), job)
+    result = definitions.resolve_job_def("planted").execute_in_process(instance=workspace.instance)
+    (found,) = result.get_asset_check_evaluations()
+    assert not found.passed
+    texts = [found.description or "", *(str(m.value) for m in found.metadata.values())]
+    return " ".join(text for text in texts if text)
+
+
+def only(*checks: dg.AssetCheckKey) -> dg.Definitions:
+    selection = dg.AssetSelection.checks(*checks)
+    return dg.Definitions(jobs=[dg.define_asset_job("planted", selection=selection)])

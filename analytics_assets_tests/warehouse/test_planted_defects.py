@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -21,31 +18,30 @@ import pytest
 import sqlalchemy as sa
 
 from analytics_assets import settings
-from analytics_assets.ad_metrics.sample import write
-from analytics_assets.ad_metrics.source_tables import AD_PERFORMANCE_DAILY, mixpanel_events
-from analytics_assets.ad_metrics.tables import (
-    daily_mixpanel_metrics,
-    daily_mixpanel_metrics_breakdown,
-    user_product_events,
-)
 from analytics_assets.core.declaration import Table
-from analytics_assets.definitions import build as definitions_of
 from analytics_assets.definitions import defs
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
-from analytics_assets.warehouse.build import Builder, Outcome
-from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
-from analytics_assets.warehouse.quarantine import Quarantine
-from analytics_assets.warehouse.session import open_session
-from analytics_assets_tests.ad_metrics.landed import edit, pay_in_francs, point_at, small_world
-from analytics_assets_tests.ad_metrics.landed import settle as settle_ads
+from analytics_assets_tests.ad_metrics.planted import DEFECTS as AD_METRICS
 from analytics_assets_tests.bank_kpis.planted import DEFECTS as BANK_KPIS
+from analytics_assets_tests.behavior.planted import DEFECTS as BEHAVIOR
 from analytics_assets_tests.births.landed import FACT, csv_text, land, record, records
+from analytics_assets_tests.clinic.planted import DEFECTS as CLINIC
 from analytics_assets_tests.production.test_promotion import send
 from analytics_assets_tests.toy import Memory, Sale
-from analytics_assets_tests.warehouse.planted import YEARS, Defect, Site, declared, memory, month
-from analytics_assets_tests.workspace import Workspace
+from analytics_assets_tests.warehouse.planted import (
+    YEARS,
+    Defect,
+    Site,
+    build,
+    declared,
+    evaluated,
+    judged,
+    memory,
+    month,
+    only,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
 MONTH, DAY, YEAR = "2020-05", "2020-05-04", "2020"
@@ -59,30 +55,9 @@ partition was held back. Written by
 """
 
 
-@contextmanager
-def ads(site: Site) -> Iterator[tuple[Path, Lake]]:
-    """A copy of eight days of ads: the folder that holds what landed, and the lake."""
-    sound = site.folder / "ads"
-    with pytest.MonkeyPatch.context() as patch:
-        if not sound.exists():
-            write(small_world(1, days=8, ads=3, users=4), *point_at(patch, sound))
-            assert settle_ads(Lake(settings.load().lake))[1] == []
-        folder = site.new_folder()
-        shutil.copytree(sound, folder)
-        point_at(patch, folder)
-        yield folder, Lake(settings.load().lake)
-
-
 # ---- the warehouse ------------------------------------------------------------------------------
 
 Change = Callable[[Memory, dict[str, Table]], None]
-
-
-def build(lake: Lake, table: Table, partitions: Sequence[str]) -> Outcome:
-    log = logging.getLogger("planted")
-    log.setLevel(logging.CRITICAL)
-    with open_session(settings.load()) as session:
-        return Builder(session, Snapshot(lake), "test", log).build(table, partitions)
 
 
 def in_warehouse(
@@ -100,20 +75,6 @@ def in_warehouse(
             return judged(lake, tables[name], partition, defect)
 
     return plant
-
-
-def judged(lake: Lake, table: Table, partition: str, defect: Defect) -> str:
-    """Build a partition: this check alone fails, and nothing is published if it blocks."""
-    live = lake.files(table)
-    outcome = build(lake, table, [partition])
-    (finding,) = outcome.findings
-    assert finding.check == defect.check
-    assert finding.blocking == defect.blocks
-    assert outcome.failed() == ({partition} if defect.blocks else set())
-    assert (lake.files(table) == live) == defect.blocks
-    assert outcome.quarantined.get(partition, 0) == defect.quarantined
-    assert list(Quarantine(lake, table).files()) == ([partition] if defect.quarantined else [])
-    return finding.message
 
 
 def sales(*more: Sale) -> Change:
@@ -163,60 +124,10 @@ def unreadable_births(site: Site, defect: Defect) -> str:
         return judged(Lake(settings.load().lake), FACT, "2024-02", defect)
 
 
-# Seven days before the last one: its users are post-trial.
-AD_DAY = "2025-01-01"
-
-
-def in_ads_file(
-    file: str, change: Callable[[list[dict]], None], *tables: Table
-) -> Callable[[Site, Defect], str]:
-    """Change the lines of a file that landed; the last of the tables is judged."""
-
-    def plant(site: Site, defect: Defect) -> str:
-        with ads(site) as (folder, lake):
-            edit(folder / file, change)
-            for upstream in tables[:-1]:
-                assert not build(lake, upstream, [AD_DAY]).failed()
-            return judged(lake, tables[-1], AD_DAY, defect)
-
-    return plant
-
-
-def in_ads_sql(table: Table, old: str, new: str) -> Callable[[Site, Defect], str]:
-    """Other SQL of a table of ads, as a mistake in its file would be."""
-
-    def plant(site: Site, defect: Defect) -> str:
-        assert table.sql
-        assert old in table.sql
-        with ads(site) as (_, lake):
-            return judged(lake, replace(table, sql=table.sql.replace(old, new)), AD_DAY, defect)
-
-    return plant
-
-
-def no_number(rows: list[dict]) -> None:
-    rows[0]["spend"] = "much"
-
-
 FACTS = {"raw_sales": [MONTH], "fact_sales": [f"2020-05-{day:02}" for day in range(1, 32)]}
 
 
 # ---- production and operations ------------------------------------------------------------------
-
-
-def evaluated(workspace: Workspace, tables: Sequence[Table], job: dg.Definitions) -> str:
-    """What the one check of the job ``planted`` says, which fails."""
-    definitions = dg.Definitions.merge(definitions_of(tables), job)
-    result = definitions.resolve_job_def("planted").execute_in_process(instance=workspace.instance)
-    (found,) = result.get_asset_check_evaluations()
-    assert not found.passed
-    texts = [found.description or "", *(str(m.value) for m in found.metadata.values())]
-    return " ".join(text for text in texts if text)
-
-
-def only(*checks: dg.AssetCheckKey) -> dg.Definitions:
-    selection = dg.AssetSelection.checks(*checks)
-    return dg.Definitions(jobs=[dg.define_asset_job("planted", selection=selection)])
 
 
 def written_by_hand(site: Site, defect: Defect) -> str:
@@ -383,57 +294,6 @@ DEFECTS = (
         quarantined=8,
     ),
     Defect(
-        "numbers",
-        "a spend that is no number",
-        ("Spend, impressions, clicks and actions are numbers: 1 found", "Export the day again"),
-        in_ads_file(
-            f"meta_ads/ad_performance_daily/{AD_DAY}.jsonl", no_number, AD_PERFORMANCE_DAILY[0]
-        ),
-        quarantined=1,
-    ),
-    Defect(
-        "currency_has_rate",
-        "an amount in a currency without a rate",
-        ("its currency has a rate on its day: 1 found (CHF)", "Add the currency"),
-        in_ads_file(
-            f"mixpanel/events/{AD_DAY}.jsonl", pay_in_francs, mixpanel_events, user_product_events
-        ),
-        quarantined=1,
-    ),
-    Defect(
-        "count_is_length",
-        "a count that is not the length of its list",
-        ("Each count is the length of its user list", "sql/daily_metrics.sql"),
-        in_ads_sql(
-            daily_mixpanel_metrics,
-            "coalesce(mixpanel_purchase_refund_count, 0)",
-            "coalesce(mixpanel_purchase_refund_count, 0) + 1",
-        ),
-        quarantined=5,
-    ),
-    Defect(
-        "subsets",
-        "post-trial users who are no trial users",
-        ("post-trial are trial users", "sql/user_product_metrics.sql"),
-        in_ads_sql(
-            daily_mixpanel_metrics,
-            "coalesce(post_trial_user_ids, '[]')",
-            "replace(coalesce(trial_user_ids, '[]'), 'device', 'other')",
-        ),
-        quarantined=4,
-    ),
-    Defect(
-        "sums_to_main_row",
-        "what adsets did stands under the id of their campaign",
-        ("summed over a breakdown, is that of its main row", "sql/ad_performance.sql"),
-        in_ads_sql(
-            daily_mixpanel_metrics_breakdown,
-            "when 'adset' then adset_id",
-            "when 'adset' then campaign_id",
-        ),
-        quarantined=18,
-    ),
-    Defect(
         "volume",
         "a month of which half is missing",
         ("31 rows, usually 34 to 90", "there is nothing to do"),
@@ -473,7 +333,10 @@ DEFECTS = (
         late_file,
         blocks=False,
     ),
+    *AD_METRICS,
     *BANK_KPIS,
+    *CLINIC,
+    *BEHAVIOR,
 )
 
 

@@ -1,0 +1,1 @@
+"""Clinic: app profiles, appointments and the events of a reminder test."""
