@@ -22,7 +22,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from analytics_assets import settings
+from analytics_assets import domains, settings
 from analytics_assets.core.declaration import SourceError, Table
 
 HOST = "127.0.0.1"
@@ -86,27 +86,12 @@ def _environment() -> Iterator[settings.Settings]:
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     config.dagster_home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_project_file("dagster.yaml"), config.dagster_home / "dagster.yaml")
-    _prepare_landing()
+    domains.prepare_landing()
     yield config
 
 
 def _project_file(name: str) -> Path:
     return Path(__file__).parents[1] / name
-
-
-def _prepare_landing() -> None:
-    """The generated samples where no folder is named; and word of every file that is refused."""
-    from analytics_assets.ad_metrics.sources import prepare_landing as prepare_ads
-    from analytics_assets.bank_kpis.sources import prepare_landing as prepare_banks
-    from analytics_assets.behavior.sources import prepare_landing as prepare_events
-    from analytics_assets.births.sources import prepare_landing as prepare_births
-    from analytics_assets.clinic.sources import prepare_landing as prepare_clinic
-
-    prepare_births()
-    prepare_ads()
-    prepare_banks()
-    prepare_clinic()
-    prepare_events()
 
 
 def _settle_banks() -> None:
@@ -151,7 +136,8 @@ def _refresh(config: settings.Settings) -> bool:
         if table:
             _count(look_at_staleness(definitions, instance).all_events, table, problems)
     _print_table(table)
-    _settle_banks()
+    if "bank_kpis" in domains.chosen():
+        _settle_banks()
     for problem in problems:
         print(f"\n{problem}", file=sys.stderr)
     done = "Everything is up to date" if not table else f"{len(table)} assets materialised"

@@ -4,23 +4,17 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from analytics_assets.ad_metrics.tables import TABLES as AD_METRICS
+from analytics_assets import domains
 from analytics_assets.automation.alerts import alerts_sensor
 from analytics_assets.automation.jobs import changes_sensor, jobs, nightly_schedules
 from analytics_assets.automation.maintenance import maintenance_definitions
 from analytics_assets.automation.operations import staleness_definitions
 from analytics_assets.automation.rollback import rollback_jobs
-from analytics_assets.bank_kpis import assets as bank_kpis
-from analytics_assets.bank_kpis.tables import TABLES as BANK_KPIS
-from analytics_assets.behavior.monitoring import monitoring_checks
-from analytics_assets.behavior.tables import TABLES as BEHAVIOR
-from analytics_assets.births.tables import TABLES as BIRTHS
-from analytics_assets.clinic.tables import TABLES as CLINIC
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.assets import production_assets, size_checks
 from analytics_assets.warehouse.assets import warehouse_assets
 
-TABLES: tuple[Table, ...] = (*BIRTHS, *AD_METRICS, *BANK_KPIS, *CLINIC, *BEHAVIOR)
+TABLES: tuple[Table, ...] = domains.tables()
 
 
 def build(tables: Sequence[Table]) -> dg.Definitions:
@@ -28,17 +22,22 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
     all_jobs = jobs(tables)
     own = dg.Definitions(
         assets=[*warehouse_assets(tables), *production_assets(tables)],
-        asset_checks=[*size_checks(tables), *monitoring_checks(tables)],
+        asset_checks=size_checks(tables),
         jobs=[*all_jobs, *rollback_jobs(tables)],
         schedules=nightly_schedules(tables, all_jobs),
         sensors=[changes_sensor(tables, all_jobs), alerts_sensor()],
         # A step is short and DuckDB uses all cores; a process for each would cost 2 s a step.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(own, staleness_definitions(tables), maintenance_definitions(tables))
+    return dg.Definitions.merge(
+        own,
+        staleness_definitions(tables),
+        maintenance_definitions(tables),
+        *domains.definitions({table.domain for table in tables}),
+    )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
-    return dg.Definitions.merge(build(TABLES), bank_kpis.DEFINITIONS)
+    return build(TABLES)

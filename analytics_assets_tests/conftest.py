@@ -13,7 +13,6 @@ import psycopg2
 import pytest
 
 from analytics_assets.ad_metrics.sample import generate
-from analytics_assets.behavior.sample import TABLE_SQL
 from analytics_assets_tests.workspace import Workspace
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -36,18 +35,6 @@ def postgres() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
         os.chmod(folder, 0o755)
         yield server._start(Path(folder) / "data")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_events(postgres: str) -> Iterator[None]:
-    """An operational database in which nothing happened; tests that want events make their own."""
-    as_admin(postgres, "create database no_events owner promoter")
-    url = f"postgresql://promoter@/no_events?host={postgres}"
-    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(TABLE_SQL)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("BEHAVIOR_SOURCE_URL", url)
-        yield
 
 
 @pytest.fixture
@@ -77,14 +64,15 @@ def make_workspace(
     source.mkdir()
     monkeypatch.setenv("ANALYTICS_HOME", str(folder / "home"))
     monkeypatch.setenv("SINASC_SOURCE", str(source))
-    (folder / "cnbv").mkdir()
-    monkeypatch.setenv("CNBV_SOURCE", str(folder / "cnbv"))
+    for name in ("CNBV_SOURCE", "CLINIC_SOURCE"):
+        (folder / name).mkdir()
+        monkeypatch.setenv(name, str(folder / name))
     # Folders in which nothing landed: a test that wants ads writes some.
     generate(folder / "mixpanel", folder / "meta_ads", days=0)
     monkeypatch.setenv("MIXPANEL_SOURCE", str(folder / "mixpanel"))
     monkeypatch.setenv("META_ADS_SOURCE", str(folder / "meta_ads"))
-    (folder / "clinic").mkdir()
-    monkeypatch.setenv("CLINIC_SOURCE", str(folder / "clinic"))
+    # Processes that are started have only the domain that has something to land.
+    monkeypatch.setenv("ANALYTICS_DOMAINS", "births")
     monkeypatch.setenv("PRODUCTION_URL", f"postgresql://promoter@/{database}?host={postgres}")
     monkeypatch.setenv("DAGSTER_PG_URL", f"postgresql://dagster@/dagster?host={postgres}")
     yield Workspace(source)

@@ -293,6 +293,8 @@ OUTCOMES = (
         nullable=False,
     ),
 )
+# Those that add up over entities of one level.
+OUTCOME_SUMS = OUTCOMES[:2]
 LISTS = tuple(
     Column(
         users.ids,

@@ -15,6 +15,7 @@ from analytics_assets.ad_metrics.measures import (
     DAY,
     DERIVED_COLUMNS,
     ENTITY,
+    OUTCOME_SUMS,
     SUMS_TO_MAIN_ROW,
     daily_words,
     list_checks,
@@ -344,6 +345,25 @@ daily_mixpanel_metrics_breakdown = _from_sql(
     ),
     description="The same by country, region and device.",
 )
+daily_mixpanel_metrics_overview = _from_sql(
+    "daily_mixpanel_metrics_overview",
+    layer="aggregates",
+    period=DAILY,
+    grain=(DAY,),
+    measures=AD_MEASURES,
+    columns=OUTCOME_SUMS,
+    words={
+        "sums": ",\n    ".join(
+            f"sum({name}) as {name}"
+            for name in (
+                *(measure.name for measure in AD_MEASURES.measures),
+                *(column.name for column in OUTCOME_SUMS),
+            )
+        )
+    },
+    publish=Publish(),
+    description="All campaigns together by day.",
+)
 
 TABLES = (
     *SOURCES,
@@ -359,4 +379,5 @@ TABLES = (
     id_hierarchy_mapping,
     daily_mixpanel_metrics,
     daily_mixpanel_metrics_breakdown,
+    daily_mixpanel_metrics_overview,
 )

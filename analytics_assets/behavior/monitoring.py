@@ -12,7 +12,6 @@ import dagster as dg
 from analytics_assets import settings
 from analytics_assets.behavior.sources import EXPORT_SECONDS
 from analytics_assets.behavior.tables import behavioral_events
-from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import now
@@ -31,11 +30,6 @@ _ADVICE = {
     _DURATION: 'Look for an index on ("timestamp", "id"), and at the load of the database.',
     _SAME_WEEKDAY: "Compare with the operational database: rows may be lost or doubled there.",
 }
-
-
-def monitoring_checks(tables: Sequence[Table]) -> list[dg.AssetChecksDefinition]:
-    """The checks, where the events are among the tables."""
-    return [_monitoring] if behavioral_events in tables else []
 
 
 @dg.multi_asset_check(
@@ -65,7 +59,10 @@ def _monitoring(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetChec
                 check_name=name,
                 asset_key=asset_key(behavioral_events),
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"what": "\n".join(found[name][:20]), "what to do": _ADVICE[name]},
+                metadata={
+                    "what": "\n".join(f"{line}." for line in found[name][:20]),
+                    "what to do": _ADVICE[name],
+                },
             )
 
 
@@ -111,3 +108,6 @@ def unlike_a_week_before(
         if before and abs(rows[day] - before) > MOST_CHANGE * before and day != today:
             found.append(f"{day}: {rows[day]:,} rows, {before:,} a week before")
     return found
+
+
+DEFINITIONS = dg.Definitions(asset_checks=[_monitoring])

@@ -214,8 +214,8 @@ class Landing:
     key: str
     report: dict[str, Any]
     read_through: Callable[[str], Mapping[str, int]]
-    live: str
-    built_from: Mapping[str, str]
+    live: str = ""
+    built_from: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):

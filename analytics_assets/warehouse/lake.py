@@ -239,9 +239,10 @@ class Lake:
         return version
 
     def _created(self, table: Table) -> DeltaTable:
-        existing = self._log(table).open()
+        # Read on, not anew: a table of many days has as many commits.
+        existing = self._log(table).current()
         if existing is not None:
-            return existing
+            return existing.delta
         return DeltaTable.create(
             self.uri(table),
             schema=storage_schema(table),

@@ -37,7 +37,7 @@ def small_world(seed: int, days: int = 70, ads: int = 6, users: int = 8) -> Worl
 
 
 def settle(lake: Lake) -> tuple[dict[str, list[str]], list[Finding]]:
-    """Build all that is behind; table -> partitions with a new version, and what was found."""
+    """Build all that is behind; table -> new partitions, and what held others back."""
     changed: dict[str, list[str]] = {}
     findings: list[Finding] = []
     with open_session(settings.load()) as session:
@@ -46,7 +46,7 @@ def settle(lake: Lake) -> tuple[dict[str, list[str]], list[Finding]]:
             keys = [found.partition for found in behind if not found.refused]
             if keys:
                 outcome = Builder(session, Snapshot(lake), "test", _LOG).build(table, keys)
-                findings += outcome.findings
+                findings += [finding for finding in outcome.findings if finding.blocking]
                 if outcome.changed:
                     changed[table.name] = outcome.changed
     return changed, findings

@@ -17,6 +17,7 @@ from analytics_assets.ad_metrics.source_tables import mixpanel_events
 from analytics_assets.ad_metrics.sources import EventsSource
 from analytics_assets.ad_metrics.tables import (
     TABLES,
+    daily_mixpanel_metrics,
     user_product_lifecycles,
 )
 from analytics_assets.core.declaration import Landing, SourceError
@@ -121,6 +122,7 @@ def test_a_file_restated_without_another_time_is_seen_within_the_lookback(settle
             "ad_performance",
             "daily_mixpanel_metrics",
             "daily_mixpanel_metrics_breakdown",
+            "daily_mixpanel_metrics_overview",
         )
     }
 
@@ -164,6 +166,7 @@ def test_a_late_refund_changes_the_day_of_its_trial_only(settled: Path) -> None:
         "user_product_metrics": credited,
         "daily_mixpanel_metrics": credited,
         "daily_mixpanel_metrics_breakdown": credited,
+        "daily_mixpanel_metrics_overview": credited,
     }
 
 
@@ -256,14 +259,14 @@ def test_a_missing_meta_folder_fails_by_name(settled: Path, folder: str) -> None
 
 def test_a_currency_without_a_rate_is_refused(settled: Path) -> None:
     path = settled / "mixpanel" / "events" / "2025-01-10.jsonl"
-    before = lake().fingerprints(TABLES[-1])
+    before = lake().fingerprints(daily_mixpanel_metrics)
     edit(path, pay_in_francs)
     _, findings = settle(lake())
     (finding,) = findings
     assert (finding.check, finding.partition) == ("currency_has_rate", "2025-01-10")
     assert "has a rate on its day: 1 found (CHF). Add the currency" in finding.message
     assert finding.rows == [{"currency": "CHF", "amounts": 1}]
-    assert lake().fingerprints(TABLES[-1]) == before
+    assert lake().fingerprints(daily_mixpanel_metrics) == before
 
 
 def test_unknown_events_and_fields_are_counted_and_kept(settled: Path) -> None:

@@ -122,6 +122,22 @@ def test_sparklines(promoted: Workspace, days: int) -> None:
     assert [row[0] for row in found] == [last - timedelta(days=n) for n in range(there)][::-1]
 
 
+def test_the_overview_is_all_campaigns(promoted: Workspace) -> None:
+    """The brief's overview sparkline, which left out the level and so counted everything thrice."""
+    selected = "select date, sum(meta_spend), sum(adjusted_estimated_revenue_usd), sum(profit_usd)"
+    grouped = "group by date order by date"
+    campaigns = promoted.production(
+        f"{selected} from daily_mixpanel_metrics where entity_type = 'campaign' {grouped}"
+    )
+    assert len(campaigns) == DAYS
+    overview = promoted.production(f"{selected} from daily_mixpanel_metrics_overview {grouped}")
+    assert overview == campaigns
+    ads = promoted.production(
+        f"{selected} from daily_mixpanel_metrics where entity_type = 'ad' {grouped}"
+    )
+    assert [row[1] for row in ads] == [row[1] for row in campaigns]
+
+
 def test_rates_of_a_range_are_those_of_its_sums(promoted: Workspace) -> None:
     """Counted anew from the user lists of the warehouse, not averaged over days."""
     ((actual, expected, roas),) = promoted.production(
@@ -194,8 +210,10 @@ def test_the_nightly_run_rebuilds_the_changed_day_and_nothing_else(promoted: Wor
         "ad_metrics/ad_performance",
         "ad_metrics/daily_mixpanel_metrics",
         "ad_metrics/daily_mixpanel_metrics_breakdown",
+        "ad_metrics/daily_mixpanel_metrics_overview",
         "production/ad_metrics/daily_mixpanel_metrics",
         "production/ad_metrics/daily_mixpanel_metrics_breakdown",
+        "production/ad_metrics/daily_mixpanel_metrics_overview",
     }
     whole = {"ad_metrics/id_name_mapping", "ad_metrics/id_hierarchy_mapping"}
     whole |= {f"production/{name}" for name in whole}

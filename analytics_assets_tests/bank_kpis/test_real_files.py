@@ -81,6 +81,7 @@ def test_an_institution_is_absent_until_it_reports(built: Bank) -> None:
     assert built.ask("select 1 from bank_kpis.bank_months where institution_code = '040999'") == []
 
 
+@pytest.mark.slow
 def test_a_restated_amount_touches_its_month_and_nothing_else(built: Bank) -> None:
     before = built.versions()
 

@@ -102,6 +102,7 @@ def test_a_restated_month_writes_history_for_exactly_the_changed_values(filled: 
     assert touched == (len(changed),)
 
 
+@pytest.mark.slow
 def test_a_value_that_goes_and_comes_back_has_a_history_of_both(filled: Bank) -> None:
     path = filled.folder / NAME
     good = path.read_bytes()
@@ -140,6 +141,7 @@ def test_rebuilding_gives_the_same_history(filled: Bank) -> None:
     assert versions.reads_itself
 
 
+@pytest.mark.slow
 def test_a_kill_between_staging_and_publishing_loses_and_doubles_nothing(
     filled: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,7 +255,7 @@ def as_database(folder: Path) -> str:
     return f"{url}#kpis"
 
 
-@pytest.mark.parametrize("written", [as_csv, as_database])
+@pytest.mark.parametrize("written", [pytest.param(as_csv, marks=pytest.mark.slow), as_database])
 def test_an_older_wide_table_fills_what_the_workbooks_lack(
     filled: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Callable[[Path], str]
 ) -> None:

@@ -29,7 +29,6 @@ from analytics_assets.births.sample import STATE_BIRTHS, generate
 from analytics_assets.births.tables import TABLES
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.warehouse.lake import Lake
-from analytics_assets_tests.bench.behavior import no_events
 
 LAST_YEAR = 2024
 CHANGED_MONTH, CHANGED_RECORDS = "05", 100
@@ -123,13 +122,10 @@ class _Home:
     def run(self, *command: str) -> _Cost:
         """Seconds, CPU seconds and peak GB of a fresh process; stops the benchmark if it fails."""
         environment = {name: value for name, value in os.environ.items() if name not in _REAL}
-        environment |= {"ANALYTICS_HOME": str(self.folder), "SINASC_SOURCE": str(self.landing)}
-        # No other domain here.
         environment |= {
-            "MIXPANEL_SOURCE": str(self.folder.parent / "mixpanel"),
-            "META_ADS_SOURCE": str(self.folder.parent / "meta_ads"),
-            "CLINIC_SOURCE": str(self.folder.parent / "clinic"),
-            "BEHAVIOR_SOURCE_URL": no_events(self.folder.parent),
+            "ANALYTICS_HOME": str(self.folder),
+            "SINASC_SOURCE": str(self.landing),
+            "ANALYTICS_DOMAINS": "births",
         }
         with tempfile.TemporaryFile("w+", dir=self.landing.parent) as log:
             started = time.monotonic()

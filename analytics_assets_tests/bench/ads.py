@@ -19,7 +19,6 @@ from pathlib import Path
 import duckdb
 
 from analytics_assets.ad_metrics.sample import FIRST_DAY, generate
-from analytics_assets_tests.bench.behavior import no_events
 
 DAYS, CAMPAIGNS, ADSETS, ADS = 100, 60, 240, 700
 EVENTS_A_USER = 4.16
@@ -44,9 +43,6 @@ def _bench(folder: Path, events: int) -> None:
     generate(mixpanel, meta, days=0)
     written = _write(mixpanel, meta, int(events / EVENTS_A_USER))
     _say(f"{written:,} events, {DAYS * (CAMPAIGNS + ADSETS + ADS):,} entity-days written")
-    births = folder / "sinasc"
-    births.mkdir()
-    (folder / "clinic").mkdir()
     _run(folder, "all of it")
     day = FIRST_DAY.replace(month=3)
     path = meta / "ad_performance_daily" / f"{day}.jsonl"
@@ -60,11 +56,9 @@ def _run(folder: Path, what: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {
         "ANALYTICS_HOME": str(folder / "home"),
-        "SINASC_SOURCE": str(folder / "sinasc"),
+        "ANALYTICS_DOMAINS": "ad_metrics",
         "MIXPANEL_SOURCE": str(folder / "mixpanel"),
         "META_ADS_SOURCE": str(folder / "meta_ads"),
-        "CLINIC_SOURCE": str(folder / "clinic"),
-        "BEHAVIOR_SOURCE_URL": no_events(folder),
     }
     log = folder / "log"
     with log.open("w") as output:

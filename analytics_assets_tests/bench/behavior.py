@@ -32,7 +32,6 @@ from analytics_assets.behavior.analysis import abab, interrupted_time_series
 from analytics_assets.behavior.postgres import source_url
 from analytics_assets.behavior.sample import generate
 from analytics_assets.behavior.tables import behavioral_events
-from analytics_assets.production import server
 from analytics_assets.warehouse.audit import audit
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
@@ -85,13 +84,6 @@ def main() -> None:
             for name in ("ANALYTICS_LAKE", "BEHAVIOR_SOURCE_URL"):
                 os.environ.pop(name, None)
             _bench(rows)
-
-
-def no_events(folder: Path) -> str:
-    """URL of an operational database in which nothing happened, for benchmarks of other domains."""
-    url = server.own_database(replace(settings.load(), home=folder), "no_events")
-    generate(url, users=0)
-    return url
 
 
 def _bench(rows: int) -> None:

@@ -10,25 +10,20 @@ import time
 
 import pytest
 
-from analytics_assets.definitions import TABLES
+from analytics_assets.births.tables import TABLES
 from analytics_assets_tests.integration.dagster_dev import DagsterDev, wait_for
 from analytics_assets_tests.integration.landing import BIRTHS, YEAR
 from analytics_assets_tests.workspace import Workspace
 
-# A backfill starts from one kind of partitions, and each domain has its own.
-BIRTHS_ASSETS = [
-    key
-    for table in TABLES
-    if table.domain == "births"
-    for key in (table.key, *([f"production/{table.key}"] if table.publish else []))
+ALL_ASSETS = [table.key for table in TABLES] + [
+    f"production/{table.key}" for table in TABLES if table.publish
 ]
 
 
 def test_schedules_and_sensor_run_without_being_switched_on(dev: DagsterDev) -> None:
-    nightly = {f"{t.domain}_{t.period.name}_nightly": "RUNNING" for t in TABLES if t.source}
-    assert "births_yearly_nightly" in nightly
-    assert dev.automation() == nightly | {
-        "bank_kpis_migration_nightly": "RUNNING",
+    assert dev.automation() == {
+        "births_unpartitioned_nightly": "RUNNING",
+        "births_yearly_nightly": "RUNNING",
         "staleness_hourly": "RUNNING",
         "backup_production_nightly": "RUNNING",
         "vacuum_lake_weekly": "RUNNING",
@@ -50,7 +45,7 @@ def test_a_backfill_of_every_partition_is_accepted(dev: DagsterDev) -> None:
     this_year = time.gmtime().tm_year
     years = [str(year) for year in range(2000, this_year + 1)]
 
-    backfill = dev.backfill_from(BIRTHS_ASSETS, years)
+    backfill = dev.backfill_from(ALL_ASSETS, years)
 
     dev.cancel_backfill(backfill)
 

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from analytics_assets.births.sample import generate
-from analytics_assets.definitions import TABLES
+from analytics_assets.births.tables import TABLES
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.workspace import Workspace, changed_keys, failures, materialised
 
