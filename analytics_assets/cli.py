@@ -119,16 +119,17 @@ def _refresh(config: settings.Settings) -> bool:
     import dagster as dg
 
     from analytics_assets.automation.refresh import look_at_staleness, refresh
-    from analytics_assets.definitions import TABLES, defs
+    from analytics_assets.definitions import build
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     started = time.monotonic()
     table: dict[str, _Row] = {}
     problems: list[str] = []
     with dg.DagsterInstance.get() as instance:
-        definitions = defs()
+        tables = domains.tables()
+        definitions = build(tables)
         try:
-            for run, result in refresh(definitions, TABLES, instance):
+            for run, result in refresh(definitions, tables, instance):
                 print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
                 _count(result.all_events, table, problems)
         except SourceError as error:
@@ -235,12 +236,12 @@ def _status(options: argparse.Namespace) -> int:
     """Print which partitions are behind, why, and since when; exit code 1 if a table is stale."""
     from analytics_assets.automation.jobs import present
     from analytics_assets.automation.staleness import as_text, stale, staleness
-    from analytics_assets.definitions import TABLES
     from analytics_assets.warehouse.builds import now
 
+    tables = domains.tables()
     with present() as (snapshot, engine):
-        lags = staleness(TABLES, snapshot, engine)
-        late = stale(lags, TABLES, snapshot, now())
+        lags = staleness(tables, snapshot, engine)
+        late = stale(lags, tables, snapshot, now())
     print(as_text(lags))
     for one in late:
         print(f"\nStale: {one.asset}: {one.what}", file=sys.stderr)
@@ -254,10 +255,9 @@ def _api(options: argparse.Namespace) -> int:
     """Serve production over HTTP, on 127.0.0.1:8000 unless API_HOST and API_PORT say otherwise."""
     from analytics_assets.api.serve import serve
     from analytics_assets.api.settings import ApiSettingsError
-    from analytics_assets.definitions import TABLES
 
     try:
-        serve(TABLES)
+        serve(domains.tables())
     except ApiSettingsError as error:
         print(error, file=sys.stderr)
         return 1
@@ -269,9 +269,7 @@ def _api(options: argparse.Namespace) -> int:
 
 def _tables(options: argparse.Namespace) -> int:
     """Print the data dictionary, made from the declarations, as Markdown."""
-    from analytics_assets.definitions import TABLES
-
-    print_tables(TABLES)
+    print_tables(domains.tables())
     return 0
 
 

@@ -14,8 +14,6 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.production.assets import production_assets, size_checks
 from analytics_assets.warehouse.assets import warehouse_assets
 
-TABLES: tuple[Table, ...] = domains.tables()
-
 
 def build(tables: Sequence[Table]) -> dg.Definitions:
     """All assets, jobs, schedules and sensors of these tables, and what watches over them."""
@@ -40,4 +38,4 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
-    return build(TABLES)
+    return build(domains.tables())

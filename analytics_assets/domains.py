@@ -12,7 +12,7 @@ from importlib import import_module
 
 import dagster as dg
 
-from analytics_assets.core.declaration import Table
+from analytics_assets.core.declaration import SourceError, Table
 
 DOMAINS = ("births", "ad_metrics", "bank_kpis", "clinic", "behavior")
 # The module of a domain that has Dagster objects beside those that derive from its tables.
@@ -22,13 +22,15 @@ _BESIDE = {"bank_kpis": "assets", "behavior": "monitoring"}
 def chosen() -> tuple[str, ...]:
     """The domains of ``ANALYTICS_DOMAINS``, names by commas; all of them where it is not set.
 
-    Raises ``ValueError`` naming what is no domain.
+    Raises ``SourceError`` naming what is no domain.
     """
     named = [name.strip() for name in os.environ.get("ANALYTICS_DOMAINS", "").split(",")]
     wanted = {name for name in named if name}
     if unknown := sorted(wanted.difference(DOMAINS)):
-        raise ValueError(
-            f"ANALYTICS_DOMAINS names {', '.join(unknown)}; there are {', '.join(DOMAINS)}"
+        raise SourceError(
+            f"no domain is called {', '.join(unknown)}",
+            where="ANALYTICS_DOMAINS",
+            to_do=f"There are {', '.join(DOMAINS)}.",
         )
     return tuple(name for name in DOMAINS if name in wanted) if wanted else DOMAINS
 

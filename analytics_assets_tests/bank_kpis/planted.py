@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from analytics_assets import settings
 from analytics_assets.bank_kpis.assets import JOB, settle_production
 from analytics_assets.bank_kpis.tables import TABLES
-from analytics_assets.definitions import defs
+from analytics_assets.definitions import build
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.quarantine import Quarantine
@@ -115,7 +115,7 @@ def in_production(change: str, phase: str = "dual_write") -> Plant:
                 ):
                     assert connection.execute(sa.text(change)).rowcount == 1
                 patch.setenv("BANK_KPIS_PHASE", phase)
-                job = defs().resolve_job_def(JOB)
+                job = build(TABLES).resolve_job_def(JOB)
                 result = job.execute_in_process(instance=workspace.instance)
                 found = {c.check_name: c for c in result.get_asset_check_evaluations()}
         check = found[defect.check]

@@ -20,9 +20,9 @@ from analytics_assets.bank_kpis.migration import Settled, differences, settle
 from analytics_assets.bank_kpis.phases import PHASES, wanted_phase
 from analytics_assets.bank_kpis.repository import MetricRepository, MetricValue, reading_engine
 from analytics_assets.bank_kpis.sample import generate
-from analytics_assets.bank_kpis.tables import bank_tables
+from analytics_assets.bank_kpis.tables import TABLES, bank_tables
 from analytics_assets.core.declaration import Publish, SourceError, Table
-from analytics_assets.definitions import defs
+from analytics_assets.definitions import build
 from analytics_assets.production import server
 from analytics_assets.production.dependents import DependentError
 from analytics_assets.production.promotion import production_engine
@@ -327,7 +327,7 @@ def test_the_job_settles_and_checks(
     from analytics_assets.bank_kpis.assets import JOB
 
     monkeypatch.setenv("BANK_KPIS_PHASE", "direct")
-    job = defs().resolve_job_def(JOB)
+    job = build(TABLES).resolve_job_def(JOB)
     result = job.execute_in_process(instance=dg.DagsterInstance.ephemeral())
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     assert checks == {"equals_monthly_kpis": True, "phase_in_force": True}
