@@ -35,13 +35,12 @@ from analytics_assets.api.app import create_app
 from analytics_assets.api.settings import ApiSettings
 from analytics_assets.bank_kpis.assets import settle_production
 from analytics_assets.bank_kpis.sample import generate
-from analytics_assets.definitions import TABLES
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.builds import now
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets_tests.ad_metrics.landed import point_at, settle, small_world
 from analytics_assets_tests.ad_metrics.landed import rows as lake_rows
-from analytics_assets_tests.api.filled import clinic_rows, promote, promote_days, rows_of
+from analytics_assets_tests.api.filled import TABLES, clinic_rows, promote, promote_days, rows_of
 from analytics_assets_tests.bank_kpis.books import Bank
 from analytics_assets_tests.bank_kpis.conftest import BANKS
 from analytics_assets_tests.conftest import as_admin

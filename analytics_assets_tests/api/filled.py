@@ -9,12 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from analytics_assets import domains
 from analytics_assets.core.declaration import Dimension, Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, schema
 from analytics_assets.production.promotion import _delete, begin, promoted
 
 Row = Mapping[str, Any]
+TABLES = domains.tables()
 _INCOMING = "incoming"
 PLACES = {
     "region": [("1", "Norte"), ("3", "Sudeste")],

@@ -13,8 +13,8 @@ from analytics_assets import cli
 from analytics_assets.api import settings as api_settings
 from analytics_assets.api.app import create_app
 from analytics_assets.api.settings import ApiSettings, ApiSettingsError
-from analytics_assets.definitions import TABLES
 from analytics_assets_tests.api.conftest import Production, client_of
+from analytics_assets_tests.api.filled import TABLES
 
 KEY, OTHER, SECRET = "k" * 20, "o" * 20, "s" * 32
 

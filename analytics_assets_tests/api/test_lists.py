@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from analytics_assets.api.app import create_app
 from analytics_assets.core.small_cells import protect
-from analytics_assets.definitions import TABLES
 from analytics_assets_tests.api.conftest import PATIENT, Production, client_of, served
-from analytics_assets_tests.api.filled import TIMES, promote, rows_of
+from analytics_assets_tests.api.filled import TABLES, TIMES, promote, rows_of
 
 BIRTHS = "/api/v1/births"
 DAILY = next(table for table in TABLES if table.key == "births/agg_state_daily")

@@ -12,11 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from analytics_assets.api.requests import LOG, JsonLines
-from analytics_assets.definitions import TABLES
 from analytics_assets.production import freshness, schema
 from analytics_assets.warehouse.builds import now
 from analytics_assets_tests.api.conftest import Production, client_of
-from analytics_assets_tests.api.filled import promote, rows_of
+from analytics_assets_tests.api.filled import TABLES, promote, rows_of
 
 HEALTH = "/api/v1/meta/health"
 YEARLY = next(table for table in TABLES if table.key == "births/agg_state_yearly")
