@@ -18,7 +18,7 @@ api: $(VENV)/.installed  ## what is promoted, over HTTP on 127.0.0.1:8000
 	@$(BIN)/analytics-assets api
 
 test: lint  ## formatting, types, import rules and the test suite
-	@$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses 3 --dist loadfile
 
 test-slow: $(VENV)/.installed-dev  ## the proofs that take minutes: the UI's own backfills, in a browser
 	@$(BIN)/python -m pytest -m slow

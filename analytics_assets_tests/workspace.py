@@ -29,6 +29,20 @@ def definitions_of(tables: tuple[Table, ...]) -> dg.Definitions:
     return build(tables)
 
 
+def with_upstream(*tables: Table) -> tuple[Table, ...]:
+    """These tables and all that they are computed from, sources first."""
+    found: dict[str, Table] = {}
+
+    def add(table: Table) -> None:
+        for upstream in table.upstream:
+            add(upstream)
+        found.setdefault(table.key, table)
+
+    for table in tables:
+        add(table)
+    return tuple(found.values())
+
+
 class Workspace:
     """Set up by the ``workspace`` fixture, which points the environment at it."""
 

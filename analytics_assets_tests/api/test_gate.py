@@ -19,7 +19,7 @@ from analytics_assets_tests.api.filled import TABLES
 KEY, OTHER, SECRET = "k" * 20, "o" * 20, "s" * 32
 
 
-def token(secret: str = SECRET, audience: str = "dashboard", seconds: int = 60) -> str:
+def token(secret: str = SECRET, audience: str = "dashboard", seconds: int = 3600) -> str:
     return jwt.encode({"exp": time.time() + seconds, "aud": audience}, secret, "HS256")
 
 

@@ -10,10 +10,9 @@ import pytest
 from analytics_assets import cli
 from analytics_assets.births import tables
 from analytics_assets.births.sample import generate
-from analytics_assets.births.tables import TABLES
 from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build
-from analytics_assets_tests.workspace import Workspace, failures
+from analytics_assets_tests.workspace import Workspace, failures, with_upstream
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
@@ -38,7 +37,7 @@ def test_one_line_gives_everything(
     generate(
         workspace.source, births=1500, states=("AC", "SP"), first_year=2024, years=1, dbf_years=0
     )
-    all_tables = (*TABLES, added)
+    all_tables = with_upstream(tables.agg_region_yearly, added)
     definitions = build(all_tables)
     ran = workspace.refresh(definitions, all_tables)
     assert not failures(ran)

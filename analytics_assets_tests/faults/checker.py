@@ -20,6 +20,7 @@ import psycopg2
 import pyarrow
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
+from psycopg2.extensions import parse_dsn
 
 from analytics_assets_tests.faults.shop import (
     COLUMNS,
@@ -180,6 +181,8 @@ class Checker:
                     cursor.execute(
                         "select pid, datname, usename from pg_stat_activity"
                         " where pid <> pg_backend_pid() and backend_type = 'client backend'"
+                        " and datname in (current_database(), %s)",
+                        [parse_dsn(self.trials)["dbname"]],
                     )
                     others = cursor.fetchall()
                     if not others:

@@ -26,8 +26,6 @@ BIRTHS_ASSETS = [
 
 def test_schedules_and_sensor_run_without_being_switched_on(dev: DagsterDev) -> None:
     assert dev.automation() == {
-        "ad_metrics_daily_nightly": "RUNNING",
-        "ad_metrics_unpartitioned_nightly": "RUNNING",
         "births_unpartitioned_nightly": "RUNNING",
         "births_yearly_nightly": "RUNNING",
         "staleness_hourly": "RUNNING",
