@@ -324,9 +324,11 @@ def _psql(options: argparse.Namespace) -> int:
     ):
 
         def execute(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
-            # Only a query can be streamed. exec_driver_sql: a colon is no parameter.
+            # Only a query can be streamed. A colon and a percent sign stand for themselves.
             query = sql.split(maxsplit=1)[0].lower() in ("select", "with", "table", "values")
-            result = connection.execution_options(stream_results=query).exec_driver_sql(sql)
+            result = connection.execution_options(
+                stream_results=query, no_parameters=True
+            ).exec_driver_sql(sql)
             return (list(result.keys()), iter(result)) if result.returns_rows else ([], iter(()))
 
         def safely(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:

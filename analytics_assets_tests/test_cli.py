@@ -55,6 +55,14 @@ def test_one_statement_as_csv(
     assert capsys.readouterr().out.lower() == "year,most\n2024,true\n"
 
 
+@pytest.mark.parametrize("command", ["duckdb", "psql"])
+def test_signs_of_drivers_stand_for_themselves(
+    materialised: Workspace, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert cli.main([command, "select 7 % 4 as rest, 'a:b' like '%:b' as found"]) == 0
+    assert capsys.readouterr().out.lower() == "rest,found\n3,true\n"
+
+
 @pytest.mark.parametrize(
     ("command", "sql", "message"),
     [

@@ -4,7 +4,7 @@ Belongs here: health, counts, metrics, the data dictionary.
 Does not belong here: rows of tables.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal
 
@@ -34,6 +34,7 @@ from (
 ) as latest
 where fingerprint <> '' group by table_name"""
 _BEHIND = f"select table_name, since, partitions, looked_at from {LEDGER_SCHEMA}.behind"
+_VIEWS = "select concat(table_schema, '.', table_name) as table_name from information_schema.views"
 
 
 class Alive(BaseModel):
@@ -46,7 +47,8 @@ class TableHealth(BaseModel):
     """A promoted table.
 
     behind: partitions differ from what their input would give now; stale: for longer than the table
-    may be; missing: nothing is promoted; unknown: nobody has looked for three hours.
+    may be; missing: nothing is promoted, although something could be, or the table is not there;
+    unknown: nobody has looked for three hours.
     """
 
     name: str
@@ -168,7 +170,8 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
 async def read_health(database: Database, tables: Sequence[Table]) -> Health:
     """The health of these tables now; raises ``Problem`` where production does not answer."""
     live, behind = await _rows(database, _LIVE), await _rows(database, _BEHIND)
-    return health_of(tables, live, behind, datetime.now(timezone.utc))
+    views = await _rows(database, _VIEWS)
+    return health_of(tables, live, behind, views, datetime.now(timezone.utc))
 
 
 async def _rows(database: Database, sql: str) -> dict[str, Any]:
@@ -182,16 +185,20 @@ async def _rows(database: Database, sql: str) -> dict[str, Any]:
 
 
 def health_of(
-    tables: Sequence[Table], live: dict[str, Any], behind: dict[str, Any], as_of: datetime
+    tables: Sequence[Table],
+    live: Mapping[str, Any],
+    behind: Mapping[str, Any],
+    views: Collection[str],
+    as_of: datetime,
 ) -> Health:
-    """The answer, from the ledger and from what was last found behind."""
+    """The answer, from the ledger, from what was last found behind, and from what readers see."""
     found = []
     for table in sorted(tables, key=_name):
         promoted, lag = live.get(table.key), behind.get(table.key)
         found.append(
             TableHealth(
                 name=_name(table),
-                state=_state(table, promoted, lag, as_of),
+                state=_state(table, promoted, lag, _name(table) in views, as_of),
                 rows=promoted.rows if promoted else 0,
                 last_promoted=promoted.promoted_at if promoted else None,
                 behind_since=lag.since if lag else None,
@@ -207,10 +214,11 @@ def health_of(
     )
 
 
-def _state(table: Table, promoted: Any, lag: Any, as_of: datetime) -> State:
-    if promoted is None:
+def _state(table: Table, promoted: Any, lag: Any, there: bool, as_of: datetime) -> State:
+    known = lag is not None and as_of - lag.looked_at <= _LOOKED_WITHIN
+    if promoted is None and not (there and known and lag.since is None):
         return "missing"
-    if lag is None or as_of - lag.looked_at > _LOOKED_WITHIN:
+    if not known:
         return "unknown"
     if lag.since is None:
         return "fresh"

@@ -86,6 +86,11 @@ def test_health_tells_the_truth(own_production: Production, writer: sa.Engine) -
                 },
             )
         assert states(client)[name] == "missing"
+        assert look(timedelta(hours=1)) == "missing"
+        assert look(None) == "fresh", "there are no rows, and there should be none"
+        with writer.begin() as connection:
+            connection.execute(sa.text("drop view births.agg_state_yearly"))
+        assert states(client)[name] == "missing"
 
 
 def test_all_is_well_only_if_every_table_is(own_production: Production, writer: sa.Engine) -> None:
