@@ -21,7 +21,7 @@ test: lint  ## formatting, types, import rules and the test suite
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses 3 --dist loadfile
 
 test-slow: $(VENV)/.installed-dev  ## the proofs that take minutes: the UI's own backfills, in a browser
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
 
 test-faults: $(VENV)/.installed-dev  ## make test-faults KILLS=200 SEED=1: kill runs at any moment, lose nothing
 	@KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest analytics_assets_tests/faults/test_kills.py -m slow -s

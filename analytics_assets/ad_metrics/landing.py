@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,28 +21,32 @@ from uuid import uuid4
 from analytics_assets import settings
 from analytics_assets.core.declaration import SourceError
 from analytics_assets.core.partitions import START
+from analytics_assets.warehouse.landing_folder import LandingFolder
 
 _DAYS = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?:_(\d{4}-\d{2}-\d{2}))?(?!\d)")
 _FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".json.gz", ".jsonl.gz", ".ndjson.gz", ".csv.gz")
 
 
+MIXPANEL = LandingFolder("MIXPANEL_SOURCE", "mixpanel")
+META_ADS = LandingFolder("META_ADS_SOURCE", "meta_ads")
+
+
 @dataclass(frozen=True)
 class Feed:
-    """A folder below ``variable`` (or the generated sample's) that has a file a day.
+    """A folder below a landing folder that has a file a day.
 
     The vendor restates the last ``lookback`` days. ``required``: no day between the first and the
     last day of all required feeds may be absent.
     """
 
-    variable: str
+    landing: LandingFolder
     name: str
     lookback: int
     required: bool = True
 
     @property
     def folder(self) -> Path:
-        """Looked up at each use: a code location outlives a change of settings."""
-        return source_folder(self.variable) / self.name
+        return self.landing.path / self.name
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,10 @@ class DayFile:
     last: date
 
 
-EVENTS = Feed("MIXPANEL_SOURCE", "events", lookback=5)
-CURRENCY_FX = Feed("MIXPANEL_SOURCE", "currency_fx", lookback=5, required=False)
+EVENTS = Feed(MIXPANEL, "events", lookback=5)
+CURRENCY_FX = Feed(MIXPANEL, "currency_fx", lookback=5, required=False)
 AD_PERFORMANCE = {
-    axis: Feed("META_ADS_SOURCE", name, lookback=28)
+    axis: Feed(META_ADS, name, lookback=28)
     for axis, name in (
         ("all", "ad_performance_daily"),
         ("country", "ad_performance_daily_country"),
@@ -67,34 +70,16 @@ AD_PERFORMANCE = {
     )
 }
 _REQUIRED = [feed for feed in (EVENTS, *AD_PERFORMANCE.values()) if feed.required]
-_SAMPLES = {"MIXPANEL_SOURCE": "mixpanel", "META_ADS_SOURCE": "meta_ads"}
 
 
-def source_folder(variable: str) -> Path:
-    """The folder that the setting names, or the generated one."""
-    named = os.environ.get(variable)
-    return Path(named) if named else settings.load().home / "samples" / _SAMPLES[variable]
-
-
-def files_in(folder: Path, variable: str) -> list[Path]:
-    """Data files of a folder in order of name; ``SourceError`` if it cannot be read.
-
-    Names that start with a dot are left alone: copies under way are called so.
-    """
-    try:
-        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise SourceError(
-            f"the landing folder cannot be read ({error.strerror})",
-            str(folder),
-            f"Create it, or set {variable} to the folder that holds {folder.name}",
-        ) from error
-    return [path for path in paths if path.name.endswith(_FORMATS) and path.is_file()]
+def files_in(folder: LandingFolder, name: str) -> list[Path]:
+    """Data files below a landing folder by name; ``SourceError`` if they cannot be listed."""
+    return [path for path in folder.files(name) if path.name.endswith(_FORMATS) and path.is_file()]
 
 
 def day_files(feed: Feed) -> list[DayFile]:
     """The feed's files in order of name; ``SourceError`` for a name without a possible day."""
-    return [_dated(path) for path in files_in(feed.folder, feed.variable)]
+    return [_dated(path) for path in files_in(feed.landing, feed.name)]
 
 
 def _dated(path: Path) -> DayFile:

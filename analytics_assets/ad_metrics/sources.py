@@ -10,7 +10,6 @@ in the metadata by its name alone: values may be personal and are shown nowhere.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,13 +20,14 @@ from analytics_assets.ad_metrics.landing import (
     AD_PERFORMANCE,
     CURRENCY_FX,
     EVENTS,
+    META_ADS,
+    MIXPANEL,
     DayFile,
     Feed,
     daily_inputs,
     digest,
     files_in,
     files_of,
-    source_folder,
 )
 from analytics_assets.ad_metrics.reading import (
     csv_lines_sql,
@@ -43,7 +43,7 @@ from analytics_assets.ad_metrics.reading import (
 from analytics_assets.ad_metrics.words import KNOWN_EVENTS
 from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.warehouse.arrival import arrived
+from analytics_assets.warehouse.landing_folder import arrived
 from analytics_assets.warehouse.session import literal
 
 # Ours -> the vendors' names, inside "properties" or beside it; the first that is there counts.
@@ -101,7 +101,7 @@ class EventsSource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these files came, or changed."""
-        return arrived(EVENTS.folder, names)
+        return arrived(EVENTS.folder / name for name in names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
@@ -209,17 +209,17 @@ class UsersSource:
 
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """The files of the folder ``users`` and their content."""
-        files = files_in(source_folder("MIXPANEL_SOURCE") / "users", "MIXPANEL_SOURCE")
+        files = files_in(MIXPANEL, "users")
         return {UNPARTITIONED.only_key: {path.name: digest(path) for path in files}}
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these files came, or changed."""
-        return arrived(source_folder("MIXPANEL_SOURCE") / "users", names)
+        return arrived(MIXPANEL.path / "users" / name for name in names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
         """Users with the ad that they came from."""
-        files = files_in(source_folder("MIXPANEL_SOURCE") / "users", "MIXPANEL_SOURCE")
+        files = files_in(MIXPANEL, "users")
         landing.report["files"] = ", ".join(path.name for path in files) or "none"
         if not files:
             yield []
@@ -268,7 +268,7 @@ class AdPerformanceSource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these files came, or changed."""
-        return arrived(self._feed.folder, names)
+        return arrived(self._feed.folder / name for name in names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
@@ -341,7 +341,7 @@ class CurrencySource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these files came, or changed."""
-        return arrived(CURRENCY_FX.folder, names)
+        return arrived(CURRENCY_FX.folder / name for name in names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
@@ -375,7 +375,7 @@ class MappingSource:
         self._columns = columns
 
     def _file(self) -> Any:
-        path = source_folder("META_ADS_SOURCE") / f"{self._name}.csv"
+        path = META_ADS.path / f"{self._name}.csv"
         if not path.is_file():
             raise SourceError(
                 "there is no such file",
@@ -391,7 +391,7 @@ class MappingSource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these files came, or changed."""
-        return arrived(source_folder("META_ADS_SOURCE"), names)
+        return arrived(META_ADS.path / name for name in names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
@@ -404,14 +404,8 @@ def prepare_landing() -> None:
     """Generate the sample where a setting names no folder."""
     from analytics_assets.ad_metrics.sample import generate
 
-    unset = [name for name in ("MIXPANEL_SOURCE", "META_ADS_SOURCE") if not os.environ.get(name)]
-    absent = [name for name in unset if not source_folder(name).exists()]
-    if absent:
-        print("Generating the sample of ads and events ...", flush=True)
-        generate(
-            mixpanel=source_folder("MIXPANEL_SOURCE") if "MIXPANEL_SOURCE" in absent else None,
-            meta_ads=source_folder("META_ADS_SOURCE") if "META_ADS_SOURCE" in absent else None,
-        )
+    MIXPANEL.prepare(lambda folder: generate(mixpanel=folder, meta_ads=None))
+    META_ADS.prepare(lambda folder: generate(mixpanel=None, meta_ads=folder))
     for feed in (EVENTS, CURRENCY_FX, *AD_PERFORMANCE.values()):
         _say_what_is_wrong(feed)
 

@@ -20,30 +20,22 @@ import pyarrow
 import sqlalchemy as sa
 from python_calamine import CalamineError, CalamineWorkbook
 
-from analytics_assets import settings
 from analytics_assets.bank_kpis.layouts import FILES, LAYOUTS
 from analytics_assets.bank_kpis.metrics import REFERENCE
 from analytics_assets.bank_kpis.workbooks import Workbook, as_text, institution_code, plain, read
 from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.warehouse.arrival import arrived
+from analytics_assets.warehouse.landing_folder import LandingFolder, arrived
 
 _STARTS_WITH_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])-\d\d")
 
 
-def landing_folder() -> Path:
-    """``CNBV_SOURCE``, or the folder of the generated sample."""
-    return Path(os.environ.get("CNBV_SOURCE") or settings.load().home / "samples" / "cnbv")
+LANDING = LandingFolder("CNBV_SOURCE", "cnbv")
 
 
 def _listed() -> list[Path]:
-    folder = landing_folder()
-    if folder.is_dir():
-        # ~$name.xlsx is what Excel leaves beside an open workbook.
-        return sorted(path for path in folder.iterdir() if path.name[0] not in "~.")
-    if os.environ.get("CNBV_SOURCE"):
-        raise SourceError("there is no such folder", str(folder), "Set CNBV_SOURCE to a folder")
-    return []
+    # ~$name.xlsx is what Excel leaves beside an open workbook.
+    return [path for path in LANDING.files() if not path.name.startswith("~")]
 
 
 class WorkbookSource:
@@ -82,7 +74,7 @@ class WorkbookSource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these workbooks came into the folder, or changed there."""
-        return arrived(landing_folder(), names)
+        return arrived(LANDING.path / name for name in names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
@@ -93,7 +85,7 @@ class WorkbookSource:
         if gone:
             raise SourceError(
                 f"{', '.join(sorted(gone))} had this month when the run began and has it no more",
-                str(landing_folder()),
+                str(LANDING.path),
                 "Put it back, or run again to build from the files that are there",
             )
         landing.report["files"] = ", ".join(path.name for path in own) or "none"
@@ -128,7 +120,7 @@ class InstitutionSource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these workbooks came into the folder, or changed there."""
-        return arrived(landing_folder(), names)
+        return arrived(LANDING.path / name for name in names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
@@ -265,15 +257,9 @@ def _from_database(where: str) -> list[dict[str, str | None]]:
 
 def prepare_landing() -> None:
     """The generated sample where no folder is named; and word of every file that is refused."""
-    folder = landing_folder()
-    if not os.environ.get("CNBV_SOURCE") and not folder.exists():
-        from analytics_assets.bank_kpis.sample import generate
+    from analytics_assets.bank_kpis.sample import generate
 
-        print("Generating the sample of bank workbooks ...", flush=True)
-        draft = folder.with_name(f".{folder.name}-{os.getpid()}")
-        draft.mkdir(parents=True)
-        generate(draft)
-        draft.rename(folder)
+    LANDING.prepare(generate)
     for name in FILES:
         for why in WorkbookSource(name).workbooks()[1].values():
             print(f"Refused {why}", file=sys.stderr)

@@ -23,8 +23,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, unquote, urlsplit
 from uuid import uuid4
 
-from analytics_assets.births.landing import STATES, says_state_and_year
-from analytics_assets.births.sources import landing_folder
+from analytics_assets.births.landing import LANDING, STATES, says_state_and_year
 from analytics_assets.core.declaration import SourceError
 
 SECONDS_TO_WAIT = (1.0, 5.0, 25.0)
@@ -39,7 +38,7 @@ def download_year(year: int) -> list[Path]:
         raise SourceError(
             "downloading is off", "SINASC_DOWNLOAD_URL", "Set it to a URL with {year} and {state}"
         )
-    return download(year, sorted(STATES), template, landing_folder())
+    return download(year, sorted(STATES), template, LANDING.path)
 
 
 def download(

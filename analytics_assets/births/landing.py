@@ -14,7 +14,9 @@ from pathlib import Path
 
 from analytics_assets.core.declaration import SourceError
 from analytics_assets.core.partitions import START
+from analytics_assets.warehouse.landing_folder import LandingFolder, listed
 
+LANDING = LandingFolder("SINASC_SOURCE", "sinasc")
 NATIONAL = "BR"
 # fmt: off
 STATES = frozenset((
@@ -61,21 +63,10 @@ class Folder:
 
 
 def scan(folder: Path) -> Folder:
-    """Look at the names in a landing folder; ``SourceError`` if there is no such folder.
-
-    Names that start with a dot are left alone: downloads and copies under way are called so.
-    """
-    try:
-        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise SourceError(
-            f"the landing folder cannot be read ({error.strerror})",
-            str(folder),
-            "Create it, or set SINASC_SOURCE to the folder of your SINASC files",
-        ) from error
+    """Look at the names in a landing folder; ``SourceError`` if there is no such folder."""
     files: dict[str, list[LandedFile]] = {}
     refused: dict[Path, str] = {}
-    for path in paths:
+    for path in listed(folder, LANDING.variable):
         if FACILITIES.fullmatch(path.name):
             continue
         found = _classify(path)

@@ -10,7 +10,6 @@ split into columns is landed whole in ``unreadable_line``, and so ends up among 
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Collection, Iterator
@@ -21,31 +20,20 @@ from typing import Any
 from uuid import uuid4
 
 from analytics_assets import settings
-from analytics_assets.births.landing import FACILITIES, refuse_doubles, scan
+from analytics_assets.births.landing import FACILITIES, LANDING, refuse_doubles, scan
 from analytics_assets.births.readers import FileReader
 from analytics_assets.births.unpacking import DBF_ENCODING
 from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.warehouse.arrival import arrived
-
-
-def landing_folder() -> Path:
-    """``SINASC_SOURCE``, or the folder of the generated sample."""
-    return Path(os.environ.get("SINASC_SOURCE") or settings.load().home / "samples" / "sinasc")
+from analytics_assets.warehouse.landing_folder import arrived
 
 
 def prepare_landing() -> None:
     """The generated sample where no folder is named; and word of every file that is refused."""
     from analytics_assets.births.sample import generate
 
-    folder = landing_folder()
-    if not os.environ.get("SINASC_SOURCE") and not folder.exists():
-        print("Generating the sample of birth records ...", flush=True)
-        draft = folder.with_name(f".{folder.name}-{os.getpid()}")
-        draft.mkdir(parents=True)
-        generate(draft)
-        draft.rename(folder)
-    for path, why in scan(folder).refused.items():
+    LANDING.prepare(generate)
+    for path, why in scan(LANDING.path).refused.items():
         print(f"Refused {path}: {why}", file=sys.stderr)
 
 
@@ -55,14 +43,9 @@ class SinascSource:
     def __init__(self) -> None:
         self._seen: dict[Path, dict[str, dict[str, str]]] = {}
 
-    @property
-    def folder(self) -> Path:
-        """Looked up at each use: a code location outlives a change of settings."""
-        return landing_folder()
-
     def inputs(self) -> dict[str, dict[str, str]]:
         """Year -> file name -> size and time of change: looked at, not read."""
-        folder = self.folder
+        folder = LANDING.path
         found: dict[str, dict[str, str]] = {}
         for year, files in scan(folder).files.items():
             for file in files:
@@ -75,13 +58,13 @@ class SinascSource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these files came into the folder, or changed there."""
-        return arrived(landing_folder(), names)
+        return arrived(LANDING.path / name for name in names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
         """SELECTs of a year's records; raises ``SourceError`` naming the file that is bad."""
         year, report = landing.key, landing.report
-        path = self.folder
+        path = LANDING.path
         folder = scan(path)
         files = folder.files.get(year, [])
         names = {file.path.name for file in files}
@@ -115,7 +98,7 @@ class HealthFacilitySource:
     """Names of health facilities: the newest ``CNESDO*.DBF`` of the landing folder, if any."""
 
     def _file(self) -> Path | None:
-        found = [path for path in landing_folder().glob("*") if FACILITIES.fullmatch(path.name)]
+        found = [path for path in LANDING.path.glob("*") if FACILITIES.fullmatch(path.name)]
         return max(found, key=lambda path: path.name.upper(), default=None)
 
     def inputs(self) -> dict[str, dict[str, str]]:
@@ -125,7 +108,7 @@ class HealthFacilitySource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the file came into the folder, or changed there."""
-        return arrived(landing_folder(), names)
+        return arrived(LANDING.path / name for name in names)
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:

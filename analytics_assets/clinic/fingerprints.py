@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from analytics_assets import settings
-from analytics_assets.clinic.landing import Content, DropFile, Feed, drop_folder
+from analytics_assets.clinic.landing import DROPPED, Content, DropFile, Feed
 from analytics_assets.clinic.reader import READER, look_into
 
 
@@ -24,7 +24,7 @@ def contents(feed: Feed, files: Iterable[DropFile]) -> dict[Path, Content]:
 
     What is known of the others is remembered in a note, which may be deleted at any time.
     """
-    place = hashlib.sha256(f"{drop_folder()} {READER}".encode()).hexdigest()[:16]
+    place = hashlib.sha256(f"{DROPPED.path} {READER}".encode()).hexdigest()[:16]
     note = settings.load().home / "fingerprints" / f"clinic-{feed.name}-{place}.json"
     try:
         known = json.loads(note.read_text())

@@ -9,13 +9,11 @@ have the same row, the later one counts.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date
 from pathlib import Path
 
-from analytics_assets import settings
 from analytics_assets.clinic.layouts import (
     AB_TEST_DATA,
     APP_DATA,
@@ -25,10 +23,10 @@ from analytics_assets.clinic.layouts import (
     Layout,
 )
 from analytics_assets.clinic.words import doctor_sql, moment_sql
-from analytics_assets.core.declaration import SourceError
 from analytics_assets.core.partitions import START
+from analytics_assets.warehouse.landing_folder import LandingFolder
 
-VARIABLE = "CLINIC_SOURCE"
+DROPPED = LandingFolder("CLINIC_SOURCE", "clinic")
 UNDATED = "all"
 
 
@@ -121,19 +119,10 @@ class DropFile:
     changed: int
 
 
-def drop_folder() -> Path:
-    """``CLINIC_SOURCE``, or the folder of the generated sample."""
-    named = os.environ.get(VARIABLE)
-    return Path(named) if named else settings.load().home / "samples" / "clinic"
-
-
 def files_of(feed: Feed) -> list[DropFile]:
-    """The feed's files, the first to come first; ``SourceError`` if the folder cannot be read.
-
-    Names that start with a dot are left alone: copies under way are called so.
-    """
+    """The feed's files, the first to come first; ``SourceError`` if the folder cannot be read."""
     found = []
-    for path in _paths():
+    for path in DROPPED.files():
         name = path.name.lower()
         if name.startswith(feed.prefix) and name.endswith(".csv"):
             try:
@@ -150,25 +139,13 @@ def strange_files() -> list[Path]:
     prefixes = tuple(feed.prefix for feed in FEEDS)
     return [
         path
-        for path in _paths()
+        for path in DROPPED.files()
         if path.is_file() and not (path.name.lower().startswith(prefixes) and _is_csv(path))
     ]
 
 
 def _is_csv(path: Path) -> bool:
     return path.name.lower().endswith(".csv")
-
-
-def _paths() -> list[Path]:
-    folder = drop_folder()
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise SourceError(
-            f"the drop folder cannot be read ({error.strerror})",
-            str(folder),
-            f"Create it, or set {VARIABLE} to the folder of your files",
-        ) from error
 
 
 def today() -> date:
@@ -179,15 +156,3 @@ def today() -> date:
 def is_due(day: str, last: date) -> bool:
     """Whether rows of this day are landed by now."""
     return day == UNDATED or START.isoformat() <= day <= last.isoformat()
-
-
-def arrived(paths: Iterable[Path]) -> datetime | None:
-    """When the first of these files came into the folder, or changed there."""
-    moments = []
-    for path in paths:
-        try:
-            # Not st_mtime: a copy may keep the time of its original.
-            moments.append(path.stat().st_ctime)
-        except FileNotFoundError:
-            continue
-    return datetime.fromtimestamp(min(moments), timezone.utc) if moments else None

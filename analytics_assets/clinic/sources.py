@@ -12,7 +12,6 @@ the days that differ are.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,14 +21,12 @@ from datetime import datetime
 from analytics_assets.clinic import pseudonyms
 from analytics_assets.clinic.fingerprints import contents
 from analytics_assets.clinic.landing import (
+    DROPPED,
     FEEDS,
     UNDATED,
-    VARIABLE,
     Content,
     DropFile,
     Feed,
-    arrived,
-    drop_folder,
     files_of,
     is_due,
     strange_files,
@@ -40,6 +37,7 @@ from analytics_assets.clinic.words import listed
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.warehouse.landing_folder import arrived
 from analytics_assets.warehouse.session import literal
 
 _KEY = "key of the pseudonyms"
@@ -235,12 +233,7 @@ def prepare_landing() -> None:
     """Generate the sample where no folder is named; say which files are refused."""
     from analytics_assets.clinic.sample import generate
 
-    folder = drop_folder()
-    if not os.environ.get(VARIABLE) and not folder.exists():
-        print("Generating the sample of the clinic ...", flush=True)
-        draft = folder.with_name(f".{folder.name}-{os.getpid()}")
-        generate(draft)
-        draft.rename(folder)
+    DROPPED.prepare(generate)
     try:
         for path in strange_files():
             print(f"Refused {path}: its name is of no feed", file=sys.stderr)

@@ -10,7 +10,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from analytics_assets.clinic.landing import AB_EVENT, APP_PROFILE, APPOINTMENT, VARIABLE
+from analytics_assets.clinic.landing import AB_EVENT, APP_PROFILE, APPOINTMENT, DROPPED
 from analytics_assets.clinic.sources import RejectedSource, UpsertSource
 from analytics_assets.clinic.suites import (
     AB_EVENT_SUITE,
@@ -50,7 +50,7 @@ from analytics_assets.core.rollups import measures_sql
 
 # By default production knows patients by their keyed hash.
 PATIENT_IDS = os.environ.get("CLINIC_PUBLISH_PATIENT_IDS", "") not in ("", "0")
-_EXPECTED = timedelta(days=7) if os.environ.get(VARIABLE) else None
+_EXPECTED = timedelta(days=7) if os.environ.get(DROPPED.variable) else None
 
 
 def _text(name: str, description: str, values: tuple[str, ...] = ()) -> Column:

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 
 from analytics_assets import settings
 from analytics_assets.births.columns import COLUMN_NAMES
-from analytics_assets.births.sources import landing_folder
+from analytics_assets.births.landing import LANDING
 from analytics_assets.births.tables import TABLES, raw_births, raw_health_facilities
 from analytics_assets.core.declaration import Landing, Table, in_dependency_order
 from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED, WEEKLY, YEARLY
@@ -74,7 +74,7 @@ def build(session: duckdb.DuckDBPyConnection, production) -> None:
         with table.source.land(Landing(session, "all", {}, lambda sql: {})) as selects:
             for select in selects:
                 store(session, table, select, "'all'", ["all"])
-    files = {re.findall(r"\d{4}", path.name)[0]: path for path in landing_folder().glob("*.csv")}
+    files = {re.findall(r"\d{4}", path.name)[0]: path for path in LANDING.path.glob("*.csv")}
     years = sorted(files)
     for year in years:
         months = months_of(year)
@@ -108,7 +108,7 @@ def restate(session: duckdb.DuckDBPyConnection, production, month: str) -> None:
     start, end = MONTHLY.window(month)
     weeks = WEEKLY.keys_between(start, end)
     near = MONTHLY.keys_between(start - timedelta(days=7), end + timedelta(days=7))
-    land(session, next(landing_folder().glob(f"*{year}.csv")), year, [month])
+    land(session, next(LANDING.path.glob(f"*{year}.csv")), year, [month])
     rewritten = {MONTHLY: [month], WEEKLY: weeks, YEARLY: [year], UNPARTITIONED: None}
     inputs = {MONTHLY: [month], WEEKLY: near, YEARLY: [year, *months_of(year)]}
     for table in COMPUTED:

@@ -1,0 +1,70 @@
+"""A folder that source files come to.
+
+Belongs here: what all sources of files share: the folder that a setting names, the generated sample
+where none is named, listing it, and the one reading of a file's times.
+Does not belong here: which files a source has, and what is in them (its domain knows).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from analytics_assets import settings
+from analytics_assets.core.declaration import SourceError
+from analytics_assets.warehouse.durable import drafted
+
+
+@dataclass(frozen=True)
+class LandingFolder:
+    """The folder that the setting ``variable`` names, or that of the generated ``sample``."""
+
+    variable: str
+    sample: str
+
+    @property
+    def path(self) -> Path:
+        """Looked up at each use: a code location outlives a change of settings."""
+        named = os.environ.get(self.variable)
+        return Path(named) if named else settings.load().home / "samples" / self.sample
+
+    def files(self, below: str = "") -> list[Path]:
+        """What is in it, or ``below`` it, by name; ``SourceError`` if that cannot be read."""
+        return listed(self.path / below, self.variable)
+
+    def prepare(self, generate: Callable[[Path], Any]) -> None:
+        """Generate the sample, whole or not at all, where no folder is named and there is none."""
+        if not os.environ.get(self.variable) and not self.path.exists():
+            print(f"Generating the sample {self.sample} ...", flush=True)
+            with drafted(self.path) as draft:
+                generate(draft)
+
+
+def listed(folder: Path, variable: str) -> list[Path]:
+    """What is in a folder, by name; ``SourceError`` with the setting if it cannot be read.
+
+    Names that start with a dot are left alone: downloads and copies under way are called so.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise SourceError(
+            f"the landing folder cannot be read ({error.strerror})",
+            str(folder),
+            f"Create it, or set {variable} to the folder of your files",
+        ) from error
+
+
+def arrived(paths: Iterable[Path]) -> datetime | None:
+    """When the first of these files came to where it is, or changed there; ``None``: gone."""
+    moments = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            # Not st_mtime: a copy may keep the time of its original.
+            moments.append(path.stat().st_ctime)
+    return datetime.fromtimestamp(min(moments), timezone.utc) if moments else None
