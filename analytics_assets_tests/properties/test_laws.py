@@ -47,7 +47,7 @@ def by_month(sales: list[Sale]) -> dict[str, list[Sale]]:
     return dict(months)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(arrivals)
 def test_incremental_is_full_rebuild(batches: list[list[Sale]]) -> None:
     """Each batch restates what is there; months may shrink, grow, appear or become empty."""
@@ -173,7 +173,7 @@ def assert_production_is_warehouse(engine: sa.Engine, tables: Sequence[Table], l
             assert dict(promoted_keys(engine, table)) == lake.fingerprints(table), table.key
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(loads, st.randoms(use_true_random=False))
 def test_order_and_splitting_of_arrivals_do_not_matter(
     production: sa.Engine, batches: list[list[Sale]], random: Any
@@ -208,7 +208,7 @@ _many_events = given(st.lists(event, min_size=2, max_size=5))
 _unhurried = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=3, **_unhurried)
+@settings(max_examples=2, **_unhurried)
 @example(events=[("arrive", [(DAYS[2], "a", 7)]), ("roll back", 0), ("delete", DAYS[5])])
 @_many_events
 def test_whatever_happens_all_agree(production: sa.Engine, events: list[tuple[str, Any]]) -> None:
