@@ -41,11 +41,13 @@ def settle(lake: Lake) -> tuple[dict[str, list[str]], list[Finding]]:
     changed: dict[str, list[str]] = {}
     findings: list[Finding] = []
     with open_session(settings.load()) as session:
+        snapshot = Snapshot(lake)
+        builder = Builder(session, snapshot, "test", _LOG)
         for table in in_dependency_order(TABLES):
-            behind = Snapshot(lake).behind(table)
+            behind = snapshot.behind(table)
             keys = [found.partition for found in behind if not found.refused]
             if keys:
-                outcome = Builder(session, Snapshot(lake), "test", _LOG).build(table, keys)
+                outcome = builder.build(table, keys)
                 findings += [finding for finding in outcome.findings if finding.blocking]
                 if outcome.changed:
                     changed[table.name] = outcome.changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import schemathesis
@@ -14,9 +15,17 @@ def _possible(values: Any) -> Any:
     if not isinstance(values, dict):
         return values
     for first, last in _RANGES:
-        if all(isinstance(values.get(name), str) for name in (first, last)):
+        # What is no day is meant to be refused, and stays.
+        if _is_day(values.get(first)) and _is_day(values.get(last)):
             values[last] = values[first] = max(values[first], values[last])
     return values
+
+
+def _is_day(value: Any) -> bool:
+    try:
+        return bool(date.fromisoformat(value))
+    except (TypeError, ValueError):
+        return False
 
 
 @schemathesis.hook
