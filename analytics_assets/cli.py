@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets import domains, settings
-from analytics_assets.core.declaration import SourceError, Table
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.source import SourceError
 
 HOST = "127.0.0.1"
 

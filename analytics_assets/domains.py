@@ -12,7 +12,8 @@ from importlib import import_module
 
 import dagster as dg
 
-from analytics_assets.core.declaration import SourceError, Table
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.source import SourceError
 
 DOMAINS = ("births", "ad_metrics", "bank_kpis", "clinic", "behavior")
 # The module of a domain that has Dagster objects beside those that derive from its tables.

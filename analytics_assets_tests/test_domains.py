@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analytics_assets import cli, domains
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 from analytics_assets.definitions import defs
 
 

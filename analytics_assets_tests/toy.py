@@ -13,15 +13,14 @@ from analytics_assets import settings
 from analytics_assets.core.declaration import (
     Column,
     Dimension,
-    Landing,
     Measure,
     MeasureList,
     Publish,
     Ratio,
-    SourceError,
     Table,
 )
 from analytics_assets.core.partitions import DAILY, MONTHLY, WEEKLY, YEARLY
+from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.warehouse.audit import Finding
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot

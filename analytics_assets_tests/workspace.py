@@ -79,12 +79,8 @@ class Workspace:
             return connection.execute(sql).fetchall()
 
     def production(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a query on production."""
-        with (
-            production_engine(server.urls(settings.load()).reader, read_only=True) as engine,
-            engine.connect() as connection,
-        ):
-            return [tuple(row) for row in connection.exec_driver_sql(sql)]
+        """Rows of a query on production, as a reader asks."""
+        return asked_of_production(sql)
 
     def versions(self) -> dict[str, dict[str, str]]:
         """Table -> storage key -> file that holds it: changes with every new version."""
@@ -139,3 +135,12 @@ def changed_keys(
 def rows_of(values: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """Rows in an order that does not depend on how they were stored."""
     return sorted(tuple(map(str, row)) for row in values)
+
+
+def asked_of_production(sql: str) -> list[tuple[Any, ...]]:
+    """Rows of a query on production, as a reader asks."""
+    with (
+        production_engine(server.urls(settings.load()).reader, read_only=True) as engine,
+        engine.connect() as connection,
+    ):
+        return [tuple(row) for row in connection.exec_driver_sql(sql)]

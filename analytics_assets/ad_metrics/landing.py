@@ -19,8 +19,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import SourceError
 from analytics_assets.core.partitions import START
+from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse.landing_folder import LandingFolder
 
 _DAYS = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?:_(\d{4}-\d{2}-\d{2}))?(?!\d)")

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from analytics_assets.ad_metrics.landing import DayFile
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse.session import literal
 
 

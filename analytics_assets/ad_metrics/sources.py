@@ -1,6 +1,6 @@
 """The sources of the ad metrics: exports of Mixpanel and Meta, exchange rates, mappings.
 
-Belongs here: what a landing folder offers to the warehouse, as ``core.declaration.Source`` asks.
+Belongs here: what a landing folder offers to the warehouse, as ``core.source.Source`` asks.
 Does not belong here: names of files (``landing.py``), formats (``reading.py``), the meaning of
 events (``sql/``).
 
@@ -41,8 +41,8 @@ from analytics_assets.ad_metrics.reading import (
     rest_sql,
 )
 from analytics_assets.ad_metrics.words import KNOWN_EVENTS
-from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.warehouse.landing_folder import arrived
 from analytics_assets.warehouse.session import literal
 

@@ -16,8 +16,9 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from analytics_assets import settings
 from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, by_domain, job_name, plan
-from analytics_assets.core.declaration import SourceError, Table
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS
+from analytics_assets.core.source import SourceError
 from analytics_assets.production import server
 from analytics_assets.production.assets import production_key
 from analytics_assets.production.promotion import production_engine

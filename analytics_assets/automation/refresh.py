@@ -14,7 +14,8 @@ from analytics_assets import settings
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.operations import STALENESS_JOB
 from analytics_assets.automation.plan import PlannedRun, by_domain, plan
-from analytics_assets.core.declaration import SourceError, Table
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse.catalogue import mend_catalogue
 
 _PLANS = 20

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from analytics_assets.core.declaration import DatedSource, SourceError, Table, in_dependency_order
+from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.partitions import UNPARTITIONED, shifted
+from analytics_assets.core.source import DatedSource, SourceError
 from analytics_assets.production import schema
 from analytics_assets.production.promotion import held_by_production
 from analytics_assets.production.review import holds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 
 PHASES = ("dual_write", "view", "direct", "retired")
 

@@ -1,6 +1,6 @@
 """The sources of the bank tables: workbooks by month, institutions, and a table to migrate from.
 
-Belongs here: what a landing folder offers to the warehouse, as ``core.declaration.Source`` asks.
+Belongs here: what a landing folder offers to the warehouse, as ``core.source.Source`` asks.
 Does not belong here: reading a workbook (``workbooks.py``), its headers (``layouts.py``).
 """
 
@@ -23,8 +23,8 @@ from python_calamine import CalamineError, CalamineWorkbook
 from analytics_assets.bank_kpis.layouts import FILES, LAYOUTS
 from analytics_assets.bank_kpis.metrics import REFERENCE
 from analytics_assets.bank_kpis.workbooks import Workbook, as_text, institution_code, plain, read
-from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.warehouse.landing_folder import LandingFolder, arrived
 
 _STARTS_WITH_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])-\d\d")

@@ -25,7 +25,7 @@ from typing import Any
 import pyarrow
 from python_calamine import CalamineError, CalamineWorkbook
 
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 
 ORIGIN = ("institution_code", "month", "periodo", "fecha", "date_problem")
 PLACE = ("source_file", "source_sheet", "source_row", "unreadable_cells")

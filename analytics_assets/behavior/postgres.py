@@ -15,7 +15,7 @@ from typing import TypeVar
 import psycopg2
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import SourceError, SourceUnavailable
+from analytics_assets.core.source import SourceError, SourceUnavailable
 from analytics_assets.production import server
 
 T = TypeVar("T")

@@ -28,8 +28,8 @@ from analytics_assets import settings
 from analytics_assets.behavior.columns import EVENT_COLUMNS
 from analytics_assets.behavior.postgres import VARIABLE, connected, patiently, source_url
 from analytics_assets.core.contracts import sql_type
-from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import DAILY, START
+from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.warehouse.session import literal
 
 TABLE = "behavioral_events"

@@ -24,7 +24,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from uuid import uuid4
 
 from analytics_assets.births.landing import LANDING, STATES, says_state_and_year
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 
 SECONDS_TO_WAIT = (1.0, 5.0, 25.0)
 _TIMEOUT = 60

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from analytics_assets.core.declaration import SourceError
 from analytics_assets.core.partitions import START
+from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse.landing_folder import LandingFolder, listed
 
 LANDING = LandingFolder("SINASC_SOURCE", "sinasc")

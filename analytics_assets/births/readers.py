@@ -19,7 +19,7 @@ from analytics_assets.births.columns import COLUMN_NAMES, KNOWN_BUT_LEFT_OUT, RE
 from analytics_assets.births.landing import LandedFile
 from analytics_assets.births.unpacking import AGAIN, csv_inside, dbf_as_parquet
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Landing, SourceError
+from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.warehouse.session import literal
 
 # More unreadable lines than this say that the file is not what its name says; a few always pass.

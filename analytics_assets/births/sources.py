@@ -1,6 +1,6 @@
 """The sources of the births tables: birth records by year, and names of health facilities.
 
-Belongs here: what a landing folder offers to the warehouse, as ``core.declaration.Source`` asks.
+Belongs here: what a landing folder offers to the warehouse, as ``core.source.Source`` asks.
 Does not belong here: names of files (``landing.py``), reading one (``readers.py``), the meaning of
 a column (``columns.py``).
 
@@ -23,8 +23,8 @@ from analytics_assets import settings
 from analytics_assets.births.landing import FACILITIES, LANDING, refuse_doubles, scan
 from analytics_assets.births.readers import FileReader
 from analytics_assets.births.unpacking import DBF_ENCODING
-from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.warehouse.landing_folder import arrived
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from uuid import uuid4
 
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 
 AGAIN = "Fetch it again"
 # GDAL's name of it. A name that GDAL does not know, as latin-1, lets bytes through as they are, and

@@ -21,7 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 
 VARIABLE = "CLINIC_PSEUDONYM_KEY"
 _LEAST = 16

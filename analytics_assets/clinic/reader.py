@@ -20,8 +20,8 @@ from analytics_assets.clinic.landing import UNDATED, Content, DropFile, Feed
 from analytics_assets.clinic.layouts import Layout
 from analytics_assets.clinic.words import moment_sql
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import SourceError
 from analytics_assets.core.partitions import START
+from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse.audit import fingerprint
 from analytics_assets.warehouse.session import literal, open_session
 

@@ -1,6 +1,6 @@
 """The sources of the clinic: three feeds of a drop folder, and what of it could not be landed.
 
-Belongs here: what the drop folder offers to the warehouse, as ``core.declaration.Source`` asks, and
+Belongs here: what the drop folder offers to the warehouse, as ``core.source.Source`` asks, and
 how it is merged with what is live.
 Does not belong here: file names (``landing.py``), reading a file (``reader.py``).
 
@@ -35,8 +35,8 @@ from analytics_assets.clinic.landing import (
 from analytics_assets.clinic.reader import parsed
 from analytics_assets.clinic.words import listed
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Landing, SourceError
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.warehouse.landing_folder import arrived
 from analytics_assets.warehouse.session import literal
 

@@ -17,9 +17,10 @@ from uuid import uuid4
 import duckdb
 
 from analytics_assets.core.contracts import quoted, sql_type
-from analytics_assets.core.declaration import Landing, SourceError, SourceUnavailable, Table
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.rollups import build_sql
+from analytics_assets.core.source import Landing, SourceError, SourceUnavailable
 from analytics_assets.warehouse.audit import (
     CONTRACT,
     Audit,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse.durable import drafted
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from analytics_assets.core.declaration import Landing
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.source import Landing
 from analytics_assets.warehouse.session import literal
 
 

@@ -21,7 +21,8 @@ from analytics_assets.ad_metrics.tables import (
     daily_mixpanel_metrics_breakdown,
 )
 from analytics_assets.core.contracts import sql_type
-from analytics_assets.core.declaration import Landing, Table, in_dependency_order
+from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.core.source import Landing
 from analytics_assets.warehouse.audit import Finding
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot

@@ -20,7 +20,7 @@ from analytics_assets.ad_metrics.tables import (
     daily_mixpanel_metrics,
     user_product_lifecycles,
 )
-from analytics_assets.core.declaration import Landing, SourceError
+from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.session import open_session

@@ -23,6 +23,7 @@ from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.session import expose, open_session
+from analytics_assets_tests.workspace import asked_of_production
 
 # What it takes to see the wide table.
 WIDE = tuple(
@@ -86,11 +87,7 @@ class Bank:
 
     def production(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query on production, as a reader asks."""
-        with (
-            production_engine(server.urls(settings.load()).reader, read_only=True) as engine,
-            engine.connect() as connection,
-        ):
-            return [tuple(row) for row in connection.exec_driver_sql(sql)]
+        return asked_of_production(sql)
 
     def versions(self) -> dict[str, dict[str, str]]:
         """Table -> month -> file that holds it."""

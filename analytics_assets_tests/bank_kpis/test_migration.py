@@ -21,7 +21,8 @@ from analytics_assets.bank_kpis.phases import PHASES, wanted_phase
 from analytics_assets.bank_kpis.repository import MetricRepository, MetricValue, reading_engine
 from analytics_assets.bank_kpis.sample import generate
 from analytics_assets.bank_kpis.tables import TABLES, bank_tables
-from analytics_assets.core.declaration import Publish, SourceError, Table
+from analytics_assets.core.declaration import Publish, Table
+from analytics_assets.core.source import SourceError
 from analytics_assets.definitions import build
 from analytics_assets.production import server
 from analytics_assets.production.dependents import DependentError

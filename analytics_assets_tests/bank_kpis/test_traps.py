@@ -12,7 +12,7 @@ import pytest
 from analytics_assets.bank_kpis.layouts import ICAP, PORTFOLIO, TDA, WRITE_OFFS
 from analytics_assets.bank_kpis.sample import WRITE_OFFS_HEADER, write_workbook
 from analytics_assets.bank_kpis.workbooks import institution_code, month_of, plain, read
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 from analytics_assets_tests.bank_kpis.books import (
     PORTFOLIO as NAME,
 )

@@ -9,7 +9,7 @@ import pytest
 
 from analytics_assets.behavior import postgres, sources
 from analytics_assets.behavior.tables import behavioral_events
-from analytics_assets.core.declaration import SourceError, SourceUnavailable
+from analytics_assets.core.source import SourceError, SourceUnavailable
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets_tests.behavior.database import (
     Database,

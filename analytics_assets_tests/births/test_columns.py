@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics_assets.births.columns import COLUMN_NAMES, SOURCE_COLUMNS, SourceColumn, state_codes
-from analytics_assets.core.declaration import Landing
 from analytics_assets.core.rollups import build_sql
+from analytics_assets.core.source import Landing
 from analytics_assets_tests.births.landed import FACT, PLACES, record
 
 Row = Mapping[str, Any]

@@ -15,7 +15,7 @@ from pyftpdlib.servers import FTPServer
 
 from analytics_assets.births.download import download, download_year
 from analytics_assets.births.landing import STATES, scan
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 
 CONTENT = b"DTNASC;PESO\n03022024;3215\n" * 2000
 NOW = (0.0, 0.0, 0.0)

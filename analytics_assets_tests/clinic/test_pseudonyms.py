@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from analytics_assets.clinic import pseudonyms
-from analytics_assets.core.declaration import SourceError
+from analytics_assets.core.source import SourceError
 from analytics_assets_tests.clinic.landed import (
     EVENT,
     PROFILE,

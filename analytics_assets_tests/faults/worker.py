@@ -23,7 +23,7 @@ import sqlalchemy as sa
 
 from analytics_assets import settings
 from analytics_assets.automation.refresh import refresh
-from analytics_assets.core.declaration import Landing
+from analytics_assets.core.source import Landing
 from analytics_assets.definitions import build
 from analytics_assets.production import assets as production_assets
 from analytics_assets.production import backup, server

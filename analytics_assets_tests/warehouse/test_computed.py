@@ -14,14 +14,9 @@ import pandas as pd
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import (
-    Column,
-    DeclarationError,
-    SourceError,
-    SourceUnavailable,
-    Table,
-)
+from analytics_assets.core.declaration import Column, DeclarationError, Table
 from analytics_assets.core.partitions import DAILY
+from analytics_assets.core.source import SourceError, SourceUnavailable
 from analytics_assets.warehouse.build import Builder, Outcome
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import mend_catalogue, refresh_catalogue

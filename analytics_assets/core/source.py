@@ -1,0 +1,60 @@
+"""What a table that is not computed from others comes from.
+
+Belongs here: what a domain's source has to offer, what it is given, and how it refuses.
+Does not belong here: reading anything; each domain has its own ``sources.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True)
+class Landing:
+    """A partition that is being landed in a DuckDB session.
+
+    What people should know goes into ``report``. ``read_through`` reads all values of a SELECT and
+    returns its rows by storage key, so that a source can judge its input before it is kept. Changes
+    are merged with ``live``, a SELECT of the partition's live rows. They were built from the inputs
+    ``built_from``: nothing, where the declaration has changed since.
+    """
+
+    session: Any
+    key: str
+    report: dict[str, Any]
+    read_through: Callable[[str], Mapping[str, int]]
+    live: str = ""
+    built_from: Mapping[str, str] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Where a table that is not computed from others comes from."""
+
+    def inputs(self) -> Mapping[str, Mapping[str, str]]:
+        """Partition key -> {input name: fingerprint that changes when the input may have}."""
+
+    def land(self, landing: Landing) -> AbstractContextManager[Sequence[str]]:
+        """SELECTs of a partition's rows, good inside the block; ``SourceError`` for bad input."""
+
+
+@runtime_checkable
+class DatedSource(Source, Protocol):
+    """A source that can also say since when its input is there."""
+
+    def arrived(self, key: str, names: Collection[str]) -> datetime | None:
+        """When the earliest of these inputs of a partition came or changed; ``None``: unknown."""
+
+
+class SourceError(Exception):
+    """Input that cannot be landed: says what, where and what to do; retrying cannot pass."""
+
+    def __init__(self, what: str, where: str, to_do: str) -> None:
+        super().__init__(f"{where}: {what}. {to_do}")
+
+
+class SourceUnavailable(SourceError):
+    """A source that cannot be reached now, which can pass: nothing is held against its input."""
