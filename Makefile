@@ -24,7 +24,7 @@ test-slow: $(VENV)/.installed-dev  ## the proofs that take minutes: the UI's own
 	@$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
 
 test-faults: $(VENV)/.installed-dev  ## make test-faults KILLS=200 SEED=1: kill runs at any moment, lose nothing
-	@KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest analytics_assets_tests/faults/test_kills.py -m slow -s
+	@KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest analytics_assets_tests/faults/test_kills.py analytics_assets_tests/faults/test_killed_jobs.py -m slow -s
 
 test-nights: $(VENV)/.installed-dev  ## make test-nights SEEDS=20: sixty nightly loads of ads give what one load gives
 	@SEEDS=$(SEEDS) $(BIN)/python -m pytest analytics_assets_tests/ad_metrics/test_reference.py -m slow -k sixty --numprocesses 2

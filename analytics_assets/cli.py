@@ -17,8 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -95,17 +94,6 @@ def _project_file(name: str) -> Path:
     return Path(__file__).parents[1] / name
 
 
-def _settle_banks() -> None:
-    """What the job bank_kpis_migration does, and why it could not."""
-    from analytics_assets.bank_kpis.assets import settle_production
-
-    settled = settle_production(datetime.now(timezone.utc))
-    for done in settled.done:
-        print(f"bank_kpis: {done}")
-    if settled.refused:
-        print(f"bank_kpis: {settled.refused}", file=sys.stderr)
-
-
 @dataclass
 class _Row:
     partitions: int = 0
@@ -115,44 +103,56 @@ class _Row:
     seconds: float = 0.0
 
 
+@dataclass
+class _Done:
+    """What runs did: a row by asset, what failed, and what was published with a warning."""
+
+    table: dict[str, _Row] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    warnings: dict[str, str] = field(default_factory=dict)
+
+
 def _refresh(config: settings.Settings) -> bool:
     """Bring everything up to date and print one table; ``False`` if anything failed."""
     import dagster as dg
 
-    from analytics_assets.automation.refresh import look_at_staleness, refresh
+    from analytics_assets.automation.refresh import finish, refresh
     from analytics_assets.definitions import build
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     started = time.monotonic()
-    table: dict[str, _Row] = {}
-    problems: list[str] = []
+    done = _Done()
     with dg.DagsterInstance.get() as instance:
         tables = domains.tables()
         definitions = build(tables)
         try:
             for run, result in refresh(definitions, tables, instance):
                 print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
-                _count(result.all_events, table, problems)
+                _count(result.all_events, done)
         except SourceError as error:
-            problems.append(str(error))
-        if table:
-            _count(look_at_staleness(definitions, instance).all_events, table, problems)
-    _print_table(table)
-    if "bank_kpis" in domains.chosen():
-        _settle_banks()
-    for problem in problems:
+            done.problems.append(str(error))
+        was_behind = bool(done.table)
+        for result in finish(definitions, domains.last_jobs(), instance):
+            _count(result.all_events, done)
+    if was_behind:
+        _print_table(done.table)
+    for check, why in done.warnings.items():
+        print(f"\nWarning, {check}:\n{why}")
+    for problem in done.problems:
         print(f"\n{problem}", file=sys.stderr)
-    done = "Everything is up to date" if not table else f"{len(table)} assets materialised"
-    print(f"\n{done} in {time.monotonic() - started:.0f} s. Kept in {config.home}")
-    return not problems
+    what = f"{len(done.table)} assets materialised" if was_behind else "Everything is up to date"
+    print(f"\n{what} in {time.monotonic() - started:.0f} s. Kept in {config.home}")
+    return not done.problems
 
 
-def _count(events: Sequence[Any], table: dict[str, _Row], problems: list[str]) -> None:
+def _count(events: Sequence[Any], done: _Done) -> None:
+    from analytics_assets.automation.problems import check_text
+
     seconds: dict[str, float] = {}
     for event in events:
         if event.event_type_value == "ASSET_MATERIALIZATION":
             entry = event.step_materialization_data.materialization
-            row = table.setdefault("/".join(entry.asset_key.path), _Row())
+            row = done.table.setdefault("/".join(entry.asset_key.path), _Row())
             values = {name: getattr(value, "value", 0) for name, value in entry.metadata.items()}
             row.partitions += 1
             row.rows += int(
@@ -161,23 +161,24 @@ def _count(events: Sequence[Any], table: dict[str, _Row], problems: list[str]) -
             seconds["/".join(entry.asset_key.path)] = float(values.get("seconds", 0))
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
-            row = table.setdefault("/".join(check.asset_key.path), _Row())
+            asset = "/".join(check.asset_key.path)
+            row = done.table.setdefault(asset, _Row())
             row.passed += check.passed
             row.failed += not check.passed
+            if not check.passed and check.severity.value == "WARN":
+                done.warnings[f"{asset} {check.check_name}"] = check_text(check)
         elif event.event_type_value == "STEP_FAILURE":
             failure = event.step_failure_data
-            problems.append(
+            done.problems.append(
                 failure.user_failure_data.description
                 if failure.user_failure_data
                 else failure.error.to_string()
             )
     for key, value in seconds.items():
-        table[key].seconds += value
+        done.table[key].seconds += value
 
 
 def _print_table(table: dict[str, _Row]) -> None:
-    if not table:
-        return
     width = max(map(len, table))
     head = f"{'asset':<{width}}  partitions        rows  passed  failed  seconds"
     print(f"\n{head}\n{'-' * len(head)}")

@@ -18,6 +18,8 @@ from analytics_assets.core.source import SourceError
 DOMAINS = ("births", "ad_metrics", "bank_kpis", "clinic", "behavior")
 # The module of a domain that has Dagster objects beside those that derive from its tables.
 _BESIDE = {"bank_kpis": "assets", "behavior": "monitoring"}
+# The job of a domain that is due whenever everything else is done.
+_LAST = {"bank_kpis": "bank_kpis_migration"}
 
 
 def chosen() -> tuple[str, ...]:
@@ -44,6 +46,11 @@ def tables() -> tuple[Table, ...]:
 def definitions(names: Collection[str]) -> list[dg.Definitions]:
     """What these domains have in Dagster beside what derives from their tables."""
     return [_module(name, _BESIDE[name]).DEFINITIONS for name in _BESIDE if name in names]
+
+
+def last_jobs() -> list[str]:
+    """Jobs of the chosen domains that are due when everything else is done."""
+    return [_LAST[name] for name in _LAST if name in chosen()]
 
 
 def prepare_landing() -> None:

@@ -189,7 +189,7 @@ def _take_check(watch: Watch, entry: Any, spans: _Spans, ui: str) -> None:
         Problem(
             "check",
             f"check {check.check_name} of {asset} ({check.severity.value})",
-            _check_text(check),
+            check_text(check),
             _text(check, "what to do")
             or "Open the check: it shows rows that break it."
             + (" Readers keep the last good version until it passes." if blocks else ""),
@@ -205,8 +205,8 @@ def _news(found: list[list[str]], span: tuple[str, str]) -> bool:
     return len(_outside(found, span)) < len(found)
 
 
-def _check_text(check: Any) -> str:
-    """The summary and the counts; never the rows."""
+def check_text(check: Any) -> str:
+    """What a failed check found: summary and counts, never the rows."""
     found = [line for line in _text(check, "what").splitlines() if line.startswith("- ")]
     numbers = [
         f"{name}: {value.value}"

@@ -52,12 +52,16 @@ def refresh(
             yield run, execute(definitions, run, instance)
 
 
-def look_at_staleness(
-    definitions: dg.Definitions, instance: dg.DagsterInstance
-) -> dg.ExecuteInProcessResult:
-    """What is still behind, kept where the UI shows it; otherwise it is looked at every hour."""
-    job = definitions.resolve_job_def(STALENESS_JOB)
-    return job.execute_in_process(instance=instance, run_config=_QUIET, raise_on_error=False)
+def finish(
+    definitions: dg.Definitions, jobs: Sequence[str], instance: dg.DagsterInstance
+) -> Iterator[dg.ExecuteInProcessResult]:
+    """Run jobs that are due when nothing is behind, and look at what still is.
+
+    That is kept where the UI shows it, which would otherwise learn it within the hour.
+    """
+    for name in (*jobs, STALENESS_JOB):
+        job = definitions.resolve_job_def(name)
+        yield job.execute_in_process(instance=instance, run_config=_QUIET, raise_on_error=False)
 
 
 def execute(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analytics_assets.core.declaration import Column, Measure, MeasureList, Ratio
+from analytics_assets.core.declaration import Column, Measure, MeasureList, Ratio, Type
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ FLAGS: tuple[Flag, ...] = (
     ),
 )
 
-# name of the mean, column, unit
-_MEANS = (
-    ("birth_weight", "PESO", "grams"),
-    ("maternal_age", "IDADEMAE", "years"),
-    ("gestational_weeks", "SEMAGESTAC", "weeks"),
-    ("apgar5", "APGAR5", "score"),
+# name of the mean, column, unit, type of the sum: grams of a national year pass 2**31
+_MEANS: tuple[tuple[str, str, str, Type], ...] = (
+    ("birth_weight", "PESO", "grams", "bigint"),
+    ("maternal_age", "IDADEMAE", "years", "integer"),
+    ("gestational_weeks", "SEMAGESTAC", "weeks", "integer"),
+    ("apgar5", "APGAR5", "score", "integer"),
 )
 _TOTAL = "total_births"
 
@@ -98,10 +98,10 @@ def _measures() -> list[Measure]:
                 usually=_TOTAL,
             )
         )
-    for name, column, unit in _MEANS:
+    for name, column, unit, type_ in _MEANS:
         text = name.replace("_", " ")
         found.append(
-            Measure(f"{name}_sum", f"coalesce(sum({column}), 0)", f"Sum of {text}.", unit, "bigint")
+            Measure(f"{name}_sum", f"coalesce(sum({column}), 0)", f"Sum of {text}.", unit, type_)
         )
         found.append(
             Measure(
@@ -139,7 +139,7 @@ def _ratios() -> list[Ratio]:
                 100,
             )
         )
-    for name, _, unit in _MEANS:
+    for name, _, unit, _ in _MEANS:
         found.append(
             Ratio(
                 f"mean_{name}",

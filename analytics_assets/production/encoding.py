@@ -7,7 +7,9 @@ Written plainly, half of a row of small counts would be names and zeros. So, wit
 
 - a measure is NULL where it has its most frequent value: a NULL takes no space in a row;
 - codes and names of an axis lie once, in a dictionary, and rows hold its number;
-- a measure lies in half its bytes where it fits, else in a second column that is mostly NULL.
+- a measure lies in half its bytes where it fits; what does not fit lies in one array at the end of
+  the row, at the measure's place, and the array of most rows is NULL. A second column for each
+  measure would cost every row the bits that say which columns are NULL.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from dataclasses import dataclass
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Column, Dimension, Table
 
-_OVERFLOW = "_big"
+# The column of what does not fit: an array of bigint, which holds no byte for a NULL.
+OVERFLOW = "_big"
 # What a type of half the bytes holds: at least minus this, and less than this.
 _HALF = {"integer": 2**15, "bigint": 2**31}
 
@@ -90,10 +93,11 @@ def measure_defaults(table: Table) -> dict[str, str]:
     return {m.name: m.usually for m in measures if m.usually is not None}
 
 
-def overflow_columns(table: Table) -> dict[str, str]:
-    """Measure -> the column of the values that do not fit half the bytes of its type."""
+def halved(table: Table) -> dict[str, int]:
+    """Measure that lies in half the bytes of its type -> its place in the array of overflow."""
     measures = table.measures.measures if table.measures else ()
-    return {m.name: m.name + _OVERFLOW for m in measures if m.type in _HALF}
+    names = [measure.name for measure in measures if measure.type in _HALF]
+    return {name: place for place, name in enumerate(names, start=1)}
 
 
 def stored_keys(table: Table, names: Iterable[str]) -> list[str]:
@@ -122,13 +126,13 @@ def view_sql(table: Table) -> str:
 def _decoded(table: Table) -> dict[str, str]:
     """Declared column -> SQL of its value, over the stored columns."""
     sql = {c.name: d.column(c.name) for d in dictionaries(table) for c in d.columns}
-    usual, overflow = measure_defaults(table), overflow_columns(table)
+    usual, places = measure_defaults(table), halved(table)
     for column in table.stored_columns:
         if column.name in sql:
             continue
         values = [f"stored.{quoted(column.name)}"]
-        if column.name in overflow:
-            values.append(f"stored.{quoted(overflow[column.name])}")
+        if column.name in places:
+            values.append(f"cast(stored.{OVERFLOW}[{places[column.name]}] as {column.type})")
         if column.name in usual:
             # A number, or a measure before this one.
             values.append(sql.get(usual[column.name], usual[column.name]))
@@ -169,17 +173,19 @@ def insert_sql(table: Table, incoming: str) -> str:
     """The INSERT of the rows in ``incoming``, in order of their key, which fills the index."""
     joined = dictionaries(table)
     named = {column.name for dictionary in joined for column in dictionary.columns}
-    overflow = overflow_columns(table)
+    fits = _fits_sql(table)
     sql = {d.reference: d.column("id") for d in joined}
     for column in table.stored_columns:
-        value = f"incoming.{quoted(column.name)}"
-        if column.name in overflow:
-            half = _HALF[column.type]
-            fits = f"{value} between {-half} and {half - 1}"
-            sql[column.name] = f"case when {fits} then {value} end"
-            sql[overflow[column.name]] = f"case when not {fits} then {value} end"
+        if column.name in fits:
+            sql[column.name] = f"case when {fits[column.name]} then {_sent(column.name)} end"
         elif column.name not in named:
-            sql[column.name] = value
+            sql[column.name] = _sent(column.name)
+    if fits:
+        all_fit = " and ".join(fits.values())
+        rest = ", ".join(
+            f"case when not {fit} then {_sent(name)} end" for name, fit in fits.items()
+        )
+        sql[OVERFLOW] = f"case when not ({all_fit}) then cast(array[{rest}] as bigint[]) end"
     columns = ", ".join(quoted(name) for name in sql)
     joins = "".join(f" join {d.sql_name} on {_same_tuple(d)}" for d in joined)
     ordered = ", ".join(sql[name] for name in stored_keys(table, table.unique_columns))
@@ -189,10 +195,22 @@ def insert_sql(table: Table, incoming: str) -> str:
     )
 
 
+def _fits_sql(table: Table) -> dict[str, str]:
+    """Measure -> condition that a row as sent holds it in half the bytes; NULL where it is NULL."""
+    half = {c.name: _HALF[c.type] for c in table.stored_columns if c.name in halved(table)}
+    return {
+        name: f"({_sent(name)} between {-limit} and {limit - 1})" for name, limit in half.items()
+    }
+
+
+def _sent(name: str) -> str:
+    return f"incoming.{quoted(name)}"
+
+
 def _same_tuple(dictionary: Dictionary) -> str:
     # A hash join needs "=", so the comparison that knows NULL is left to columns that have any.
     return " and ".join(
         f"{dictionary.column(column.name)}"
-        f" {'is not distinct from' if column.nullable else '='} incoming.{quoted(column.name)}"
+        f" {'is not distinct from' if column.nullable else '='} {_sent(column.name)}"
         for column in dictionary.columns
     )

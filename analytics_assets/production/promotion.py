@@ -1,25 +1,24 @@
 """Promotion: copying audited partitions into production, all of them or none.
 
-Belongs here: moving rows from the lake to PostgreSQL, proving that they arrived, the ledger.
-Does not belong here: DDL (``schema.py``), or deciding what to promote.
+Belongs here: the transaction in which partitions of production become those of the lake, and the
+ledger.
+Does not belong here: DDL (``schema.py``), rows on their way (``transfer.py``), or deciding what to
+promote.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import duckdb
-import pyarrow.csv
 import sqlalchemy as sa
 
-from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Column, Table
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.production import encoding, schema
+from analytics_assets.production import encoding, schema, transfer
 from analytics_assets.production.dependents import DependentError, put_aside
 from analytics_assets.production.review import (
     Change,
@@ -34,9 +33,7 @@ from analytics_assets.warehouse.session import expose
 
 # The sessions that write to production go by this name, so that they are told from readers.
 PROMOTION = "analytics_assets promotion"
-_BATCH_ROWS = 50_000
 _INCOMING = "incoming"
-_AS_TEXT = ("text", "boolean", "timestamp", "datetime")  # sent, and so coming back, in quotes
 
 
 class PromotionError(RuntimeError):
@@ -301,77 +298,14 @@ def _load(
     expose(session, table, [uri for partition in partitions for uri in offer.files[partition].uris])
     connection.execute(sa.text(f"drop table if exists {_INCOMING}"))
     schema.incoming_table(table, _INCOMING).create(connection)
-    cursor = connection.connection.cursor()
-    sent, received = _Digest(), _Digest()
-    texts = ", ".join(quoted(c.name) for c in table.stored_columns if c.type in _AS_TEXT)
-    quoting = f", force_quote ({texts})" if texts else ""
-    cursor.copy_expert(
-        f"copy {_INCOMING} from stdin (format csv)", _Blocks(_as_csv(session, table), sent)
-    )
-    cursor.copy_expert(f"copy {_INCOMING} to stdout (format csv{quoting})", received)
-    if sent.hex() != received.hex():
+    sent = transfer.send(connection, session, table, _INCOMING)
+    received = transfer.receive(connection, table, _INCOMING)
+    if sent != received:
         raise PromotionError(
             f"{table.key}: production gave back other rows than the warehouse sent"
             f" ({sent.bytes:,} bytes sent, {received.bytes:,} received). Nothing was changed"
         )
-    return sent.hex(), sent.bytes
-
-
-class _Blocks:
-    """Blocks of bytes as the file that psycopg2 reads from, each added to a digest on the way."""
-
-    def __init__(self, blocks: Iterator[bytes], digest: _Digest) -> None:
-        self._blocks = blocks
-        self._digest = digest
-        self._rest = b""
-
-    def read(self, size: int = -1) -> bytes:
-        while not self._rest:
-            block = next(self._blocks, None)
-            if block is None:
-                return b""
-            self._digest.write(block)
-            self._rest = block
-        head, self._rest = self._rest[:size], self._rest[size:]
-        return head
-
-
-class _Digest:
-    """Checksum and length of what is written to it."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self.bytes = 0
-
-    def write(self, block: bytes) -> None:
-        self._hash.update(block)
-        self.bytes += len(block)
-
-    def hex(self) -> str:
-        return self._hash.hexdigest()
-
-
-def _as_csv(session: duckdb.DuckDBPyConnection, table: Table) -> Iterator[bytes]:
-    """The exposed rows as PostgreSQL writes CSV: text quoted, NULL empty, the rest bare."""
-    usual = encoding.measure_defaults(table)
-
-    def as_sent(column: Column) -> str:
-        name = quoted(column.name)
-        if column.name in usual:
-            return f"nullif({name}, {usual[column.name]}) as {name}"
-        if column.type == "boolean":
-            return f"case {name} when true then 't' when false then 'f' end as {name}"
-        if column.type in ("timestamp", "datetime"):
-            return f"cast({name} as varchar) as {name}"
-        return name
-
-    columns = ", ".join(map(as_sent, table.stored_columns))
-    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
-    reader = session.sql(f"select {columns} from {table.sql_name}").to_arrow_reader(_BATCH_ROWS)
-    for batch in reader:
-        sink = pyarrow.BufferOutputStream()
-        pyarrow.csv.write_csv(pyarrow.Table.from_batches([batch]), sink, options)
-        yield sink.getvalue().to_pybytes()
+    return sent.checksum, sent.bytes
 
 
 def _replace(

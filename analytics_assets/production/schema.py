@@ -18,10 +18,11 @@ from sqlalchemy.dialects import postgresql
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Column, Table, Type
 from analytics_assets.production.encoding import (
+    OVERFLOW,
     Dictionary,
     dictionaries,
+    halved,
     measure_defaults,
-    overflow_columns,
     store_schema,
     stored_keys,
     stored_name,
@@ -97,26 +98,23 @@ behind = sa.Table(
 def store_table(table: Table) -> sa.Table:
     """The table that holds the rows.
 
-    Wide columns first and text last: PostgreSQL pads where a wider column follows. Columns that
-    are mostly NULL are never padded and come after them all.
+    Wide columns first and text last: PostgreSQL pads where a wider column follows. The array, which
+    is mostly NULL, comes after them all.
     """
-    overflow, named = overflow_columns(table), _in_dictionaries(table)
+    in_half, named = halved(table), _in_dictionaries(table)
     columns = [sa.Column(d.reference, sa.Integer(), nullable=False) for d in dictionaries(table)]
     columns += [
         sa.Column(
             column.name,
-            (_HALF if column.name in overflow else _TYPES)[column.type],
+            (_HALF if column.name in in_half else _TYPES)[column.type],
             nullable=_nullable(table, column),
         )
         for column in table.stored_columns
         if column.name not in named
     ]
     columns.sort(key=lambda column: _ALIGNED.index(type(column.type)))
-    columns += [
-        sa.Column(overflow[column.name], _TYPES[column.type])
-        for column in table.stored_columns
-        if column.name in overflow
-    ]
+    if in_half:
+        columns.append(sa.Column(OVERFLOW, postgresql.ARRAY(sa.BigInteger())))
     key = stored_keys(table, table.unique_columns)
     keys = [sa.PrimaryKeyConstraint(*key)] if key else []
     name = table.published_name
@@ -160,7 +158,7 @@ def _in_dictionaries(table: Table) -> set[str]:
 
 
 def _nullable(table: Table, column: Column) -> bool:
-    encoded = measure_defaults(table).keys() | overflow_columns(table).keys()
+    encoded = measure_defaults(table).keys() | halved(table).keys()
     return column.nullable or column.name in encoded
 
 

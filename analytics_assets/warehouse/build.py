@@ -1,40 +1,36 @@
 """Build, audit, publish: the one way in which rows get into the lake.
 
-Belongs here: staging a table's partitions, judging them, publishing the good ones in one Delta
+Belongs here: judging a table's staged partitions and publishing the good ones, in one Delta
 transaction for each chunk.
-Does not belong here: Dagster (``assets.py``), or deciding which partitions to build.
+Does not belong here: where rows come from (``staging.py``), Dagster (``assets.py``), or deciding
+which partitions to build (``automation``).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import duckdb
 
-from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.core.rollups import build_sql
-from analytics_assets.core.source import Landing, SourceError, SourceUnavailable
+from analytics_assets.core.source import SourceError, SourceUnavailable
 from analytics_assets.warehouse.audit import (
     CONTRACT,
     Audit,
     Finding,
     audit,
     audit_names,
-    fingerprint,
-    row_hashes_sql,
 )
 from analytics_assets.warehouse.builds import Build, Snapshot, now
 from analytics_assets.warehouse.expectations import expect, expectation_names
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
 from analytics_assets.warehouse.quarantine import Quarantine
-from analytics_assets.warehouse.session import expose, literal, select_declared
+from analytics_assets.warehouse.session import expose
+from analytics_assets.warehouse.staging import Reports, Staging
 
 # Partitions are computed together until they read this much. Small ones share the cost of a
 # statement and a commit; a large one is written alone, without sorting rows into partitions.
@@ -53,7 +49,7 @@ class Outcome:
     rows: dict[str, int] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reports: Reports = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     unavailable: tuple[str, SourceUnavailable] | None = None
     untried: list[str] = field(default_factory=list)
@@ -89,7 +85,7 @@ class Builder:
         self._lake = snapshot.lake
         self._run_id = run_id
         self._log = log
-        self._read_before: dict[str, dict[str, tuple[int, int]]] = {}
+        self._staging = Staging(session, snapshot, run_id)
 
     def build(self, table: Table, partitions: Sequence[str]) -> Outcome:
         """Build partitions; what fails is in the outcome and leaves the live table as it was."""
@@ -178,12 +174,17 @@ class Builder:
         try:
             for keys in [[key] for key in chunk] if table.source else [chunk]:
                 try:
-                    with self._selects(table, keys, outcome) as selects:
-                        slices = self._read(table, keys[0], selects) if table.slice_sql else {}
+                    with self._staging.selects(table, keys, outcome.reports) as selects:
+                        slices = (
+                            self._staging.fingerprints(table, keys[0], selects)
+                            if table.slice_sql
+                            else {}
+                        )
                         same |= self._live_slices(table, slices)
                         read |= slices
+                        changed = slices.keys() - same.keys()
                         for sql in selects:
-                            staged += self._stage(table, keys, sql, slices.keys() - same.keys())
+                            staged += self._staging.write(table, keys, sql, changed)
                 except SourceUnavailable as error:
                     # What was staged before it is whole.
                     outcome.unavailable = (keys[0], error)
@@ -268,89 +269,6 @@ class Builder:
         self._expect(table, partitions, [], outcome)
         return outcome
 
-    @contextmanager
-    def _selects(self, table: Table, chunk: list[str], outcome: Outcome) -> Iterator[Sequence[str]]:
-        """The SELECTs of the chunk's rows, which can be run inside the block."""
-        if table.source is None:
-            for upstream in table.upstream:
-                files = self._snapshot.feeding(upstream, table, chunk)
-                expose(self._session, upstream, [file.uri for file in files])
-            if table.reads_itself:
-                self._expose_itself(table, chunk)
-            self._read_before.clear()
-            sql = self._computed(table, chunk, outcome) if table.compute else build_sql(table)
-            if table.slice_sql is None:
-                yield [sql]
-                return
-            # Read twice, to compare the slices and to write those that differ.
-            self._session.execute(f"create or replace temp table _built as {sql}")
-            yield ["select * from _built"]
-            self._session.execute("drop table _built")
-            return
-        (key,) = chunk
-        report = outcome.reports.setdefault(key, {})
-        self._read_before.clear()
-
-        def read_through(sql: str) -> dict[str, int]:
-            return {k: rows for k, (rows, _) in self._row_hashes(table, key, sql).items()}
-
-        live = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) == key]
-        build = self._snapshot.build_of(table, key)
-        same = build is not None and build.code_version == table.code_version
-        landing = Landing(
-            self._session,
-            key,
-            report,
-            read_through,
-            live=select_declared(table, live),
-            built_from=build.inputs if build and same and live else {},
-        )
-        with table.source.land(landing) as selects:
-            yield selects
-
-    def _expose_itself(self, table: Table, chunk: list[str]) -> None:
-        """What is live of these partitions, and when and by which run it is being added to.
-
-        It is no input of the ledger: a table is not behind because it was built.
-        """
-        own = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) in chunk]
-        expose(self._session, table, own)
-        self._session.execute(f"set variable run_id = {literal(self._run_id)}")
-        self._session.execute(f"set variable run_time = timestamptz {literal(str(now()))}")
-
-    def _computed(self, table: Table, chunk: list[str], outcome: Outcome) -> str:
-        """SELECT of the rows that the table's function makes of what its SQL selects.
-
-        They pass through memory: what is analysed so has been summed up before.
-        """
-        assert table.compute
-        report = outcome.reports.setdefault(chunk[0], {})
-        selected = self._session.execute(build_sql(table)).df()
-        self._session.register("_computed", table.compute(selected, report))
-        return "select * from _computed"
-
-    def _row_hashes(self, table: Table, partition: str, sql: str) -> dict[str, tuple[int, int]]:
-        """Storage key -> rows and sum of their hashes, of a SELECT; it is read once."""
-        if sql not in self._read_before:
-            key = _storage_key_sql(table, literal(partition))
-            self._read_before[sql] = {
-                name: (rows, hashes)
-                for name, rows, hashes in self._session.execute(
-                    f"select {key}, count(*), {row_hashes_sql(table)}"
-                    f" from (select {_stored_columns_sql(table)} from ({sql})) group by 1"
-                ).fetchall()
-            }
-        return self._read_before[sql]
-
-    def _read(self, table: Table, partition: str, selects: Iterable[str]) -> dict[str, str]:
-        """Storage key -> fingerprint of its rows in all the SELECTs together."""
-        total: dict[str, tuple[int, int]] = {}
-        for sql in selects:
-            for key, (rows, hashes) in self._row_hashes(table, partition, sql).items():
-                known = total.get(key, (0, 0))
-                total[key] = (known[0] + rows, known[1] + hashes)
-        return {key: fingerprint(*found) for key, found in total.items()}
-
     def _live_slices(self, table: Table, read: dict[str, str]) -> dict[str, int]:
         """Slices that are live as they were read, and their rows: they need not be written."""
         live = by_key(self._snapshot.files(table))
@@ -383,41 +301,6 @@ class Builder:
             for key in chunk
         }
 
-    def _stage(
-        self, table: Table, chunk: list[str], sql: str, slices: Collection[str]
-    ) -> list[StoredFile]:
-        """Write the chunk's rows, or these slices of them, as Parquet where no reader looks."""
-        partition = table.partition_sql if table.source is None else literal(chunk[0])
-        key = _storage_key_sql(table, partition)
-        wanted = sorted(slices) if table.slice_sql else chunk
-        if not wanted:
-            return []
-        listed = ", ".join(literal(name) for name in wanted)
-        columns = _stored_columns_sql(table)
-        rows = f"from ({sql}) as built where {key} in ({listed})"
-        options = f"format parquet, compression {table.compression}, return_stats true"
-        name = uuid4().hex
-        if len(wanted) == 1:
-            # Sorting rows into partitions costs as much again as writing them.
-            folder = f"_partition={wanted[0]}"
-            self._lake.prepare(table, folder)
-            target = f"{self._lake.uri(table)}/{folder}/{name}.parquet"
-            copy = f"copy (select {columns} {rows}) to {literal(target)} ({options})"
-        else:
-            self._lake.prepare(table)
-            copy = (
-                f"copy (select {columns}, {key} as _partition {rows})"
-                f" to {literal(self._lake.uri(table))} ({options}, partition_by (_partition),"
-                " write_partition_columns false, overwrite_or_ignore true,"
-                f" filename_pattern '{name}_{{i}}')"
-            )
-        written = [
-            StoredFile(_key_in_path(path), path, count, size, "")
-            for path, count, size, *_ in self._session.execute(copy).fetchall()
-        ]
-        self._lake.discard([file for file in written if not file.rows])
-        return [file for file in written if file.rows]
-
     def _publish(
         self,
         table: Table,
@@ -443,17 +326,6 @@ class Builder:
             outcome.changed += sorted({partition_of(table, key) for key in changed})
 
 
-def _storage_key_sql(table: Table, partition: str) -> str:
-    return f"coalesce({table.slice_sql}, {partition})" if table.slice_sql else partition
-
-
-def _stored_columns_sql(table: Table) -> str:
-    return ", ".join(
-        f"cast({quoted(column.name)} as {sql_type(column)}) as {quoted(column.name)}"
-        for column in table.stored_columns
-    )
-
-
 def _refused(partition: str, error: Exception) -> Finding:
     if isinstance(error, SourceError):
         return Finding(CONTRACT, partition, str(error))
@@ -475,8 +347,3 @@ def _refuse_moving_input(table: Table, read: dict[str, str], staged: dict[str, s
         raise SourceError(
             "the input changed while it was being read", table.key, "Run again when it is complete"
         )
-
-
-def _key_in_path(path: str) -> str:
-    folder = path.rsplit("/", 2)[1]
-    return folder.removeprefix("_partition=")

@@ -65,15 +65,24 @@ class Checker:
     def complete(self, new: Content) -> None:
         """Everything is what the sources say now, in production and the catalogue, too."""
         self.whole(new, new)
+        self.holds(new)
         with duckdb.connect(str(self.home / "warehouse.duckdb"), read_only=True) as catalogue:
             for table, columns in COLUMNS.items():
                 rows = catalogue.execute(f"select {columns} from {_sql_name(table)}").fetchall()
                 wanted = [row for own in new[table].values() for row in own]
                 assert sorted(rows, key=repr) == sorted(wanted, key=repr), f"catalogue: {table}"
+
+    def holds(self, content: Content) -> None:
+        """Warehouse and production hold exactly this, whatever the sources say."""
+        for table in COLUMNS:
+            live = {key: rows for key, (_, rows) in self._lake(table).items()}
+            assert live == content[table], f"warehouse: {table}"
+        assert self.production_rows() == {table: content[table] for table in PROMOTED}
+
+    def production_rows(self) -> Content:
+        """What readers see, by table and partition."""
         with closing(psycopg2.connect(self.production)) as connection:
-            held = _promoted_rows(connection)
-        for table in PROMOTED:
-            assert held[table] == new[table], f"production: {table}"
+            return _promoted_rows(connection)
 
     def orphans(self) -> int:
         """Staged files that no version names: what a killed run leaves for retention to remove."""

@@ -46,7 +46,7 @@ class Runs:
         environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         as_of = datetime(2024, 1, 1, tzinfo=timezone.utc) + timedelta(hours=self._number)
         arguments = (environment, how, as_of, self._trace)
-        self._process = _CONTEXT.Process(target=worker.night, args=arguments)
+        self._process = _CONTEXT.Process(target=worker.work, args=arguments)
         self._process.start()
 
     @property

@@ -1,7 +1,8 @@
-"""A process that does what a night does, to be killed by tests: load, build, promote, back up.
+"""A process that does what a night or a job does, to be killed by tests.
 
-Belongs here: the toy domain over files, so that processes share it; running it through Dagster; and
-a trace of how far it came, from which a killing test aims and counts.
+Belongs here: the toy domain over files, so that processes share it; building, promoting, backing
+up, rolling back, restoring and cleaning it; and a trace of how far it came, from which a killing
+test aims and counts.
 Does not belong here: killing, or judging what is left.
 """
 
@@ -14,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,20 @@ from analytics_assets.core.source import Landing
 from analytics_assets.definitions import build
 from analytics_assets.production import assets as production_assets
 from analytics_assets.production import backup, server
+from analytics_assets.production import rollback as production_rollback
 from analytics_assets.production.promotion import held_by_production, production_engine
 from analytics_assets.warehouse import assets as warehouse_assets
+from analytics_assets.warehouse import rollback as warehouse_rollback
 from analytics_assets.warehouse.build import Builder
-from analytics_assets.warehouse.builds import BuildLedger, Snapshot
+from analytics_assets.warehouse.builds import BuildLedger, Snapshot, now
 from analytics_assets.warehouse.catalogue import mend_catalogue
 from analytics_assets.warehouse.lake import Lake, open_lake
+from analytics_assets.warehouse.retention import vacuum
 from analytics_assets.warehouse.session import literal, open_session
 from analytics_assets_tests.toy import toy_tables
 
 LOG = logging.getLogger("worker")
+_RETENTION = timedelta(days=30)
 # How far a run had come, in order; the trace names one of these at every step.
 PHASES = {
     "start": "planning, nothing built yet",
@@ -55,6 +60,7 @@ PHASES = {
     "dump": "backing up: dumping",
     "verify": "backing up: restoring to verify",
     "verified": "backing up: putting it in place",
+    "clean": "deleting what no version needs",
     "end": "done",
 }
 
@@ -118,10 +124,12 @@ class Trace:
             self.mark("commit")
 
 
-def night(environment: Mapping[str, str], how: str, as_of: datetime, trace_path: Path) -> None:
-    """Bring everything up to date and back it up, ``by dagster`` or ``by hand``; raises failures.
+def work(environment: Mapping[str, str], how: str, as_of: datetime, trace_path: Path) -> None:
+    """Do what ``how`` says, as of a moment for what is made; raises failures.
 
-    By hand it is the same building, publishing and promoting in a quarter of the time.
+    ``by dagster`` brings everything up to date and backs it up; ``by hand`` it is the same
+    building, publishing and promoting in a quarter of the time. ``back to <moment>`` puts warehouse
+    and production back, ``restore <backup>`` production; ``clean`` deletes all older versions.
     """
     os.environ.update(environment)
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
@@ -132,17 +140,28 @@ def night(environment: Mapping[str, str], how: str, as_of: datetime, trace_path:
     trace.around(BuildLedger, "record", "record", "recorded")
     trace.around(warehouse_assets, "refresh_catalogue", "catalogue", "between")
     trace.around(production_assets, "promote", "promote", "promoted")
+    trace.around(production_rollback, "move", "promote", "replace")
     trace.around(backup, "dump", "dump", "backup")
     trace.around(backup, "load", "verify", "verified")
     sa.event.listen(sa.Engine, "before_cursor_execute", trace.statement)
     sa.event.listen(sa.Engine, "commit", trace.commit)
     trace.mark("start")
-    if how == "by dagster":
-        _by_dagster(trace)
+    what, _, which = how.partition(" ")
+    if what == "by":
+        _by_dagster(trace) if which == "dagster" else _by_hand()
+        trace.mark("backup")
+        backup.back_up(settings.load(), TABLES, as_of, LOG)
+    elif what == "back":
+        _back_to(datetime.fromisoformat(which.removeprefix("to ")))
+    elif what == "restore":
+        current = settings.load()
+        database = str(sa.make_url(server.urls(current).promoter).database)
+        backup.restore(current, which, database, database, LOG)
     else:
-        _by_hand()
-    trace.mark("backup")
-    backup.back_up(settings.load(), TABLES, as_of, LOG)
+        trace.mark("clean")
+        later = now() + 2 * _RETENTION
+        for _ in vacuum(open_lake(settings.load().lake), TABLES, _RETENTION, later):
+            pass
     trace.mark("end")
 
 
@@ -174,3 +193,15 @@ def _by_hand() -> None:
                 keys = sorted(held.keys() | snapshot.lake_fingerprints(table).keys())
                 production_assets.promote(engine, session, snapshot, table, keys, "by hand")
     mend_catalogue(current, Snapshot(lake), TABLES)
+
+
+def _back_to(moment: datetime) -> None:
+    current = settings.load()
+    lake = open_lake(current.lake)
+    warehouse_rollback.roll_back(lake, TABLES, moment, "back")
+    with (
+        open_session(current) as session,
+        production_engine(server.urls(current).promoter) as engine,
+    ):
+        published = [table for table in TABLES if table.publish]
+        production_rollback.roll_back(engine, session, Snapshot(lake), published, moment, "back")

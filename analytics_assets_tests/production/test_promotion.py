@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from analytics_assets import settings
-from analytics_assets.production import promotion as module
 from analytics_assets.production import server
+from analytics_assets.production import transfer as module
 from analytics_assets.production.promotion import PromotionError, production_engine, promote
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.session import open_session

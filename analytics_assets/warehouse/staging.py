@@ -1,0 +1,187 @@
+"""The rows of partitions, computed or read and written where no reader looks.
+
+Belongs here: what a table's rows are made of (its source, or upstream files and its SQL or
+function), what their fingerprints are before they are written, and writing them.
+Does not belong here: judging and publishing them (``build.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+
+from analytics_assets.core.contracts import quoted, sql_type
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.rollups import build_sql
+from analytics_assets.core.source import Landing
+from analytics_assets.warehouse.audit import fingerprint, row_hashes_sql
+from analytics_assets.warehouse.builds import Snapshot, now
+from analytics_assets.warehouse.lake import StoredFile, partition_of
+from analytics_assets.warehouse.session import expose, literal, select_declared
+
+# What a chunk's SELECTs say of partitions beside their rows, for people to see.
+Reports = dict[str, dict[str, Any]]
+
+
+class Staging:
+    """Rows of one snapshot of the lake and of sources, in one DuckDB session."""
+
+    def __init__(self, session: duckdb.DuckDBPyConnection, snapshot: Snapshot, run_id: str) -> None:
+        self._session = session
+        self._snapshot = snapshot
+        self._lake = snapshot.lake
+        self._run_id = run_id
+        self._read_before: dict[str, dict[str, tuple[int, int]]] = {}
+
+    @contextmanager
+    def selects(self, table: Table, chunk: list[str], reports: Reports) -> Iterator[Sequence[str]]:
+        """The SELECTs of the chunk's rows, which can be run inside the block.
+
+        A chunk of a table with a source is one partition. Raises what the source raises.
+        """
+        self._read_before.clear()
+        report = reports.setdefault(chunk[0], {})
+        with (
+            self._landed(table, chunk[0], report)
+            if table.source
+            else self._computed(table, chunk, report)
+        ) as selects:
+            yield selects
+
+    @contextmanager
+    def _landed(self, table: Table, key: str, report: dict[str, Any]) -> Iterator[Sequence[str]]:
+        """What the table's source offers for a partition."""
+
+        def read_through(sql: str) -> dict[str, int]:
+            return {k: rows for k, (rows, _) in self._row_hashes(table, key, sql).items()}
+
+        assert table.source
+        live = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) == key]
+        build = self._snapshot.build_of(table, key)
+        same = build is not None and build.code_version == table.code_version
+        landing = Landing(
+            self._session,
+            key,
+            report,
+            read_through,
+            live=select_declared(table, live),
+            built_from=build.inputs if build and same and live else {},
+        )
+        with table.source.land(landing) as selects:
+            yield selects
+
+    @contextmanager
+    def _computed(
+        self, table: Table, chunk: list[str], report: dict[str, Any]
+    ) -> Iterator[Sequence[str]]:
+        """What the table's SQL or function makes of its upstream tables."""
+        for upstream in table.upstream:
+            files = self._snapshot.feeding(upstream, table, chunk)
+            expose(self._session, upstream, [file.uri for file in files])
+        if table.reads_itself:
+            self._expose_itself(table, chunk)
+        sql = self._by_function(table, report) if table.compute else build_sql(table)
+        if table.slice_sql is None:
+            yield [sql]
+            return
+        # Read twice, to compare the slices and to write those that differ.
+        self._session.execute(f"create or replace temp table _built as {sql}")
+        yield ["select * from _built"]
+        self._session.execute("drop table _built")
+
+    def _expose_itself(self, table: Table, chunk: list[str]) -> None:
+        """What is live of these partitions, and when and by which run it is being added to.
+
+        It is no input of the ledger: a table is not behind because it was built.
+        """
+        own = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) in chunk]
+        expose(self._session, table, own)
+        self._session.execute(f"set variable run_id = {literal(self._run_id)}")
+        self._session.execute(f"set variable run_time = timestamptz {literal(str(now()))}")
+
+    def _by_function(self, table: Table, report: dict[str, Any]) -> str:
+        """SELECT of the rows that the table's function makes of what its SQL selects.
+
+        They pass through memory: what is analysed so has been summed up before.
+        """
+        assert table.compute
+        selected = self._session.execute(build_sql(table)).df()
+        self._session.register("_computed", table.compute(selected, report))
+        return "select * from _computed"
+
+    def _row_hashes(self, table: Table, partition: str, sql: str) -> dict[str, tuple[int, int]]:
+        """Storage key -> rows and sum of their hashes, of a SELECT; it is read once."""
+        if sql not in self._read_before:
+            key = _storage_key_sql(table, literal(partition))
+            self._read_before[sql] = {
+                name: (rows, hashes)
+                for name, rows, hashes in self._session.execute(
+                    f"select {key}, count(*), {row_hashes_sql(table)}"
+                    f" from (select {_stored_columns_sql(table)} from ({sql})) group by 1"
+                ).fetchall()
+            }
+        return self._read_before[sql]
+
+    def fingerprints(self, table: Table, partition: str, selects: Iterable[str]) -> dict[str, str]:
+        """Storage key -> fingerprint of its rows in all the SELECTs together."""
+        total: dict[str, tuple[int, int]] = {}
+        for sql in selects:
+            for key, (rows, hashes) in self._row_hashes(table, partition, sql).items():
+                known = total.get(key, (0, 0))
+                total[key] = (known[0] + rows, known[1] + hashes)
+        return {key: fingerprint(*found) for key, found in total.items()}
+
+    def write(
+        self, table: Table, chunk: list[str], sql: str, slices: Collection[str]
+    ) -> list[StoredFile]:
+        """Write the chunk's rows, or these slices of them, as Parquet that no log names yet."""
+        partition = table.partition_sql if table.source is None else literal(chunk[0])
+        key = _storage_key_sql(table, partition)
+        wanted = sorted(slices) if table.slice_sql else chunk
+        if not wanted:
+            return []
+        listed = ", ".join(literal(name) for name in wanted)
+        columns = _stored_columns_sql(table)
+        rows = f"from ({sql}) as built where {key} in ({listed})"
+        options = f"format parquet, compression {table.compression}, return_stats true"
+        name = uuid4().hex
+        if len(wanted) == 1:
+            # Sorting rows into partitions costs as much again as writing them.
+            folder = f"_partition={wanted[0]}"
+            self._lake.prepare(table, folder)
+            target = f"{self._lake.uri(table)}/{folder}/{name}.parquet"
+            copy = f"copy (select {columns} {rows}) to {literal(target)} ({options})"
+        else:
+            self._lake.prepare(table)
+            copy = (
+                f"copy (select {columns}, {key} as _partition {rows})"
+                f" to {literal(self._lake.uri(table))} ({options}, partition_by (_partition),"
+                " write_partition_columns false, overwrite_or_ignore true,"
+                f" filename_pattern '{name}_{{i}}')"
+            )
+        written = [
+            StoredFile(_key_in_path(path), path, count, size, "")
+            for path, count, size, *_ in self._session.execute(copy).fetchall()
+        ]
+        self._lake.discard([file for file in written if not file.rows])
+        return [file for file in written if file.rows]
+
+
+def _storage_key_sql(table: Table, partition: str) -> str:
+    return f"coalesce({table.slice_sql}, {partition})" if table.slice_sql else partition
+
+
+def _stored_columns_sql(table: Table) -> str:
+    return ", ".join(
+        f"cast({quoted(column.name)} as {sql_type(column)}) as {quoted(column.name)}"
+        for column in table.stored_columns
+    )
+
+
+def _key_in_path(path: str) -> str:
+    folder = path.rsplit("/", 2)[1]
+    return folder.removeprefix("_partition=")
