@@ -6,6 +6,7 @@ Does not belong here: how a column's text is read (``columns.py``).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from analytics_assets.core.declaration import Column, Measure, MeasureList, Ratio, Type
@@ -13,16 +14,25 @@ from analytics_assets.core.declaration import Column, Measure, MeasureList, Rati
 
 @dataclass(frozen=True)
 class Flag:
-    """A yes-or-no fact of a birth; NULL when the column that it reads is unknown."""
+    """A yes-or-no fact of a birth; NULL when the column that it reads is unknown.
+
+    ``common``: nearly all births have it.
+    """
 
     name: str
     rule: str
     description: str
+    common: bool = False
 
     @property
     def measure(self) -> str:
         """Stem of the measures that count it."""
         return self.name.removeprefix("is_").removeprefix("has_")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns of the record that it is known by."""
+        return tuple(sorted(set(re.findall(r"[A-Z][A-Z0-9]+", self.rule))))
 
     def column(self) -> Column:
         """The column of the fact table."""
@@ -31,7 +41,7 @@ class Flag:
 
 FLAGS: tuple[Flag, ...] = (
     Flag("is_cesarean", "PARTO = '2'", "Caesarean delivery."),
-    Flag("is_hospital_birth", "LOCNASC = '1'", "Born in a hospital."),
+    Flag("is_hospital_birth", "LOCNASC = '1'", "Born in a hospital.", common=True),
     Flag("is_multiple_birth", "GRAVIDEZ in ('2', '3')", "Twin, triplet or more."),
     Flag(
         "is_preterm",
@@ -78,6 +88,15 @@ _TOTAL = "total_births"
 
 def _measures() -> list[Measure]:
     found = [Measure(_TOTAL, "count(*)", "Births.", "births")]
+    # What is known by the same columns is known of the same births.
+    known_by: dict[tuple[str, ...], str] = {}
+
+    def known(stem: str, reads: tuple[str, ...], sql: str, description: str) -> Measure:
+        name = f"{stem}_known"
+        usually = known_by.get(reads, _TOTAL)
+        known_by.setdefault(reads, name)
+        return Measure(name, sql, description, "births", usually=usually)
+
     for flag in FLAGS:
         stem, text = flag.measure, flag.description.rstrip(".").lower()
         found.append(
@@ -86,32 +105,18 @@ def _measures() -> list[Measure]:
                 f"count(*) filter (where {flag.name})",
                 f"Births: {text}.",
                 "births",
-                usually="0",
+                usually=_TOTAL if flag.common else "0",
             )
         )
-        found.append(
-            Measure(
-                f"{stem}_known",
-                f"count({flag.name})",
-                f"Births of which it is known: {text}.",
-                "births",
-                usually=_TOTAL,
-            )
-        )
+        what = f"Births of which it is known: {text}."
+        found.append(known(stem, flag.reads, f"count({flag.name})", what))
     for name, column, unit, type_ in _MEANS:
         text = name.replace("_", " ")
         found.append(
             Measure(f"{name}_sum", f"coalesce(sum({column}), 0)", f"Sum of {text}.", unit, type_)
         )
-        found.append(
-            Measure(
-                f"{name}_known",
-                f"count({column})",
-                f"Births of which {text} is known.",
-                "births",
-                usually=_TOTAL,
-            )
-        )
+        what = f"Births of which {text} is known."
+        found.append(known(name, (column,), f"count({column})", what))
     return found
 
 
