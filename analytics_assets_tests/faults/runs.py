@@ -19,7 +19,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([worker.__name__])
 _VARIABLES = (
     "ANALYTICS_HOME", "ANALYTICS_LAKE", "TOY_SOURCE", "PRODUCTION_URL", "DAGSTER_PG_URL",
-    "RESTORE_URL", "PROMOTION_GATE_PERCENT",
+    "RESTORE_URL", "PROMOTION_GATE_PERCENT", "BACKUPS_KEPT",
 )  # fmt: skip
 _LONGEST = 120.0
 

@@ -15,7 +15,7 @@ import pytest
 
 from analytics_assets.warehouse.builds import now
 from analytics_assets_tests.faults.checker import Checker
-from analytics_assets_tests.faults.runs import Runs, aim
+from analytics_assets_tests.faults.runs import Runs, Step, aim
 from analytics_assets_tests.faults.shop import PROMOTED, Content, Shop
 from analytics_assets_tests.faults.worker import PHASES
 
@@ -51,8 +51,10 @@ def test_killed_rollbacks_are_completed(
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_killed_restore_changes_nothing_and_a_whole_one_all(
-    shop: Shop, runs: Runs, checker: Checker, seed: int
+    shop: Shop, runs: Runs, checker: Checker, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Each night makes a backup, and the first one is restored again and again.
+    monkeypatch.setenv("BACKUPS_KEPT", "100000")
     draw = random.Random(seed)
     old, new = _two_states(shop, runs)
     (backup, _) = sorted(path.name for path in (checker.home / "backups").glob("[!.]*"))
@@ -64,8 +66,7 @@ def test_a_killed_restore_changes_nothing_and_a_whole_one_all(
         assert checker.production_rows() == _promoted(old)
         runs.finish("by hand")
         checker.complete(new.content)
-        phase = runs.kill_at(f"restore {backup}", draw.uniform(0, _length(steps)))
-        killed[phase] += 1
+        killed[_kill(runs, f"restore {backup}", draw, steps)] += 1
         checker.promotions = 0
         checker.whole(old.content, new.content)
         assert checker.production_rows() in (_promoted(old), _promoted(new))
@@ -86,7 +87,7 @@ def test_a_killed_cleaning_deletes_nothing_that_is_needed(
         shop.change()
         runs.finish("by hand")
         checker.complete(shop.content())
-        killed[runs.kill_at("clean", draw.uniform(0, _length(steps)))] += 1
+        killed[_kill(runs, "clean", draw, steps)] += 1
         checker.complete(shop.content())
         if draw.random() < 0.3:
             runs.finish("clean")
@@ -107,11 +108,7 @@ def roll_back_and_forth(
     killed: Counter[str] = Counter()
     target, other = new, old
     while killed.total() < wanted:
-        if draw.random() < 0.5:
-            phase = runs.kill_at(target.way_back, draw.uniform(0, _length(steps)))
-        else:
-            phase = runs.kill_in(target.way_back, *aim(draw, steps))
-        killed[phase] += 1
+        killed[_kill(runs, target.way_back, draw, steps)] += 1
         checker.whole(old.content, new.content)
         runs.finish(target.way_back)
         checker.holds(target.content)
@@ -140,8 +137,11 @@ def _wanted() -> int:
     return int(os.environ.get("KILLS") or 30)
 
 
-def _length(steps) -> float:
-    return steps[-1].began + steps[-1].lasted
+def _kill(runs: Runs, how: str, draw: random.Random, steps: list[Step]) -> str:
+    """Kill a job at any moment or in a phase drawn; the phase it was in."""
+    if draw.random() < 0.5:
+        return runs.kill_at(how, draw.uniform(0, steps[-1].began + steps[-1].lasted))
+    return runs.kill_in(how, *aim(draw, steps))
 
 
 def _tell(what: str, killed: Counter[str]) -> None:

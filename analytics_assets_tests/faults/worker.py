@@ -58,8 +58,8 @@ PHASES = {
     "promoted": "promoted, Dagster not told",
     "backup": "backing up",
     "dump": "backing up: dumping",
-    "verify": "backing up: restoring to verify",
-    "verified": "backing up: putting it in place",
+    "verify": "restoring a backup, on trial or to stay",
+    "verified": "restored; a new backup put in place",
     "clean": "deleting what no version needs",
     "end": "done",
 }
@@ -182,7 +182,7 @@ def _by_hand() -> None:
     ):
         for table in TABLES:
             snapshot = Snapshot(lake)
-            partitions = [found.partition for found in snapshot.behind(table)]
+            partitions = [b.partition for b in snapshot.behind(table) if not b.refused]
             if partitions:
                 outcome = Builder(session, snapshot, "by hand", LOG).build(table, partitions)
                 if outcome.failed():
