@@ -35,7 +35,7 @@ from analytics_assets.warehouse.session import expose, open_session
 
 PREVIEW_ROWS, PREVIEW_COLUMNS = 8, 6
 _COLOURS = re.compile("\x1b" + r"\[[0-9;]*m")
-PLOTTED_PARTITIONS = 120
+PLOTTED_PARTITIONS = 60
 # Metadata of a check that fails: an evaluation says which partitions it is about in no other way.
 FAILING, MOST_FAILING = "failing partitions", 1000
 

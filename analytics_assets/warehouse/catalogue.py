@@ -44,6 +44,7 @@ def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[T
                 for table in changed:
                     _write_view(connection, snapshot, table)
                     _write_quarantine(connection, Quarantine(snapshot.lake, table), table)
+                _write_short_names(connection, changed)
             os.replace(draft, target)
         finally:
             for leftover in (draft, Path(f"{draft}.wal")):
@@ -79,7 +80,7 @@ def _state(snapshot: Snapshot, table: Table) -> str:
 
 
 def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table) -> None:
-    """``domain.table`` with its ratios, and ``table`` alone for those who leave out the schema.
+    """``domain.table`` with its ratios.
 
     A view over the files, or a table with the rows themselves where indexes are declared.
     """
@@ -102,10 +103,25 @@ def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table
         indexed = ", ".join(quoted(column.strip()) for column in index.split(","))
         connection.execute(f"create index {quoted(f'{table.name}_{number}')} on {name} ({indexed})")
     connection.execute(f"comment on {kind} {name} is '{_state(snapshot, table)}'")
-    connection.execute(
-        f"create or replace view main.{quoted(table.name)} as"
-        f" select * from {quoted(table.domain)}.{quoted(table.name)}"
-    )
+
+
+def _write_short_names(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> None:
+    """``table`` alone, for those who leave out the schema.
+
+    Written where the columns differ only: to bind it opens every file of the table.
+    """
+    shapes: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for schema, name, column, type_ in connection.execute(
+        "select schema_name, table_name, column_name, data_type from duckdb_columns()"
+        " where not internal order by column_index"
+    ).fetchall():
+        shapes.setdefault((schema, name), []).append((column, type_))
+    for table in tables:
+        if shapes.get(("main", table.name)) != shapes[table.domain, table.name]:
+            connection.execute(
+                f"create or replace view main.{quoted(table.name)} as"
+                f" select * from {quoted(table.domain)}.{quoted(table.name)}"
+            )
 
 
 def _write_quarantine(
