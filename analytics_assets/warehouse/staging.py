@@ -44,17 +44,14 @@ class Staging:
         A chunk of a table with a source is one partition. Raises what the source raises.
         """
         self._read_before.clear()
-        report = reports.setdefault(chunk[0], {})
-        with (
-            self._landed(table, chunk[0], report)
-            if table.source
-            else self._computed(table, chunk, report)
-        ) as selects:
+        select = self._landed if table.source else self._computed
+        with select(table, chunk, reports) as selects:
             yield selects
 
     @contextmanager
-    def _landed(self, table: Table, key: str, report: dict[str, Any]) -> Iterator[Sequence[str]]:
+    def _landed(self, table: Table, chunk: list[str], reports: Reports) -> Iterator[Sequence[str]]:
         """What the table's source offers for a partition."""
+        (key,) = chunk
 
         def read_through(sql: str) -> dict[str, int]:
             return {k: rows for k, (rows, _) in self._row_hashes(table, key, sql).items()}
@@ -66,7 +63,7 @@ class Staging:
         landing = Landing(
             self._session,
             key,
-            report,
+            reports.setdefault(key, {}),
             read_through,
             live=select_declared(table, live),
             built_from=build.inputs if build and same and live else {},
@@ -76,7 +73,7 @@ class Staging:
 
     @contextmanager
     def _computed(
-        self, table: Table, chunk: list[str], report: dict[str, Any]
+        self, table: Table, chunk: list[str], reports: Reports
     ) -> Iterator[Sequence[str]]:
         """What the table's SQL or function makes of its upstream tables."""
         for upstream in table.upstream:
@@ -84,7 +81,10 @@ class Staging:
             expose(self._session, upstream, [file.uri for file in files])
         if table.reads_itself:
             self._expose_itself(table, chunk)
-        sql = self._by_function(table, report) if table.compute else build_sql(table)
+        if table.compute:
+            sql = self._by_function(table, reports.setdefault(chunk[0], {}))
+        else:
+            sql = build_sql(table)
         if table.slice_sql is None:
             yield [sql]
             return
