@@ -31,7 +31,7 @@ MUNICIPALITY = Dimension(
         Column(
             "municipality_code",
             "text",
-            "Municipality (IBGE, 7 digits; <state>00000 and 0000000 unknown).",
+            "Municipality (IBGE, 7 digits; unknown: 00000 after the state's, or 0000000).",
             nullable=False,
         ),
         Column("municipality_name", "text", "Name of the municipality.", nullable=False),
