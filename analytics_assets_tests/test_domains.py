@@ -28,6 +28,17 @@ def test_assets_jobs_and_schedules_of_the_chosen_ones_only(
     assert not any("births" in name for name in names)
 
 
+def test_the_jobs_that_end_a_refresh_are_those_of_the_chosen_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ANALYTICS_DOMAINS", raising=False)
+    known = {job.name for job in defs().resolve_all_job_defs()}
+    assert domains.last_jobs()
+    assert set(domains.last_jobs()) <= known
+    monkeypatch.setenv("ANALYTICS_DOMAINS", "births")
+    assert domains.last_jobs() == []
+
+
 def test_a_name_that_is_none_is_told_with_those_that_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
