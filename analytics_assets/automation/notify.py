@@ -25,6 +25,8 @@ _TIMEOUT_SECONDS = 3.0
 _PAUSES = (0.5, 1.0)
 _MOST_IN_ONE_POST = 20
 _MOST_TEXT = 600
+# Beyond it a file is put aside, in the place of the one before it.
+_MOST_BYTES = 10 * 2**20
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class Alert:
 
 
 def write(alerts: Sequence[Alert], file: Path) -> None:
-    """One line of JSON for each, in the log and at the end of a file."""
+    """One line of JSON for each, in the log and at the end of a file.
+
+    A file that has grown long becomes ``<name>.1.jsonl``, and a new one is begun.
+    """
     lines = [json.dumps(asdict(alert), ensure_ascii=False) for alert in alerts]
     for line in lines:
         log.warning(line)
@@ -50,6 +55,8 @@ def write(alerts: Sequence[Alert], file: Path) -> None:
         return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists() and file.stat().st_size > _MOST_BYTES:
+            file.replace(file.with_stem(f"{file.stem}.1"))
         with file.open("a", encoding="utf-8") as opened:
             opened.write("".join(f"{line}\n" for line in lines))
     except OSError as error:

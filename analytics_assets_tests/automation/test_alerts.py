@@ -171,6 +171,20 @@ def lines() -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
+def test_the_file_of_alerts_is_bounded_and_the_newest_are_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "_MOST_BYTES", 2000)
+    file = tmp_path / "alerts.jsonl"
+    for number in range(100):
+        notify.write([Alert("failed", "run", f"run {number}", "", "", "", "", 1)], file)
+    kept = [path.read_text() for path in (tmp_path / "alerts.1.jsonl", file)]
+    assert all(len(text) < 2500 for text in kept)
+    titles = [json.loads(line)["title"] for text in kept for line in text.splitlines()]
+    assert titles == [f"run {number}" for number in range(100)][-len(titles) :]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_warning_of_a_green_run_is_told_once_and_its_end_too(
     workspace: Workspace, webhook: Webhook
 ) -> None:
