@@ -58,13 +58,16 @@ MONTH = Dimension(
     ),
     keys=2,
     date_sql="make_date(year, month, 1)",
-    from_date={"year": "cast(year({date}) as integer)", "month": "cast(month({date}) as integer)"},
+    from_date={
+        "year": "cast(extract(year from {date}) as integer)",
+        "month": "cast(extract(month from {date}) as integer)",
+    },
 )
 YEAR = Dimension(
     "year",
     (Column("year", "integer", "Year.", nullable=False),),
     date_sql="make_date(year, 1, 1)",
-    from_date={"year": "cast(year({date}) as integer)"},
+    from_date={"year": "cast(extract(year from {date}) as integer)"},
 )
 
 

@@ -75,14 +75,17 @@ YEAR = Dimension(
     "year",
     (_YEAR,),
     date_sql="make_date(year, 1, 1)",
-    from_date={"year": "cast(year({date}) as integer)"},
+    from_date={"year": "cast(extract(year from {date}) as integer)"},
 )
 MONTH = Dimension(
     "month",
     (_YEAR, _MONTH),
     keys=2,
     date_sql="make_date(year, month, 1)",
-    from_date={"year": "cast(year({date}) as integer)", "month": "cast(month({date}) as integer)"},
+    from_date={
+        "year": "cast(extract(year from {date}) as integer)",
+        "month": "cast(extract(month from {date}) as integer)",
+    },
 )
 WEEK = Dimension(
     "week",

@@ -348,7 +348,10 @@ _MONTH = Dimension(
     ),
     keys=2,
     date_sql="make_date(year, month, 1)",
-    from_date={"year": "cast(year({date}) as integer)", "month": "cast(month({date}) as integer)"},
+    from_date={
+        "year": "cast(extract(year from {date}) as integer)",
+        "month": "cast(extract(month from {date}) as integer)",
+    },
 )
 _ATTENDANCE = MeasureList(
     (

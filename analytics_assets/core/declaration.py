@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -149,7 +149,8 @@ class Dimension:
     """One axis of a grain: ``keys`` key columns first, then the attributes that they decide.
 
     An axis of time says how its first day reads from its columns (``date_sql``) and how its
-    columns read from a ``{date}`` (``from_date``), so that a coarser time can be derived.
+    columns read from a ``{date}`` (``from_date``), so that a coarser time can be derived: the same
+    text in DuckDB and PostgreSQL, and the first column never falls as time goes on.
     """
 
     name: str
@@ -404,6 +405,29 @@ class Table:
         """SQL of the date that a row belongs to; the same text in DuckDB and PostgreSQL."""
         dates = [dimension.date_sql for dimension in self.grain if dimension.date_sql]
         return self.time_column or (dates[0] if dates else None)
+
+    def within_sql(self, partitions: Iterable[str]) -> str:
+        """Condition that a row is in one of these, the same text in DuckDB and PostgreSQL.
+
+        No index knows a date that is computed from several columns, so the first of them is
+        bounded, too: it never falls as time goes on.
+        """
+        keys = sorted(partitions)
+        condition = self.period.within_sql(self.time or "", keys)
+        axis = next((dimension for dimension in self.grain if dimension.date_sql), None)
+        if not keys or self.period is UNPARTITIONED or axis is None or self.time != axis.date_sql:
+            return condition
+        first = axis.columns[0].name
+        if first == axis.date_sql:
+            return condition
+        lowest, highest = (
+            axis.from_date[first].format(date=f"date '{day}'")
+            for day in (
+                self.period.window(keys[0])[0],
+                self.period.window(keys[-1])[1] - timedelta(days=1),
+            )
+        )
+        return f"{first} between {lowest} and {highest} and ({condition})"
 
     @cached_property
     def code_version(self) -> str:

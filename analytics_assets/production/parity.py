@@ -93,7 +93,7 @@ def _production(
     """Partition -> totals of the rows that readers see, and what the ledger says of it."""
     only = ""
     if partitions is not None:
-        only = f" where {table.period.within_sql(table.time or '', partitions)}"
+        only = f" where {table.within_sql(partitions)}"
     totals = _totals_sql(table, _POSTGRES, table.published_name)
     result = connection.execute(sa.text(totals + only + " group by 1"))
     found = _by_partition(table, result)

@@ -17,7 +17,6 @@ import duckdb
 import sqlalchemy as sa
 
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, schema, transfer
 from analytics_assets.production.dependents import DependentError, put_aside
 from analytics_assets.production.review import (
@@ -266,8 +265,7 @@ def _review(
     done.held |= {key: why for key, (_, why) in refused.items()}
     done.changes = [change for change in done.changes if change.partition not in refused]
     if incoming:
-        within = table.period.within_sql(table.time or "", refused)
-        connection.execute(sa.text(f"delete from {_INCOMING} where {within}"))
+        connection.execute(sa.text(f"delete from {_INCOMING} where {table.within_sql(refused)}"))
     done.copied = [key for key in done.copied if key not in refused]
     done.removed = [key for key in done.removed if key not in refused]
 
@@ -317,7 +315,7 @@ def _replace(
 ) -> None:
     """Put the incoming rows in place of the old ones; every count must be what it should."""
     old = [key for key in (*done.copied, *done.removed) if key in present]
-    deleted = sum(_delete(connection, table, *span) for span in table.period.spans(old))
+    deleted = delete(connection, table, old)
     recorded = sum(present[key].rows for key in old)
     if deleted != recorded:
         raise PromotionError(
@@ -337,14 +335,13 @@ def _replace(
         )
 
 
-def _delete(connection: sa.Connection, table: Table, first: str, last: str) -> int:
-    stored = encoding.stored_name(table)
-    if table.period is UNPARTITIONED:
-        return connection.execute(sa.text(f"delete from {stored}")).rowcount
-    start, end = table.period.window(first)[0], table.period.window(last)[1]
+def delete(connection: sa.Connection, table: Table, partitions: Sequence[str]) -> int:
+    """Take the stored rows of these partitions away; how many there were."""
+    if not partitions:
+        return 0
+    within = table.within_sql(partitions)
     return connection.execute(
-        sa.text(f"delete from {stored} where {table.time} >= :start and {table.time} < :end"),
-        {"start": start, "end": end},
+        sa.text(f"delete from {encoding.stored_name(table)} where {within}")
     ).rowcount
 
 

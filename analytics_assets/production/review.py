@@ -70,7 +70,7 @@ def changes(
     """
     if not partitions:
         return []
-    within = table.period.within_sql(table.time or "", partitions)
+    within = table.within_sql(partitions)
     view = schema.view_name(table)
     columns = ", ".join(quoted(column.name) for column in table.stored_columns)
     before = f"select {columns} from {view}"

@@ -13,7 +13,7 @@ from analytics_assets import domains
 from analytics_assets.core.declaration import Dimension, Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, schema
-from analytics_assets.production.promotion import _delete, begin, promoted
+from analytics_assets.production.promotion import begin, delete, promoted
 
 Row = Mapping[str, Any]
 TABLES = domains.tables()
@@ -116,7 +116,7 @@ def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: s
     names = [column.name for column in table.stored_columns]
     given = [{name: row[name] for name in names} for row in rows]
     if key in there:
-        _delete(connection, table, key, key)
+        delete(connection, table, [key])
     elif not key:
         connection.execute(sa.text(f"delete from {encoding.stored_name(table)}"))
     connection.execute(sa.text(f"drop table if exists {_INCOMING}"))
