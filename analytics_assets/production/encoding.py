@@ -197,7 +197,8 @@ def insert_sql(table: Table, incoming: str) -> str:
 
 def _fits_sql(table: Table) -> dict[str, str]:
     """Measure -> condition that a row as sent holds it in half the bytes; NULL where it is NULL."""
-    half = {c.name: _HALF[c.type] for c in table.stored_columns if c.name in halved(table)}
+    places = halved(table)
+    half = {c.name: _HALF[c.type] for c in table.stored_columns if c.name in places}
     return {
         name: f"({_sent(name)} between {-limit} and {limit - 1})" for name, limit in half.items()
     }
