@@ -10,15 +10,8 @@ from datetime import date
 from typing import Any
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import (
-    Column,
-    Dimension,
-    Measure,
-    MeasureList,
-    Publish,
-    Ratio,
-    Table,
-)
+from analytics_assets.core.columns import CALENDAR, Column, Dimension, Measure, MeasureList, Ratio
+from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import DAILY, MONTHLY, WEEKLY, YEARLY
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.warehouse.audit import Finding
@@ -58,16 +51,13 @@ MONTH = Dimension(
     ),
     keys=2,
     date_sql="make_date(year, month, 1)",
-    from_date={
-        "year": "cast(extract(year from {date}) as integer)",
-        "month": "cast(extract(month from {date}) as integer)",
-    },
+    from_date=CALENDAR,
 )
 YEAR = Dimension(
     "year",
     (Column("year", "integer", "Year.", nullable=False),),
     date_sql="make_date(year, 1, 1)",
-    from_date={"year": "cast(extract(year from {date}) as integer)"},
+    from_date=CALENDAR,
 )
 
 

@@ -9,14 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analytics_assets.ad_metrics.words import quotient
-from analytics_assets.core.declaration import (
-    Check,
-    Column,
-    Dimension,
-    Measure,
-    MeasureList,
-    Type,
-)
+from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Type
+from analytics_assets.core.declaration import Check
 
 ENTITY_TYPES = ("campaign", "adset", "ad")
 BREAKDOWN_TYPES = ("country", "region", "device")

@@ -16,7 +16,8 @@ from analytics_assets.ad_metrics.sources import (
     MappingSource,
     UsersSource,
 )
-from analytics_assets.core.declaration import Check, Column, Table
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.partitions import DAILY
 
 

@@ -22,7 +22,8 @@ from analytics_assets.ad_metrics.measures import (
 )
 from analytics_assets.ad_metrics.source_tables import AD_IDS, PRODUCT, SOURCES, flag, text, usd
 from analytics_assets.ad_metrics.words import REACH_DAYS, WORDS, action_types, quotient
-from analytics_assets.core.declaration import Check, Column, Personal, Publish, Table, read_sql
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Check, Personal, Publish, Table, read_sql
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import DAILY
 

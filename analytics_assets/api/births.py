@@ -15,8 +15,9 @@ from analytics_assets.api.errors import Problem, documented
 from analytics_assets.api.listing import Beside, Filter, Listing, equal_to, serve_list, view_of
 from analytics_assets.api.meta import V1
 from analytics_assets.api.models import Date, NoParameters
+from analytics_assets.core.columns import Column, Dimension
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Column, Dimension, Table
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS, Period
 
 DOMAIN = "births"

@@ -34,8 +34,9 @@ from analytics_assets.api.models import (
     readable,
     row_model,
 )
+from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Column, Table
+from analytics_assets.core.declaration import Table
 from analytics_assets.production.schema import LEDGER_SCHEMA
 
 MOST_ROWS = 1000

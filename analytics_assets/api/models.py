@@ -22,7 +22,8 @@ from pydantic import (
     create_model,
 )
 
-from analytics_assets.core.declaration import Column, Table, Type
+from analytics_assets.core.columns import Column, Type
+from analytics_assets.core.declaration import Table
 
 Item = TypeVar("Item")
 _INTEGER, _BIGINT = 2**31 - 1, 2**63 - 1

@@ -6,7 +6,7 @@ Does not belong here: the tables (``source_tables.py``, ``tables.py``).
 
 from __future__ import annotations
 
-from analytics_assets.core.declaration import Column
+from analytics_assets.core.columns import Column
 
 LEVELS = ("bank", "consolidated", "group", "system")
 # SQL of the month that a number such as 201812 stands for, the same in DuckDB and PostgreSQL.

@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlglot
 from sqlglot import exp
 
-from analytics_assets.core.declaration import Column, DeclarationError
+from analytics_assets.core.columns import Column, DeclarationError
 
 REFERENCE = Path(__file__).parent / "reference"
 METRICS_FILE = REFERENCE / "metrics.csv"

@@ -20,7 +20,8 @@ from analytics_assets.bank_kpis.columns import (
 from analytics_assets.bank_kpis.layouts import LAYOUTS
 from analytics_assets.bank_kpis.metrics import TYPES, Metric
 from analytics_assets.bank_kpis.sources import InstitutionSource, LegacySource, WorkbookSource
-from analytics_assets.core.declaration import Column, Publish, Table
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import MONTHLY
 from analytics_assets.warehouse.reference import ReferenceSource
 

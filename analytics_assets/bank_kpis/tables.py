@@ -34,8 +34,9 @@ from analytics_assets.bank_kpis.layouts import PORTFOLIO, SEGMENTS, STAGES, WRIT
 from analytics_assets.bank_kpis.metrics import METRICS_FILE, Metric, judge, read_metrics
 from analytics_assets.bank_kpis.phases import wanted_phase
 from analytics_assets.bank_kpis.source_tables import source_tables
+from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Column, Publish, Table, read_sql
+from analytics_assets.core.declaration import Publish, Table, read_sql
 from analytics_assets.core.lineage import tables_in
 from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED, Period
 

@@ -6,8 +6,9 @@ Does not belong here: reading that table (``sources.py``), or what is computed (
 
 from __future__ import annotations
 
+from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Check, Column
+from analytics_assets.core.declaration import Check
 from analytics_assets.warehouse.session import literal
 
 EVENT_TYPES = (

@@ -22,16 +22,8 @@ from analytics_assets.behavior.columns import (
     snake,
 )
 from analytics_assets.behavior.sources import BehavioralEventsSource
-from analytics_assets.core.declaration import (
-    Check,
-    Column,
-    Dimension,
-    Measure,
-    MeasureList,
-    Ratio,
-    Table,
-    read_sql,
-)
+from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Ratio
+from analytics_assets.core.declaration import Check, Table, read_sql
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.core.rollups import measures_sql

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from analytics_assets.core.declaration import Column, Type
+from analytics_assets.core.columns import Column, Type
 from analytics_assets.warehouse.session import literal
 
 REFERENCE = Path(__file__).parent / "reference"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from analytics_assets.births.columns import REFERENCE
 from analytics_assets.births.grains import MUNICIPALITY, OCCUPATION, REGION, STATE, STATE_CODE
-from analytics_assets.core.declaration import Column, Publish, Table
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.warehouse.reference import ReferenceSource
 from analytics_assets.warehouse.session import literal
 

@@ -6,7 +6,7 @@ Does not belong here: tables (``tables.py``).
 
 from __future__ import annotations
 
-from analytics_assets.core.declaration import Column, Dimension
+from analytics_assets.core.columns import CALENDAR, Column, Dimension
 
 STATE_CODE = Column("state_code", "text", "State (IBGE code, 00 unknown).", nullable=False)
 REGION = Dimension(
@@ -75,17 +75,14 @@ YEAR = Dimension(
     "year",
     (_YEAR,),
     date_sql="make_date(year, 1, 1)",
-    from_date={"year": "cast(extract(year from {date}) as integer)"},
+    from_date=CALENDAR,
 )
 MONTH = Dimension(
     "month",
     (_YEAR, _MONTH),
     keys=2,
     date_sql="make_date(year, month, 1)",
-    from_date={
-        "year": "cast(extract(year from {date}) as integer)",
-        "month": "cast(extract(month from {date}) as integer)",
-    },
+    from_date=CALENDAR,
 )
 WEEK = Dimension(
     "week",

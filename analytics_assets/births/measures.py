@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from analytics_assets.core.declaration import Column, Measure, MeasureList, Ratio, Type
+from analytics_assets.core.columns import Column, Measure, MeasureList, Ratio, Type
 
 
 @dataclass(frozen=True)

@@ -36,15 +36,8 @@ from analytics_assets.births.sources import (
     HealthFacilitySource,
     SinascSource,
 )
-from analytics_assets.core.declaration import (
-    Check,
-    Column,
-    DeclarationError,
-    Dimension,
-    Publish,
-    Table,
-    read_sql,
-)
+from analytics_assets.core.columns import Column, DeclarationError, Dimension
+from analytics_assets.core.declaration import Check, Publish, Table, read_sql
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import MONTHLY, WEEKLY, YEARLY
 from analytics_assets.core.rollups import measures_sql

@@ -23,8 +23,9 @@ from analytics_assets.clinic.words import (
     listed,
     moment_sql,
 )
+from analytics_assets.core.columns import DeclarationError
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Check, DeclarationError
+from analytics_assets.core.declaration import Check
 from analytics_assets.core.partitions import START
 
 # Of a day's few rows so many may be of patients without a profile, whatever their share is.

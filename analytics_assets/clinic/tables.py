@@ -32,18 +32,8 @@ from analytics_assets.clinic.words import (
     moment_sql,
     one_of_sql,
 )
-from analytics_assets.core.declaration import (
-    Check,
-    Column,
-    Dimension,
-    Measure,
-    MeasureList,
-    Personal,
-    Publish,
-    Ratio,
-    Table,
-    read_sql,
-)
+from analytics_assets.core.columns import CALENDAR, Column, Dimension, Measure, MeasureList, Ratio
+from analytics_assets.core.declaration import Check, Personal, Publish, Table, read_sql
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import DAILY, MONTHLY
 from analytics_assets.core.rollups import measures_sql
@@ -348,10 +338,7 @@ _MONTH = Dimension(
     ),
     keys=2,
     date_sql="make_date(year, month, 1)",
-    from_date={
-        "year": "cast(extract(year from {date}) as integer)",
-        "month": "cast(extract(month from {date}) as integer)",
-    },
+    from_date=CALENDAR,
 )
 _ATTENDANCE = MeasureList(
     (

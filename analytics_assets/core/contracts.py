@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow
 
-from analytics_assets.core.declaration import Column, Table, Type
+from analytics_assets.core.columns import Column, Type
+from analytics_assets.core.declaration import Table
 
 if TYPE_CHECKING:
     import pandera.pandas as pa

@@ -14,7 +14,8 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 
-from analytics_assets.core.declaration import DeclarationError, Table
+from analytics_assets.core.columns import DeclarationError
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.rollups import build_sql
 
 

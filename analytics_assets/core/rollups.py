@@ -7,7 +7,8 @@ Does not belong here: running it, or the SQL of any particular table.
 
 from __future__ import annotations
 
-from analytics_assets.core.declaration import Column, DeclarationError, Dimension, Table
+from analytics_assets.core.columns import Column, DeclarationError, Dimension
+from analytics_assets.core.declaration import Table
 
 
 def measures_sql(table_measures: tuple, indent: str = "        ") -> str:

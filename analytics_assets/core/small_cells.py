@@ -13,16 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from analytics_assets.core.declaration import (
-    Check,
-    Column,
-    DeclarationError,
-    Dimension,
-    Measure,
-    MeasureList,
-    Publish,
-    Table,
-)
+from analytics_assets.core.columns import Column, DeclarationError, Dimension, Measure, MeasureList
+from analytics_assets.core.declaration import Check, Publish, Table
 from analytics_assets.core.partitions import WEEKLY, YEARLY
 from analytics_assets.core.withholding import (
     MONTH,

@@ -13,8 +13,9 @@ import duckdb
 import sqlalchemy as sa
 
 from analytics_assets import settings
+from analytics_assets.core.columns import DeclarationError
 from analytics_assets.core.contracts import table_schema
-from analytics_assets.core.declaration import DeclarationError, Table
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED
 from analytics_assets.core.small_cells import share_sql

@@ -18,8 +18,9 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from analytics_assets.core.columns import Column, Dimension
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Column, Dimension, Table
+from analytics_assets.core.declaration import Table
 
 # The column of what does not fit: an array of bigint, which holds no byte for a NULL.
 OVERFLOW = "_big"

@@ -15,8 +15,9 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from analytics_assets.core.columns import Column, Type
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Column, Table, Type
+from analytics_assets.core.declaration import Table
 from analytics_assets.production.encoding import (
     OVERFLOW,
     Dictionary,

@@ -14,8 +14,9 @@ import duckdb
 import pyarrow.csv
 import sqlalchemy as sa
 
+from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Column, Table
+from analytics_assets.core.declaration import Table
 from analytics_assets.production import encoding
 
 _BATCH_ROWS = 50_000

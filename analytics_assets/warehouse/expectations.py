@@ -23,7 +23,8 @@ from typing import Any
 
 import duckdb
 
-from analytics_assets.core.declaration import Ratio, Table
+from analytics_assets.core.columns import Ratio
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 from analytics_assets.core.rollups import totals_sql
 from analytics_assets.warehouse.audit import SHOWN_ROWS, Finding

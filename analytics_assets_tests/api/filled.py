@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from analytics_assets import domains
-from analytics_assets.core.declaration import Dimension, Table
+from analytics_assets.core.columns import Dimension
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, schema
 from analytics_assets.production.promotion import begin, delete, promoted

@@ -18,7 +18,8 @@ from analytics_assets.automation.operations import STALENESS, stale_assets
 from analytics_assets.automation.plan import plan
 from analytics_assets.automation.refresh import execute
 from analytics_assets.automation.staleness import Lag, as_text, stale, staleness
-from analytics_assets.core.declaration import DeclarationError, Table
+from analytics_assets.core.columns import DeclarationError
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.source import SourceError
 from analytics_assets.definitions import build
 from analytics_assets.production.review import confirm, put_on_hold

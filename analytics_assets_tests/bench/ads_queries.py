@@ -27,7 +27,8 @@ from analytics_assets.ad_metrics.tables import (
     daily_mixpanel_metrics_breakdown,
     daily_mixpanel_metrics_overview,
 )
-from analytics_assets.core.declaration import Column, Table
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Table
 from analytics_assets.production import encoding, schema, server
 from analytics_assets.production.promotion import begin, production_engine
 

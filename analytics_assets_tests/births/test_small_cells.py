@@ -16,7 +16,8 @@ import pytest
 from analytics_assets.births import tables
 from analytics_assets.births.measures import BIRTH_MEASURES
 from analytics_assets.births.sample import generate
-from analytics_assets.core.declaration import DeclarationError, Table
+from analytics_assets.core.columns import DeclarationError
+from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build
 from analytics_assets_tests.subtraction import Sums, limits
 from analytics_assets_tests.workspace import Workspace, failures

@@ -8,16 +8,9 @@ from datetime import date
 import pandas as pd
 import pytest
 
+from analytics_assets.core.columns import Column, DeclarationError, MeasureList, Ratio
 from analytics_assets.core.contracts import failure_cases, rules, table_schema
-from analytics_assets.core.declaration import (
-    Column,
-    DeclarationError,
-    MeasureList,
-    Publish,
-    Ratio,
-    Table,
-    in_dependency_order,
-)
+from analytics_assets.core.declaration import Publish, Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
 from analytics_assets.core.lineage import column_lineage, upstream_of
 from analytics_assets.core.partitions import DAILY, MONTHLY, PERIODS, START, WEEKLY, YEARLY

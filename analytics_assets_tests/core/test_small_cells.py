@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics_assets import settings as environment
-from analytics_assets.core.declaration import Column, DeclarationError, Publish, Table
+from analytics_assets.core.columns import Column, DeclarationError
+from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import WEEKLY, YEARLY
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.small_cells import protect

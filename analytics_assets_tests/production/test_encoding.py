@@ -11,7 +11,8 @@ from typing import Any, Literal
 import pytest
 import sqlalchemy as sa
 
-from analytics_assets.core.declaration import Column, Dimension, Publish, Table
+from analytics_assets.core.columns import Column, Dimension
+from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import MONTHLY, YEARLY
 from analytics_assets.production.promotion import PromotionError
 from analytics_assets_tests.production.test_promotion import send

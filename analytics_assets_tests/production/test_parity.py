@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import Column, Publish, Table
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.production import server
 from analytics_assets.production.assets import production_assets, production_key
 from analytics_assets.production.promotion import production_engine

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import Column, DeclarationError, Table
+from analytics_assets.core.columns import Column, DeclarationError
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.core.source import SourceError, SourceUnavailable
 from analytics_assets.warehouse.build import Builder, Outcome

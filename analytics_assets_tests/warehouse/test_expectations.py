@@ -17,7 +17,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import Ratio, Table
+from analytics_assets.core.columns import Ratio
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import MONTHLY, WEEKLY, Period
 from analytics_assets.warehouse.audit import Finding
 from analytics_assets.warehouse.build import Builder, Outcome, check_names

@@ -14,7 +14,8 @@ import duckdb
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.core.declaration import Check, Column, Table
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Check, Table
 from analytics_assets.warehouse import quarantine as module
 from analytics_assets.warehouse.assets import asset_key, warehouse_assets
 from analytics_assets.warehouse.audit import CONTRACT

@@ -11,7 +11,8 @@ import pytest
 
 from analytics_assets.automation.plan import _about_to_change
 from analytics_assets.automation.staleness import _fed
-from analytics_assets.core.declaration import Column, Table
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.warehouse.assets import warehouse_assets
 from analytics_assets.warehouse.builds import Snapshot

@@ -1,0 +1,156 @@
+"""What a row is made of: columns, measures, ratios, and the axes that a table is counted along.
+
+Belongs here: the words for parts of a row, and what can be refused by looking at one of them.
+Does not belong here: tables (``declaration.py``), and any word of a domain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Type = Literal[
+    "text",
+    "integer",
+    "bigint",
+    "boolean",
+    "date",
+    "datetime",
+    "timestamp",
+    "decimal",
+    "decimal6",
+    "money",
+    "percent",
+]
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
+
+# Columns of a calendar axis -> how they read from a ``{date}``.
+CALENDAR = {
+    "year": "cast(extract(year from {date}) as integer)",
+    "month": "cast(extract(month from {date}) as integer)",
+}
+
+
+class DeclarationError(ValueError):
+    """A declaration that contradicts itself; raised when the code location is loaded."""
+
+
+def check_name(name: str, what: str) -> None:
+    # Names are spliced into SQL as identifiers, so nothing but plain words may become one.
+    if not _NAME.fullmatch(name):
+        raise DeclarationError(f"{what} {name!r}: use letters, digits and underscores, at most 59")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its type, unit and the values that it may hold.
+
+    ``minimum`` and ``maximum`` are inclusive; ``values`` lists all allowed values; ``pattern`` is a
+    regular expression (RE2) that a whole text has to match. ``personal`` columns identify a person:
+    they are shown in no log, preview or finding, and are promoted only where ``Publish`` says so.
+    """
+
+    name: str
+    type: Type
+    description: str
+    unit: str = ""
+    nullable: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
+    values: tuple[str, ...] = ()
+    pattern: str = ""
+    personal: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "column")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """An additive number of an aggregate: ``sql`` computes it from the rows of the fact.
+
+    A coarser table holds its sum. ``usually`` (SQL: a number or an earlier measure) is its most
+    frequent value, which production stores for free. ``minimum`` is None where a sum may be
+    negative. ``nullable``: NULL where it is withheld. ``late``: it goes on changing long after its
+    day, so that no change of it puts a promotion on hold.
+    """
+
+    name: str
+    sql: str
+    description: str
+    unit: str
+    type: Type = "integer"
+    usually: str | None = None
+    minimum: float | None = 0
+    nullable: bool = False
+    late: bool = False
+
+    def column(self) -> Column:
+        """The stored column: NULL only where it is withheld."""
+        return Column(
+            self.name, self.type, self.description, self.unit, self.nullable, minimum=self.minimum
+        )
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """``scale * numerator / denominator`` of two measures; NULL where the denominator is 0.
+
+    Never stored: views compute it where it is read, so it cannot be summed or averaged.
+    """
+
+    name: str
+    numerator: str
+    denominator: str
+    description: str
+    unit: str
+    scale: int = 1
+
+    def sql(self) -> str:
+        """The expression, the same text in DuckDB and PostgreSQL, rounded to 4 decimals."""
+        return (
+            f"cast(round(cast({self.scale} * {self.numerator} as decimal(38, 10))"
+            f" / nullif({self.denominator}, 0), 4) as decimal(18, 4))"
+        )
+
+    def column(self) -> Column:
+        """The column that readers see."""
+        return Column(self.name, "decimal", self.description, self.unit)
+
+
+@dataclass(frozen=True)
+class MeasureList:
+    """The measures and ratios that all aggregates of one fact share."""
+
+    measures: tuple[Measure, ...]
+    ratios: tuple[Ratio, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = {measure.name for measure in self.measures}
+        for ratio in self.ratios:
+            missing = {ratio.numerator, ratio.denominator} - names
+            if missing:
+                raise DeclarationError(f"ratio {ratio.name}: no measure named {sorted(missing)}")
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One axis of a grain: ``keys`` key columns first, then the attributes that they decide.
+
+    An axis of time says how its first day reads from its columns (``date_sql``) and how its
+    columns read from a ``{date}`` (``from_date``), so that a coarser time can be derived: the same
+    text in DuckDB and PostgreSQL, and the first column never falls as time goes on.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    keys: int = 1
+    date_sql: str | None = None
+    from_date: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns[: self.keys])
