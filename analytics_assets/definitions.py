@@ -11,19 +11,19 @@ from analytics_assets.automation.maintenance import maintenance_definitions
 from analytics_assets.automation.operations import staleness_definitions
 from analytics_assets.automation.rollback import rollback_jobs
 from analytics_assets.core.declaration import Table
-from analytics_assets.production.assets import production_assets, size_checks
+from analytics_assets.production.assets import production_assets, release_jobs, size_checks
 from analytics_assets.warehouse.assets import warehouse_assets
 
 
 def build(tables: Sequence[Table]) -> dg.Definitions:
     """All assets, jobs, schedules and sensors of these tables, and what watches over them."""
-    all_jobs = jobs(tables)
+    all_jobs, releases = jobs(tables), release_jobs(tables)
     own = dg.Definitions(
         assets=[*warehouse_assets(tables), *production_assets(tables)],
         asset_checks=size_checks(tables),
-        jobs=[*all_jobs, *rollback_jobs(tables)],
+        jobs=[*all_jobs, *releases, *rollback_jobs(tables)],
         schedules=nightly_schedules(tables, all_jobs),
-        sensors=[changes_sensor(tables, all_jobs), alerts_sensor()],
+        sensors=[changes_sensor(tables, [*all_jobs, *releases]), alerts_sensor()],
         # A step is short and DuckDB uses all cores; a process for each would cost 2 s a step.
         executor=dg.in_process_executor,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import duckdb
+import sqlalchemy as sa
 
 from analytics_assets import settings
 from analytics_assets.automation.plan import PlannedRun
@@ -18,6 +19,8 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
+from analytics_assets.production.release import Promotion, release
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
 
 Ran = list[tuple[PlannedRun, dg.ExecuteInProcessResult]]
@@ -135,6 +138,21 @@ def changed_keys(
 def rows_of(values: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """Rows in an order that does not depend on how they were stored."""
     return sorted(tuple(map(str, row)) for row in values)
+
+
+def promote(
+    engine: sa.Engine,
+    session: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    table: Table,
+    partitions: Collection[str],
+    run_id: str,
+    gate_percent: float | None = None,
+) -> Promotion:
+    """A release of these partitions of one table, as if it were a domain of its own."""
+    only = {table.key: partitions}
+    done = release(engine, session, snapshot, [table], run_id, gate_percent, only=only)
+    return done.tables[table.key]
 
 
 def asked_of_production(sql: str) -> list[tuple[Any, ...]]:

@@ -19,7 +19,7 @@ from analytics_assets.api.listing import view_of
 from analytics_assets.api.meta import Health, read_health
 from analytics_assets.api.models import Date, NoParameters, Text, WholeNumber
 from analytics_assets.core.declaration import Table
-from analytics_assets.production.schema import LEDGER_SCHEMA
+from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
 
 DAILY, BREAKDOWN = (
     "ad_metrics/daily_mixpanel_metrics",

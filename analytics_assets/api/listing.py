@@ -37,7 +37,7 @@ from analytics_assets.api.models import (
 from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
-from analytics_assets.production.schema import LEDGER_SCHEMA
+from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
 
 MOST_ROWS = 1000
 _MOST_SKIPPED = 100_000_000

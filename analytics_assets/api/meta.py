@@ -4,7 +4,7 @@ Belongs here: health, counts, metrics, the data dictionary.
 Does not belong here: rows of tables.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal
 
@@ -20,21 +20,35 @@ from analytics_assets.api.requests import Metrics
 from analytics_assets.api.settings import ApiSettings
 from analytics_assets.core.contracts import sql_type
 from analytics_assets.core.declaration import Table
-from analytics_assets.production.schema import LEDGER_SCHEMA
+from analytics_assets.production.records import SCHEMA
+from analytics_assets.production.schema import view_name
 
 V1 = "/api/v1"
-State = Literal["fresh", "behind", "stale", "missing", "unknown"]
+State = Literal["fresh", "behind", "stale", "unaudited", "altered", "missing", "unknown"]
 # What is behind is looked at every hour; two missed looks say that nobody does any more.
 _LOOKED_WITHIN = timedelta(hours=3)
 _LIVE = f"""
 select table_name, sum(rows)::bigint as rows, max(promoted_at) as promoted_at
 from (
     select distinct on (table_name, partition) table_name, rows, fingerprint, promoted_at
-    from {LEDGER_SCHEMA}.ledger order by table_name, partition, id desc
+    from {SCHEMA}.ledger order by table_name, partition, id desc
 ) as latest
 where fingerprint <> '' group by table_name"""
-_BEHIND = f"select table_name, since, partitions, looked_at from {LEDGER_SCHEMA}.behind"
-_VIEWS = "select concat(table_schema, '.', table_name) as table_name from information_schema.views"
+_BEHIND = f"select table_name, since, partitions, looked_at, unaudited from {SCHEMA}.behind"
+# A ledger that says "there" is not the table: PostgreSQL is asked for the very relations of the
+# last release, and whether anybody wrote to them since.
+_SEEN = f"""
+select r.table_name,
+    exists (
+        select from pg_class where cast(oid as text) = split_part(r.store, ' ', 1)
+    ) and exists (
+        select from pg_class where cast(oid as text) = split_part(r.view, ' ', 1)
+    ) as there,
+    (
+        select min(w.since) from {SCHEMA}.written as w
+        where w.number = any(string_to_array(r.store, ' '))
+    ) as written_since
+from {SCHEMA}.relation as r"""
 
 
 class Alive(BaseModel):
@@ -47,8 +61,9 @@ class TableHealth(BaseModel):
     """A promoted table.
 
     behind: partitions differ from what their input would give now; stale: for longer than the table
-    may be; missing: nothing is promoted, although something could be, or the table is not there;
-    unknown: nobody has looked for three hours.
+    may be; unaudited: rows fail a rule that is newer than they are; altered: somebody wrote to it
+    beside the releases; missing: nothing is promoted, although something could be, or the table is
+    not there; unknown: nobody has looked for three hours.
     """
 
     name: str
@@ -134,9 +149,9 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
 
     @router.get("/meta/counts", responses=documented(422, 503))
     async def counts(query: _Nothing) -> dict[str, Annotated[int, Field(ge=0)]]:
-        """Rows of each promoted table, as the promotion ledger has them."""
-        live = await _rows(database, _LIVE)
-        return {name: live[t.key].rows if t.key in live else 0 for name, t in named.items()}
+        """Rows of each promoted table: as the ledger has them, where nobody wrote beside it."""
+        live, seen = await _rows(database, _LIVE), await _rows(database, _SEEN)
+        return {name: await _count(database, t, live, seen) for name, t in named.items()}
 
     @router.get("/tables", responses=documented(422))
     async def dictionary(query: Annotated[ShortQuery, Query()]) -> ShortPage[TableSummary]:
@@ -170,8 +185,20 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
 async def read_health(database: Database, tables: Sequence[Table]) -> Health:
     """The health of these tables now; raises ``Problem`` where production does not answer."""
     live, behind = await _rows(database, _LIVE), await _rows(database, _BEHIND)
-    views = await _rows(database, _VIEWS)
-    return health_of(tables, live, behind, views, datetime.now(timezone.utc))
+    seen = await _rows(database, _SEEN)
+    return health_of(tables, live, behind, seen, datetime.now(timezone.utc))
+
+
+async def _count(
+    database: Database, table: Table, live: Mapping[str, Any], seen: Mapping[str, Any]
+) -> int:
+    found = seen.get(table.key)
+    if table.key not in live or found is None or not found.there:
+        return 0
+    if found.written_since is None:
+        return live[table.key].rows
+    (row,) = await database.read(f"select count(*) as rows from {view_name(table)}")
+    return row.rows
 
 
 async def _rows(database: Database, sql: str) -> dict[str, Any]:
@@ -188,7 +215,7 @@ def health_of(
     tables: Sequence[Table],
     live: Mapping[str, Any],
     behind: Mapping[str, Any],
-    views: Collection[str],
+    seen: Mapping[str, Any],
     as_of: datetime,
 ) -> Health:
     """The answer, from the ledger, from what was last found behind, and from what readers see."""
@@ -198,7 +225,7 @@ def health_of(
         found.append(
             TableHealth(
                 name=_name(table),
-                state=_state(table, promoted, lag, _name(table) in views, as_of),
+                state=_state(table, promoted, lag, seen.get(table.key), as_of),
                 rows=promoted.rows if promoted else 0,
                 last_promoted=promoted.promoted_at if promoted else None,
                 behind_since=lag.since if lag else None,
@@ -214,12 +241,18 @@ def health_of(
     )
 
 
-def _state(table: Table, promoted: Any, lag: Any, there: bool, as_of: datetime) -> State:
+def _state(table: Table, promoted: Any, lag: Any, seen: Any, as_of: datetime) -> State:
     known = lag is not None and as_of - lag.looked_at <= _LOOKED_WITHIN
-    if promoted is None and not (there and known and lag.since is None):
+    there = seen is not None and seen.there
+    # Nothing promoted is right where there is nothing to promote.
+    if not there or (promoted is None and not (known and lag.since is None)):
         return "missing"
+    if seen.written_since is not None:
+        return "altered"
     if not known:
         return "unknown"
+    if lag.unaudited:
+        return "unaudited"
     if lag.since is None:
         return "fresh"
     late = table.fresh_within is not None and as_of - lag.since > table.fresh_within

@@ -4,7 +4,7 @@ Belongs here: Dagster objects that start runs.
 Does not belong here: choosing what to run (``plan.py``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
@@ -20,7 +20,6 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS
 from analytics_assets.core.source import SourceError
 from analytics_assets.production import server
-from analytics_assets.production.assets import production_key
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot
@@ -36,19 +35,21 @@ MOST_REPEATS = 5
 
 
 def jobs(tables: Sequence[Table]) -> list[Job]:
-    """One job for each domain and period: Dagster allows one partitions definition a job."""
+    """One job for each domain and period: Dagster allows one partitions definition a job.
+
+    What they build becomes visible by the job that releases the domain.
+    """
     found = []
     for domain in sorted({table.domain for table in tables}):
         for period in PERIODS:
             own = [t for t in tables if t.domain == domain and t.period is period]
-            keys = [asset_key(t) for t in own] + [production_key(t) for t in own if t.publish]
             if own:
                 found.append(
                     dg.define_asset_job(
                         job_name(domain, period),
-                        selection=dg.AssetSelection.assets(*keys),
+                        selection=dg.AssetSelection.assets(*map(asset_key, own)),
                         partitions_def=period.definition,
-                        description=f"All {period.name} tables of {domain} and their promotions.",
+                        description=f"All {period.name} tables of {domain} in the warehouse.",
                     )
                 )
     return found
@@ -62,9 +63,13 @@ def present() -> Iterator[tuple[Snapshot, sa.Engine]]:
         yield Snapshot(open_lake(config.lake)), engine
 
 
-def _next_runs(tables: Sequence[Table], land: bool) -> list[PlannedRun]:
+def _next_runs(
+    tables: Sequence[Table],
+    land: bool,
+    skip: Callable[[PlannedRun], bool] = lambda run: False,
+) -> list[PlannedRun]:
     with present() as (snapshot, engine):
-        runs = plan(tables, snapshot, engine, land)
+        runs = plan(tables, snapshot, engine, land, skip)
         if not runs:
             mend_catalogue(settings.load(), snapshot, tables)
         return runs
@@ -102,8 +107,10 @@ def _nightly(tables: Sequence[Table], job: Job) -> dg.ScheduleDefinition:
     return nightly
 
 
-def changes_sensor(tables: Sequence[Table], all_jobs: Sequence[Job]) -> dg.SensorDefinition:
-    """Carries a change on, one layer after another."""
+def changes_sensor(
+    tables: Sequence[Table], all_jobs: Sequence[Job | dg.JobDefinition]
+) -> dg.SensorDefinition:
+    """Carries a change on, one layer after another, to its release."""
 
     @dg.sensor(
         name="changes",
@@ -120,12 +127,11 @@ def changes_sensor(tables: Sequence[Table], all_jobs: Sequence[Job]) -> dg.Senso
         problems: list[str] = []
         for own in by_domain(tables):
             try:
-                runs += _next_runs(own, land=False)
+                runs += _next_runs(own, False, lambda run: _tried(context.instance, run))
             except SourceError as error:
                 problems.append(str(error))
-        wanted = [run for run in runs if not _tried(context.instance, run)]
         idle = "\n".join(problems) or "Everything is up to date."
-        return [run.request() for run in wanted] or dg.SkipReason(idle)
+        return [run.request() for run in runs] or dg.SkipReason(idle)
 
     return changes
 

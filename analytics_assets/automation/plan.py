@@ -8,7 +8,7 @@ Does not belong here: knowing what is behind (``warehouse.builds``), or running.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -16,9 +16,8 @@ import sqlalchemy as sa
 
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED, Period, overlapping
-from analytics_assets.production.assets import production_key
-from analytics_assets.production.promotion import held_by_production
-from analytics_assets.production.review import holds
+from analytics_assets.production.assets import release_job_name
+from analytics_assets.production.outlook import outlook
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Behind, Snapshot
 
@@ -28,7 +27,10 @@ _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run: a job, the assets of it, and the first and last of neighbouring partitions."""
+    """One run: a job, the assets of it, and the first and last of neighbouring partitions.
+
+    A release has no assets to choose: it is of all that changed.
+    """
 
     job: str
     assets: tuple[dg.AssetKey, ...]
@@ -50,9 +52,12 @@ class PlannedRun:
 
     def request(self) -> dg.RunRequest:
         """As a schedule or sensor asks for it."""
-        return dg.RunRequest(job_name=self.job, asset_selection=list(self.assets), tags=self.tags)
+        chosen = list(self.assets) or None
+        return dg.RunRequest(job_name=self.job, asset_selection=chosen, tags=self.tags)
 
     def __str__(self) -> str:
+        if not self.assets:
+            return f"{self.job}: {len(self.why)} changes become visible at once"
         span = self.first if self.first == self.last else f"{self.first} to {self.last}"
         return f"{self.job} {span}: {len(self.assets)} assets"
 
@@ -71,11 +76,17 @@ def by_domain(tables: Sequence[Table]) -> list[list[Table]]:
 
 
 def plan(
-    tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine, land: bool = True
+    tables: Sequence[Table],
+    snapshot: Snapshot,
+    engine: sa.Engine,
+    land: bool = True,
+    skip: Callable[[PlannedRun], bool] = lambda run: False,
 ) -> list[PlannedRun]:
-    """Runs for everything that is behind and does not wait for something else that is.
+    """Runs for everything of a domain that is behind and does not wait for something else that is.
 
-    With ``land`` false the sources are not looked at: only what already landed is carried on.
+    Where nothing of the warehouse is left to do, the release of what production should have
+    otherwise. With ``land`` false the sources are not looked at: only what already landed is
+    carried on. What ``skip`` names was tried, and is not asked for again.
 
     Call again after they ran: what they changed decides what comes next. Partitions that failed
     their audit are left out until their input changes; what reads their live version goes on.
@@ -96,10 +107,32 @@ def plan(
         for found in pending[table.key].values():
             if table.key not in moving and not _waits(found, table.upstream, pending):
                 ready.add(table, found.partition, found.recipe, found.why)
-    for table, partition, fingerprint in _unpromoted(tables, snapshot, engine):
-        if partition not in pending[table.key]:
-            ready.promote(table, partition, fingerprint)
-    return ready.runs(tables)
+    runs = [run for run in ready.runs(tables) if not skip(run)]
+    return runs or [run for run in _release(tables, snapshot, engine) if not skip(run)]
+
+
+def _release(
+    tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine
+) -> Iterator[PlannedRun]:
+    """The run that makes visible what may be."""
+    if not any(table.publish for table in tables):
+        return
+    with engine.connect() as connection:
+        found = outlook(connection, snapshot, tables)
+    why = [f"{due}: {due.why}" for due in found.ready]
+    why += [f"production/{key}: {fault}" for key, fault in found.faults.items()]
+    if why:
+        made_from = repr([(due.place, due.offered) for due in found.ready] + why)
+        domain = tables[0].domain
+        yield PlannedRun(
+            release_job_name(domain),
+            (),
+            UNPARTITIONED,
+            UNPARTITIONED.only_key,
+            UNPARTITIONED.only_key,
+            tuple(why),
+            _checksum(made_from),
+        )
 
 
 def _computed_from(table: Table, keys: Collection[str]) -> bool:
@@ -120,30 +153,6 @@ def _waits(
         )
         for table in upstream
     )
-
-
-def _unpromoted(
-    tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine
-) -> list[tuple[Table, str, str]]:
-    """Published partitions of which production has another version, or none; not those on hold."""
-    held = held_by_production(engine)
-    with engine.connect() as connection:
-        on_hold = {
-            (*place, hold.fingerprint)
-            for place, hold in holds(connection).items()
-            if not hold.confirmed
-        }
-    found = []
-    for table in tables:
-        if not table.publish:
-            continue
-        live = snapshot.lake_fingerprints(table)
-        there = held.get(table.key, {})
-        for key in sorted(live.keys() | there.keys()):
-            offered = live.get(key, "")
-            if offered != there.get(key, "") and (table.key, key, offered) not in on_hold:
-                found.append((table, key, offered))
-    return found
 
 
 def _about_to_change(
@@ -182,11 +191,6 @@ class _Ready:
         self._tables.setdefault(slot, set()).add(table.key)
         self._why.setdefault(slot, []).append(f"{table.key} {partition}: {why}")
 
-    def promote(self, table: Table, partition: str, fingerprint: str) -> None:
-        slot = (table.domain, table.period, partition)
-        self._assets.setdefault(slot, {})[production_key(table)] = fingerprint
-        self._why.setdefault(slot, []).append(f"{table.key} {partition}: not promoted")
-
     def runs(self, tables: Sequence[Table]) -> list[PlannedRun]:
         self._follow(in_dependency_order(tables))
         grouped: dict[tuple[str, Period, tuple[dg.AssetKey, ...]], list[str]] = {}
@@ -223,9 +227,6 @@ class _Ready:
                 if fed and not held_up:
                     chosen.add(table.key)
                     self._assets[slot].setdefault(asset_key(table), "follows")
-            for table in tables:
-                if table.key in chosen and table.publish:
-                    self._assets[slot].setdefault(production_key(table), "follows")
 
     def _run(
         self, domain: str, period: Period, assets: tuple[dg.AssetKey, ...], first: str, last: str
@@ -251,5 +252,9 @@ class _Ready:
             first,
             last,
             why,
-            hashlib.sha256(made_from.encode()).hexdigest()[:16],
+            _checksum(made_from),
         )
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -38,7 +38,7 @@ def refresh(
         with present() as (snapshot, engine):
             for own in by_domain(tables):
                 try:
-                    runs += [r for r in plan(own, snapshot, engine) if r.recipe not in tried]
+                    runs += plan(own, snapshot, engine, skip=lambda run: run.recipe in tried)
                 except SourceError as error:
                     problems.append(error)
             if not runs:
@@ -71,7 +71,7 @@ def execute(
     job = definitions.resolve_job_def(run.job)
     return job.execute_in_process(
         instance=instance,
-        asset_selection=list(run.assets),
+        asset_selection=list(run.assets) or None,
         tags=run.tags,
         run_config=_QUIET,
         raise_on_error=False,

@@ -4,9 +4,10 @@ Belongs here: their configuration, and what they report to the UI.
 Does not belong here: how it is done (``warehouse/rollback.py``, ``production/rollback.py``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
@@ -15,12 +16,14 @@ from pydantic import Field
 
 from analytics_assets import settings
 from analytics_assets.automation.failures import explained
+from analytics_assets.automation.plan import by_domain
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.production import rollback as production_rollback
 from analytics_assets.production import server
 from analytics_assets.production.assets import production_key
-from analytics_assets.production.promotion import PromotionError, production_engine, promote
+from analytics_assets.production.promotion import PromotionError, production_engine
+from analytics_assets.production.release import Promotion, release
 from analytics_assets.production.review import confirm
 from analytics_assets.warehouse import rollback as warehouse_rollback
 from analytics_assets.warehouse.assets import asset_key
@@ -43,8 +46,13 @@ class RollbackTable(dg.Config):
 
 
 class RollbackProduction(dg.Config):
-    table: str = Field(description=_WHICH)
-    moment: str = Field(description=_WHEN)
+    """Either ``release`` or ``moment``; tables of a domain are put back together."""
+
+    table: str = Field(default="*", description=f"{_WHICH} A table stands for its domain.")
+    moment: str | None = Field(default=None, description=_WHEN)
+    release: int | None = Field(
+        default=None, description="Number of a release: its domain is put back to before it."
+    )
 
 
 class SomePartitions(dg.Config):
@@ -90,62 +98,39 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
 
     @dg.op
     def roll_back_production(context: dg.OpExecutionContext, config: RollbackProduction) -> None:
-        chosen = _chosen(published, config.table)
-        moment = _moment(config.moment)
         _refuse_beside_runs(context)
         current = settings.load()
+        rows: list[dict[str, Any]] = []
         with (
             open_session(current) as session,
             _production() as engine,
             explained(PromotionError),
         ):
             snapshot = Snapshot(open_lake(current.lake))
-            done = production_rollback.roll_back(
-                engine, session, snapshot, chosen, moment, context.run_id
-            )
-        for table in chosen:
-            for partition in done.get(table.key, ()):
-                context.log_event(
-                    dg.AssetMaterialization(
-                        production_key(table),
-                        partition=partition if table.period.definition else None,
-                        metadata={"rolled back to": moment.isoformat()},
-                    )
+            for own, moment in _put_back(engine, tables, config):
+                done = production_rollback.roll_back(
+                    engine, session, snapshot, own, moment, context.run_id
                 )
-        _show(
-            context,
-            [{"table": key, "partitions": ", ".join(keys)} for key, keys in done.items()],
-        )
+                _log_rollback(context, own, done, moment)
+                rows += [{"table": key, "partitions": ", ".join(done[key])} for key in done]
+        _show(context, rows)
 
     @dg.op
     def compare_promotion(context: dg.OpExecutionContext, config: SomePartitions) -> None:
         current = settings.load()
-        rows = []
+        rows: list[dict[str, Any]] = []
+        chosen = {table.key for table in _chosen(published, config.table)}
         with open_session(current) as session, _production() as engine:
             snapshot = Snapshot(open_lake(current.lake))
-            for table in _chosen(published, config.table):
-                live = sorted(snapshot.lake_fingerprints(table))
-                with explained(PromotionError):
-                    done = promote(
-                        engine,
-                        session,
-                        snapshot,
-                        table,
-                        config.partitions or live,
-                        context.run_id,
-                        dry_run=True,
-                    )
-                replaced = {change.partition for change in done.changes}
-                rows += [{"table": table.key} | change.as_row() for change in done.changes]
-                rows += [
-                    {"table": table.key, "partition": key, "rows added": done.rows[key]}
-                    for key in done.copied
-                    if key not in replaced
-                ]
-                rows += [
-                    {"table": table.key, "partition": key, "on hold": why}
-                    for key, why in done.held.items()
-                ]
+            for own in by_domain(tables):
+                if chosen & {table.key for table in own}:
+                    gate = current.promotion_gate_percent
+                    with explained(PromotionError):
+                        done = release(
+                            engine, session, snapshot, own, context.run_id, gate, dry_run=True
+                        )
+                    for key in sorted(chosen & done.tables.keys()):
+                        rows += _differences(key, done.tables[key], config.partitions)
         _show(context, rows)
 
     @dg.op
@@ -153,28 +138,81 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
         rows = []
         with _production() as engine, engine.begin() as connection:
             for table in _chosen(published, config.table):
-                partitions = confirm(connection, table, config.partitions)
-                if partitions:
-                    rows.append({"table": table.key, "confirmed": ", ".join(partitions)})
+                for key, partitions in confirm(connection, table, config.partitions).items():
+                    rows.append({"table": key, "confirmed": ", ".join(partitions)})
         _show(context, rows)
 
     @dg.job(description="Put a table, or a domain, back to an earlier version or moment.")
     def rollback_table() -> None:
         roll_back_table()
 
-    @dg.job(description="Put production back to what it held at a moment; the warehouse stays.")
+    @dg.job(
+        description="Put domains in production back to before a release, or to a moment; the"
+        " warehouse stays."
+    )
     def rollback_production() -> None:
         roll_back_production()
 
-    @dg.job(description="What promoting would change: rows and totals. Nothing is promoted.")
+    @dg.job(description="What the next release would change: rows and totals. Nothing is released.")
     def promotion_diff() -> None:
         compare_promotion()
 
-    @dg.job(description="Let versions that are on hold be promoted.")
+    @dg.job(description="Let what is on hold be released, with all that was held for one reason.")
     def confirm_promotion() -> None:
         confirm_what_is_on_hold()
 
     return [rollback_table, rollback_production, promotion_diff, confirm_promotion]
+
+
+def _put_back(
+    engine: sa.Engine, tables: Sequence[Table], config: RollbackProduction
+) -> list[tuple[list[Table], datetime]]:
+    """The domains that are meant, and the moment that each is put back to."""
+    if (config.release is None) == (config.moment is None):
+        raise dg.Failure("Say either a release or a moment.", allow_retries=False)
+    if config.release is not None:
+        with engine.connect() as connection:
+            domain, moment = production_rollback.moment_before(connection, config.release)
+        return [(own, moment) for own in by_domain(tables) if own[0].domain == domain]
+    assert config.moment is not None
+    moment = _moment(config.moment)
+    published = [table for table in tables if table.publish]
+    domains = {table.domain for table in _chosen(published, config.table)}
+    return [(own, moment) for own in by_domain(tables) if own[0].domain in domains]
+
+
+def _log_rollback(
+    context: dg.OpExecutionContext,
+    tables: Sequence[Table],
+    done: Mapping[str, Sequence[str]],
+    moment: datetime,
+) -> None:
+    for table in tables:
+        for partition in done.get(table.key, ()):
+            context.log_event(
+                dg.AssetMaterialization(
+                    production_key(table),
+                    partition=partition if table.period.definition else None,
+                    metadata={"rolled back to": moment.isoformat()},
+                )
+            )
+
+
+def _differences(
+    key: str, done: Promotion, partitions: Sequence[str] | None
+) -> Iterator[dict[str, Any]]:
+    """What a release would change of a table, partition by partition."""
+    replaced = {change.partition for change in done.changes}
+    rows = [change.as_row() for change in done.changes]
+    rows += [
+        {"partition": partition, "rows added": done.rows[partition]}
+        for partition in done.copied
+        if partition not in replaced
+    ]
+    rows += [{"partition": partition, "on hold": why} for partition, why in done.held.items()]
+    for row in rows:
+        if partitions is None or row["partition"] in partitions:
+            yield {"table": key} | row
 
 
 def _chosen(tables: Sequence[Table], name: str) -> list[Table]:

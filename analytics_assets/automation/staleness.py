@@ -14,15 +14,16 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from analytics_assets.automation.plan import by_domain
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.partitions import UNPARTITIONED, shifted
 from analytics_assets.core.source import DatedSource, SourceError
-from analytics_assets.production import schema
-from analytics_assets.production.promotion import held_by_production
+from analytics_assets.production import records
+from analytics_assets.production.outlook import Outlook, foresee
 from analytics_assets.production.review import holds
-from analytics_assets.warehouse.builds import Behind, Snapshot
+from analytics_assets.production.standing import look
+from analytics_assets.warehouse.builds import ROLLED_BACK, Behind, Snapshot
 from analytics_assets.warehouse.lake import partition_of
-from analytics_assets.warehouse.rollback import ROLLED_BACK
 
 _SHOWN_SPANS = 6
 Layer = Literal["warehouse", "production"]
@@ -235,42 +236,55 @@ def _unpromoted(
     engine: sa.Engine,
     late: Mapping[str, Mapping[str, Lag]],
 ) -> Iterator[Lag]:
-    """Partitions of promoted copies that are not what the warehouse has, or should have."""
-    held = held_by_production(engine)
+    """Partitions of promoted copies that are not what the warehouse has, or should have, and copies
+    that are not what their ledger says."""
     found: list[Lag] = []
     with engine.connect() as connection:
         on_hold = holds(connection)
-        for table in in_dependency_order([table for table in tables if table.publish]):
-            there = held.get(table.key, {})
-            published = {file.key: file for file in snapshot.files(table)}
-            waiting = late[table.key]
-            for key in sorted(published.keys() | there.keys() | waiting.keys()):
-                file = published.get(key)
-                if key in waiting and waiting[key].state != "rolled back":
-                    lag = waiting[key]
-                    roots = lag.waits_for or (table.key,)
-                    why, since = f"waits for {', '.join(roots)}", lag.since
-                    found.append(Lag("production", table, (key,), "waits", why, since, None, roots))
-                elif (offered := file.fingerprint if file else "") != there.get(key, ""):
-                    why = "not promoted" if file else "gone from the warehouse, still in production"
-                    hold = on_hold.get((table.key, key))
-                    held_back = hold and hold.fingerprint == offered and not hold.confirmed
-                    if hold and held_back:
-                        why = f"on hold until it is confirmed: {hold.why}"
-                    state: State = "refused" if held_back else "ready"
-                    since = _moment(file.published) if file else None
-                    found.append(Lag("production", table, (key,), state, why, since))
-        promoted = _promoted_at(connection, found) if held else {}
+        standings = look(connection, tables)
+        for own in by_domain(tables):
+            seen = foresee(snapshot, own, standings, on_hold)
+            for table in in_dependency_order([table for table in own if table.publish]):
+                found += _of_table(table, snapshot, seen, late[table.key])
+        promoted = _promoted_at(connection, found) if records.there(connection) else {}
     for lag in found:
-        yield replace(lag, built=promoted.get((lag.table.key, lag.partitions[0])))
+        built = [promoted.get((lag.table.key, partition)) for partition in lag.partitions[:1]]
+        yield replace(lag, built=built[0] if built else None)
+
+
+def _of_table(
+    table: Table, snapshot: Snapshot, seen: Outlook, late: Mapping[str, Lag]
+) -> Iterator[Lag]:
+    files = {file.key: file for file in snapshot.files(table)}
+    due = {one.partition: one for one in seen.due if one.table.key == table.key}
+    waiting = {key: lag for key, lag in late.items() if lag.state != "rolled back"}
+    for key in sorted(due.keys() | waiting.keys()):
+        since = _moment(files[key].published) if key in files else None
+        place = (table.key, key)
+        if key in waiting:
+            lag = waiting[key]
+            roots = lag.waits_for or (table.key,)
+            why, since = f"waits for {', '.join(roots)}", lag.since
+            yield Lag("production", table, (key,), "waits", why, since, None, roots)
+        elif place in seen.refused:
+            why = f"on hold until it is confirmed: {seen.refused[place]}"
+            yield Lag("production", table, (key,), "refused", why, since)
+        elif place in seen.waiting:
+            yield Lag("production", table, (key,), "refused", seen.waiting[place], since)
+        else:
+            yield Lag("production", table, (key,), "ready", due[key].why, since)
+    standing = seen.standings[table.key]
+    if standing.why and not any(one.why == standing.why for one in due.values()):
+        why = f"{standing.why}; the next run compares it with the warehouse"
+        yield Lag("production", table, (), "ready", why, standing.since)
 
 
 def _promoted_at(connection: sa.Connection, lags: Sequence[Lag]) -> dict[tuple[str, str], datetime]:
     """(table, partition) -> when it was promoted last, of what is behind only."""
-    entries = schema.ledger.c
+    entries = records.ledger.c
     found: dict[tuple[str, str], datetime] = {}
     for table in {lag.table.key for lag in lags}:
-        wanted = [lag.partitions[0] for lag in lags if lag.table.key == table]
+        wanted = [p for lag in lags if lag.table.key == table for p in lag.partitions]
         rows = connection.execute(
             sa.select(entries.partition, sa.func.max(entries.promoted_at))
             .where(entries.table_name == table, entries.partition.in_(wanted))

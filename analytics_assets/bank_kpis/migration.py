@@ -26,11 +26,12 @@ from analytics_assets.bank_kpis.metrics import Metric
 from analytics_assets.bank_kpis.phases import PHASES
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
-from analytics_assets.production import schema
+from analytics_assets.production import records
 from analytics_assets.production.dependents import made_over, put_aside
 from analytics_assets.production.encoding import view_sql
 from analytics_assets.production.promotion import PROMOTION
 from analytics_assets.production.server import READER
+from analytics_assets.production.standing import accept_view
 
 KEEP = timedelta(days=30)
 OLD, NEW, KEPT = "monthly_kpis", "v_monthly_kpis", "monthly_kpis_deprecated"
@@ -104,6 +105,7 @@ def settle(
         work.watch(wanted)
     if work.in_force == "retired":
         work.drop_when_due()
+    accept_view(connection, wide)
     return Settled(work.in_force, work.done, refused)
 
 
@@ -357,7 +359,7 @@ class _Work:
             return
         self._do(f"drop view if exists {_READ}.{KEPT}")
         self._do(f"drop table {_STORE}.{KEPT}")
-        entries = schema.ledger.c
+        entries = records.ledger.c
         latest = (
             sa.select(
                 entries.table_name,
@@ -381,7 +383,7 @@ class _Work:
             "checksum",
             "run_id",
         )
-        self._connection.execute(sa.insert(schema.ledger).from_select(names, latest))
+        self._connection.execute(sa.insert(records.ledger).from_select(names, latest))
         self.done.append(f"{_READ}.{KEPT} dropped after {KEEP.days} days")
 
 

@@ -1,16 +1,17 @@
-"""Published tables -> promotion assets.
+"""Published tables -> promoted assets, and the job of each domain that releases them.
 
 Belongs here: ``production/<domain>/<table>``, partitioned as its table and downstream of it.
-Does not belong here: how rows get there (``promotion.py``).
+Does not belong here: how rows get there (``release.py``), what Dagster is told of it
+(``reporting.py``).
+
+A run of Dagster has one partitions definition, and a release all of a domain. So it is a job of one
+op, which reports what became visible of each asset. Materialising an asset makes the same release.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
-import duckdb
-import sqlalchemy as sa
 
 from analytics_assets import settings
 from analytics_assets.core.columns import DeclarationError
@@ -18,53 +19,78 @@ from analytics_assets.core.contracts import table_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED
-from analytics_assets.core.small_cells import share_sql
 from analytics_assets.production import server
-from analytics_assets.production.encoding import stored_name
-from analytics_assets.production.parity import Comparison, compare
-from analytics_assets.production.promotion import (
-    Promotion,
-    PromotionError,
-    production_engine,
-    promote,
+from analytics_assets.production.promotion import production_engine
+from analytics_assets.production.reporting import (
+    PARITY,
+    fail,
+    parity_result,
+    production_key,
+    released,
 )
 from analytics_assets.production.schema import stored_bytes
-from analytics_assets.warehouse.assets import FAILING, MOST_FAILING, asset_key
+from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import open_lake
-from analytics_assets.warehouse.session import expose, open_session
-
-PARITY = "equals_warehouse"
-_RETRIES = 3
-_SHOWN = 20
+from analytics_assets.warehouse.session import open_session
 
 
-def production_key(table: Table) -> dg.AssetKey:
-    """The key of the table's promoted copy."""
-    return dg.AssetKey(["production", *table.key.split("/")])
+def release_job_name(domain: str) -> str:
+    """The job that releases a domain."""
+    return f"{domain}_release"
 
 
 def production_assets(tables: Sequence[Table]) -> list[dg.AssetsDefinition]:
-    """A promotion step for each domain and period."""
+    """The promoted copies, a step for each domain and period."""
     for table in tables:
         if table.publish and table.publish.threshold:
             raise DeclarationError(
                 f"{table.key}: its small cells would be promoted; pass it through protect()"
             )
     found = []
-    for domain in sorted({table.domain for table in tables}):
+    for domain, own in _by_domain(tables).items():
         for period in PERIODS:
-            own = [
-                table
-                for table in tables
-                if table.publish and table.domain == domain and table.period is period
-            ]
-            if own:
-                found.append(_step_asset(domain, own))
+            published = [table for table in own if table.publish and table.period is period]
+            if published:
+                found.append(_step_asset(domain, own, published))
     return found
 
 
-def _step_asset(domain: str, tables: list[Table]) -> dg.AssetsDefinition:
+def release_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
+    """For each domain with promoted tables, the job that makes what changed visible at once."""
+    return [
+        _release_job(domain, own)
+        for domain, own in _by_domain(tables).items()
+        if any(table.publish for table in own)
+    ]
+
+
+def _by_domain(tables: Sequence[Table]) -> dict[str, list[Table]]:
+    found: dict[str, list[Table]] = {}
+    for table in sorted(tables, key=lambda table: table.domain):
+        found.setdefault(table.domain, []).append(table)
+    return found
+
+
+def _release_job(domain: str, tables: list[Table]) -> dg.JobDefinition:
+    @dg.op(name=f"release_{domain}")
+    def step(context: dg.OpExecutionContext) -> None:
+        with released(context, tables) as report:
+            report.tell(report.done.tables)
+            fail(report.on_hold())
+
+    @dg.job(
+        name=release_job_name(domain),
+        description=f"Makes what changed of {domain} visible to readers: all tables at once, after"
+        " they are current, as far as nothing of it is on hold or has to wait.",
+    )
+    def job() -> None:
+        step()
+
+    return job
+
+
+def _step_asset(domain: str, all_tables: list[Table], tables: list[Table]) -> dg.AssetsDefinition:
     period = tables[0].period
 
     @dg.multi_asset(
@@ -90,7 +116,13 @@ def _step_asset(domain: str, tables: list[Table]) -> dg.AssetsDefinition:
             yield from _recheck([t for t in tables if production_key(t) in checked])
             return
         keys = list(context.partition_keys) if period.definition else [UNPARTITIONED.only_key]
-        yield from _promote(context, chosen, keys)
+        with released(context.op_execution_context, all_tables) as report:
+            others = report.done.tables.keys() - {table.key for table in chosen}
+            report.tell({key: report.done.tables[key] for key in sorted(others)})
+            for table in chosen:
+                yield report.parity(table, keys)
+                yield from report.results(context, table, keys)
+            fail(report.lacking(chosen, keys))
 
     return step
 
@@ -105,6 +137,7 @@ def _spec(table: Table) -> dg.AssetSpec:
         owners=[table.owner],
         kinds={"postgres"},
         code_version=table.code_version,
+        skippable=True,
         metadata={
             "dagster/column_schema": table_schema(table.promoted),
             "dagster/table_name": f"{table.domain}.{table.published_name}",
@@ -119,68 +152,6 @@ def _spec(table: Table) -> dg.AssetSpec:
     )
 
 
-def _promote(
-    context: dg.AssetExecutionContext, tables: list[Table], keys: list[str]
-) -> Iterator[Any]:
-    config = settings.load()
-    snapshot = Snapshot(open_lake(config.lake))
-    failures: list[str] = []
-    with (
-        open_session(config) as session,
-        production_engine(server.urls(config).promoter) as engine,
-    ):
-        for table in tables:
-            started = time.monotonic()
-            try:
-                gate = config.promotion_gate_percent
-                done = promote(engine, session, snapshot, table, keys, context.run_id, gate)
-                with engine.connect() as connection:
-                    yield _parity(connection, session, snapshot, table, keys)
-            except PromotionError as error:
-                failures.append(str(error))
-                continue
-            except sa.exc.OperationalError as error:
-                # The server may be restarting; what was promoted before is not copied again.
-                if context.retry_number < _RETRIES:
-                    raise dg.RetryRequested(
-                        max_retries=_RETRIES, seconds_to_wait=2 ** (context.retry_number + 1)
-                    ) from error
-                reason = " ".join(str(error.orig).split()).rstrip(".")
-                failures.append(
-                    f"{table.key}: PostgreSQL, asked {_RETRIES + 1} times: {reason}. Readers keep"
-                    " what they have. See that it runs and its disk has room, and run again"
-                )
-                break
-            failures += [
-                f"{table.key} {partition}: on hold: {why}. Readers keep what they have. If it is"
-                " right, run the job confirm_promotion"
-                for partition, why in done.held.items()
-            ]
-            seconds = time.monotonic() - started
-            kept_back = _withheld(session, snapshot, table)
-            yield from _materialisations(context, table, done, keys, seconds, kept_back)
-    if failures:
-        raise dg.Failure(description="\n".join(failures), allow_retries=False)
-
-
-def _withheld(
-    session: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table
-) -> dict[str, Any]:
-    """Which share of the cells of all partitions readers do not get."""
-    measured = share_sql(table)
-    if not measured:
-        return {}
-    for read in (table, *table.reads):
-        expose(session, read, [file.uri for file in snapshot.files(read)])
-    ((cells, small, withheld),) = session.execute(measured).fetchall()
-    share = 100 / max(cells, 1)
-    return {
-        "cells withheld, %": round(withheld * share, 1),
-        "of these small, %": round(small * share, 1),
-        "of these to protect small ones, %": round((withheld - small) * share, 1),
-    }
-
-
 def _recheck(tables: list[Table]) -> Iterator[dg.AssetCheckResult]:
     """Only checks were asked for: compare all partitions, copy none."""
     config = settings.load()
@@ -191,97 +162,7 @@ def _recheck(tables: list[Table]) -> Iterator[dg.AssetCheckResult]:
         engine.connect() as connection,
     ):
         for table in tables:
-            yield _parity(connection, session, snapshot, table)
-
-
-def _materialisations(
-    context: dg.AssetExecutionContext,
-    table: Table,
-    done: Promotion,
-    keys: list[str],
-    seconds: float,
-    kept_back: dict[str, Any],
-) -> Iterator[dg.MaterializeResult]:
-    """The result of a table; where versions were put on hold, events for the other partitions."""
-    key = production_key(table)
-    common: dict[str, Any] = {
-        "seconds": round(seconds, 2),
-        "partitions copied": len(done.copied),
-        "bytes sent": done.bytes,
-        **kept_back,
-    }
-    if done.changes:
-        shown = [change.as_row() for change in done.changes[:_SHOWN]]
-        common["changes"] = dg.MetadataValue.md(rows_as_markdown(shown))
-    if table.period is UNPARTITIONED:
-        if not done.held:
-            common["dagster/row_count"] = done.rows.get(UNPARTITIONED.only_key, 0)
-            yield dg.MaterializeResult(key, metadata=common)
-        return
-    own = {
-        partition: {
-            "dagster/partition_row_count": done.rows.get(partition, 0),
-            "changed": partition in done.copied,
-        }
-        for partition in keys
-        if partition not in done.held
-    }
-    for partition, metadata in own.items():
-        if done.held:
-            context.instance.report_runless_asset_event(
-                dg.AssetMaterialization(key, partition=partition, metadata=common | metadata)
-            )
-        else:
-            context.add_asset_metadata(metadata, asset_key=key, partition_key=partition)
-    if not done.held:
-        yield dg.MaterializeResult(key, metadata=common)
-
-
-def _parity(
-    connection: sa.Connection,
-    session: duckdb.DuckDBPyConnection,
-    snapshot: Snapshot,
-    table: Table,
-    keys: list[str] | None = None,
-) -> dg.AssetCheckResult:
-    """Readers' rows against the lake's, for the partitions at hand or for all."""
-    compared = compare(connection, session, snapshot, table, keys)
-    size = connection.execute(
-        sa.text("select pg_total_relation_size(to_regclass(:name))"), {"name": stored_name(table)}
-    ).scalar_one()
-    partitions = list(dict.fromkeys(difference.partition for difference in compared.differences))
-    shown = [
-        {name: str(value) for name, value in vars(difference).items()}
-        for difference in compared.differences[:_SHOWN]
-    ]
-    return dg.AssetCheckResult(
-        asset_key=production_key(table),
-        check_name=PARITY,
-        passed=not compared.differences,
-        description=_summary(compared, partitions),
-        metadata={
-            "partitions compared": compared.partitions,
-            "rows compared": compared.rows,
-            "partitions that differ": ", ".join(partitions[:_SHOWN]) or "none",
-            FAILING: dg.MetadataValue.json(partitions[:MOST_FAILING]),
-            "differences": dg.MetadataValue.md(rows_as_markdown(shown)),
-            "size in bytes": size or 0,
-            "what to do": "If the version differs, materialise the partition here. If it does not,"
-            " somebody wrote to production by hand: as its owner, drop table"
-            f" {stored_name(table)} cascade, then materialise any partition: all are copied.",
-        },
-    )
-
-
-def _summary(compared: Comparison, partitions: list[str]) -> str:
-    if not compared.differences:
-        return f"{compared.rows:,} rows of {compared.partitions:,} partitions agree."
-    first = compared.differences[0]
-    return (
-        f"{len(partitions):,} of {compared.partitions:,} partitions differ. The first:"
-        f" {first.total} of {first.partition} is {first.production} in production,"
-        f" {first.warehouse} in the warehouse."
-    )
+            yield parity_result(connection, session, snapshot, table)
 
 
 def size_checks(tables: Sequence[Table]) -> list[dg.AssetChecksDefinition]:

@@ -39,7 +39,7 @@ from analytics_assets.production.dump import (
     totals,
 )
 from analytics_assets.production.promotion import production_engine
-from analytics_assets.production.schema import LEDGER_SCHEMA
+from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.builds import Build, BuildLedger
 from analytics_assets.warehouse.durable import checksum, clear_drafts, delete, drafted

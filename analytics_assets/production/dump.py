@@ -157,6 +157,15 @@ def _drop(connection: sa.Connection, schemas: Sequence[str]) -> None:
         if found:
             listed = ", ".join(f"{quoted(schema)}.{quoted(name)}" for schema, name in found)
             connection.execute(sa.text(f"drop {kind} {listed}"))
+    functions = connection.scalars(
+        sa.text(
+            "select cast(cast(p.oid as regprocedure) as text) from pg_proc p"
+            " join pg_namespace n on n.oid = p.pronamespace where n.nspname = any(:schemas)"
+        ),
+        {"schemas": list(schemas)},
+    ).all()
+    for function in functions:
+        connection.execute(sa.text(f"drop function {function}"))
     for schema in schemas:
         connection.execute(sa.text(f"drop schema if exists {quoted(schema)}"))
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from analytics_assets.production import schema
+from analytics_assets.production import records
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,9 @@ class Late:
 
 def tell_readers(connection: sa.Connection, found: Iterable[Late], as_of: datetime) -> None:
     """Replace the last answer; does nothing before the first promotion."""
-    if not sa.inspect(connection).has_table("ledger", schema=schema.LEDGER_SCHEMA):
+    if not records.up_to_date(connection):
         return
-    schema.add_what_came_later(connection)
-    connection.execute(sa.delete(schema.behind))
+    connection.execute(sa.delete(records.behind))
     rows = [
         {
             "table_name": late.table,
@@ -40,4 +39,4 @@ def tell_readers(connection: sa.Connection, found: Iterable[Late], as_of: dateti
         for late in found
     ]
     if rows:
-        connection.execute(sa.insert(schema.behind), rows)
+        connection.execute(sa.insert(records.behind), rows)

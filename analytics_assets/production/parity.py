@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.production import schema
-from analytics_assets.production.promotion import promoted
+from analytics_assets.production.standing import promoted
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import StoredKey, by_key
 from analytics_assets.warehouse.session import expose
@@ -67,7 +67,7 @@ def compare(
     if partitions is not None:
         files = {key: files[key] for key in partitions if key in files}
     # What is stored in another way than declared cannot be read as declared.
-    readable = not schema.shape_differs(connection, table)
+    readable = schema.present_shape(connection, table) == schema.shape(table)
     seen = _production(connection, table, partitions) if readable else {}
     live = _warehouse(session, table, files)
     keys = sorted(seen.keys() | live.keys())
@@ -76,6 +76,23 @@ def compare(
         sum(totals.get(_ROWS, 0) for totals in seen.values()),
         [difference for key in keys for difference in _differences(key, seen, live)],
     )
+
+
+def differing(
+    connection: sa.Connection,
+    session: duckdb.DuckDBPyConnection,
+    table: Table,
+    files: Mapping[str, StoredKey],
+) -> set[str]:
+    """Partitions whose rows, as readers see them, are not those of these files; all are read."""
+    seen = _by_partition(
+        table,
+        connection.execute(
+            sa.text(_totals_sql(table, _POSTGRES, table.published_name) + " group by 1")
+        ),
+    )
+    wanted = _files_totals(session, table, files)
+    return {key for key in seen.keys() | wanted.keys() if seen.get(key) != wanted.get(key)}
 
 
 def _differences(
@@ -113,9 +130,7 @@ def _warehouse(
     session: duckdb.DuckDBPyConnection, table: Table, files: Mapping[str, StoredKey]
 ) -> dict[str, Totals]:
     """Partition -> totals of the rows in the live files, and what their version's name says."""
-    expose(session, table, [uri for key in files.values() for uri in key.uris])
-    result = session.execute(_totals_sql(table, _DUCKDB, table.name) + " group by 1").fetchall()
-    found = _by_partition(table, result)
+    found = _files_totals(session, table, files)
     return {
         key: {
             **found.get(key, {}),
@@ -125,6 +140,14 @@ def _warehouse(
         }
         for key in found.keys() | files.keys()
     }
+
+
+def _files_totals(
+    session: duckdb.DuckDBPyConnection, table: Table, files: Mapping[str, StoredKey]
+) -> dict[str, Totals]:
+    expose(session, table, [uri for key in files.values() for uri in key.uris])
+    result = session.execute(_totals_sql(table, _DUCKDB, table.name) + " group by 1").fetchall()
+    return _by_partition(table, result)
 
 
 def _total_names(table: Table) -> list[str]:

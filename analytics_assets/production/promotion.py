@@ -1,47 +1,46 @@
-"""Promotion: copying audited partitions into production, all of them or none.
+"""Moving the rows of one table: partitions of production become those that are offered.
 
-Belongs here: the transaction in which partitions of production become those of the lake, and the
-ledger.
-Does not belong here: DDL (``schema.py``), rows on their way (``transfer.py``), or deciding what to
-promote.
+Belongs here: loading them beside the present ones, judging the difference, putting them in place,
+and the ledger, all in the caller's transaction.
+Does not belong here: which partitions move, and what becomes visible with them (``release.py``),
+DDL (``schema.py``), rows on their way (``transfer.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import duckdb
 import sqlalchemy as sa
 
 from analytics_assets.core.declaration import Table
-from analytics_assets.production import encoding, schema, transfer
-from analytics_assets.production.dependents import DependentError, put_aside
-from analytics_assets.production.review import (
-    Change,
-    changes,
-    holds,
-    put_on_hold,
-    release,
-)
-from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.lake import StoredKey, by_key
+from analytics_assets.production import encoding, records, schema, transfer
+from analytics_assets.production.review import Change, changes
+from analytics_assets.production.standing import Promoted
+from analytics_assets.warehouse.lake import StoredKey
 from analytics_assets.warehouse.session import expose
 
 # The sessions that write to production go by this name, so that they are told from readers.
 PROMOTION = "analytics_assets promotion"
-_INCOMING = "incoming"
 
 
 class PromotionError(RuntimeError):
     """Production was left as it was; says why."""
 
 
+class UnexpectedRowsError(PromotionError):
+    """Rows are not those of the ledger, though nothing had told so; ``table`` has them."""
+
+    def __init__(self, table: Table, what: str) -> None:
+        super().__init__(f"{table.key}: {what}")
+        self.table = table
+
+
 @dataclass(frozen=True)
 class Offer:
-    """What the warehouse has for production: a version of a table, and its partitions' files."""
+    """What the lake has for production: a version of a table, and its partitions' files."""
 
     version: int | None
     files: Mapping[str, StoredKey]
@@ -50,18 +49,13 @@ class Offer:
         """The version of a partition, empty where there is none."""
         return self.files[partition].fingerprint if partition in self.files else ""
 
+    @property
+    def number(self) -> int:
+        """The version for the ledger, also where the lake has none."""
+        return -1 if self.version is None else self.version
 
-@dataclass
-class Promotion:
-    """What a promotion did: rows by partition, which of them were copied or taken away, what that
-    changed, and which were put or left on hold, with the reason."""
-
-    rows: dict[str, int] = field(default_factory=dict)
-    copied: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    held: dict[str, str] = field(default_factory=dict)
-    bytes: int = 0
+    def rows(self, partition: str) -> int:
+        return self.files[partition].rows if partition in self.files else 0
 
 
 @contextmanager
@@ -80,259 +74,120 @@ def production_engine(url: str, read_only: bool = False) -> Iterator[sa.Engine]:
         engine.dispose()
 
 
-@dataclass(frozen=True)
-class Promoted:
-    """What production holds of a partition: fingerprint, rows, and its version in the lake."""
+@dataclass
+class Move:
+    """Partitions of a table on their way: those to be copied and to be removed, the present ones
+    that they replace, what that changes, and how many bytes were sent."""
 
-    fingerprint: str
-    rows: int
-    version: int
+    table: Table
+    offer: Offer
+    copied: list[str]
+    removed: list[str]
+    present: Mapping[str, Promoted]
+    incoming: str
+    changes: list[Change] = field(default_factory=list)
+    checksum: str = ""
+    bytes: int = 0
+
+    @property
+    def partitions(self) -> list[str]:
+        return [*self.copied, *self.removed]
+
+    def load(self, connection: sa.Connection, session: duckdb.DuckDBPyConnection) -> None:
+        """Copy the rows into a temporary table and prove that it gives back the very bytes sent."""
+        if not self.copied:
+            return
+        table = self.table
+        expose(session, table, [uri for key in self.copied for uri in self.offer.files[key].uris])
+        schema.incoming_table(table, self.incoming).create(connection)
+        sent = transfer.send(connection, session, table, self.incoming)
+        received = transfer.receive(connection, table, self.incoming)
+        if sent != received:
+            raise PromotionError(
+                f"{table.key}: production gave back other rows than the warehouse sent"
+                f" ({sent.bytes:,} bytes sent, {received.bytes:,} received). Nothing was changed"
+            )
+        self.checksum, self.bytes = sent.checksum, sent.bytes
+
+    def review(self, connection: sa.Connection) -> None:
+        """Find out what changes."""
+        replaced = [key for key in self.partitions if key in self.present]
+        incoming = self.incoming if self.copied else None
+        self.changes = changes(connection, self.table, replaced, incoming)
+
+    def leave(self, connection: sa.Connection, partitions: Collection[str]) -> None:
+        """Have these stay as they are."""
+        staying = [key for key in self.copied if key in partitions]
+        if staying:
+            within = self.table.within_sql(staying)
+            connection.execute(sa.text(f"delete from {self.incoming} where {within}"))
+        self.copied = [key for key in self.copied if key not in partitions]
+        self.removed = [key for key in self.removed if key not in partitions]
+        self.changes = [change for change in self.changes if change.partition not in partitions]
+
+    def replace(self, connection: sa.Connection) -> None:
+        """Put the rows in place of the present ones; every count must be what it should."""
+        table = self.table
+        old = [key for key in self.partitions if key in self.present]
+        deleted = delete(connection, table, old)
+        recorded = sum(self.present[key].rows for key in old)
+        if deleted != recorded:
+            raise UnexpectedRowsError(
+                table,
+                f"{deleted:,} rows were to be replaced where the ledger has {recorded:,}: somebody"
+                " may have written to production by hand. Nothing was changed; the next run"
+                " compares the whole table",
+            )
+        if not self.copied:
+            return
+        for statement in encoding.dictionary_sql(table, self.incoming):
+            connection.execute(sa.text(statement))
+        inserted = connection.execute(sa.text(encoding.insert_sql(table, self.incoming))).rowcount
+        wanted = sum(self.offer.rows(key) for key in self.copied)
+        if inserted != wanted:
+            raise PromotionError(
+                f"{table.key}: {inserted:,} rows were written where the log of the warehouse has"
+                f" {wanted:,}. Nothing was changed"
+            )
+
+    def enter(self, connection: sa.Connection, run_id: str, release_id: int) -> None:
+        """Write it into the ledger."""
+        changed = {change.partition: change.as_row() for change in self.changes}
+        enter(
+            connection, self.table, self.offer, self.partitions, run_id, release_id,
+            self.checksum, changed,
+        )  # fmt: skip
 
 
-def promoted(
-    connection: sa.Connection, table: Table, moment: datetime | None = None
-) -> dict[str, Promoted]:
-    """Partition -> what production holds now, or held at a moment; removed ones are left out."""
-    entries = schema.ledger.c
-    condition = entries.table_name == table.key
-    if moment is not None:
-        condition = sa.and_(condition, entries.promoted_at <= moment)
-    return {
-        row.partition: Promoted(row.fingerprint, row.rows, row.delta_version)
-        for row in connection.execute(_latest(condition))
-        if row.fingerprint
-    }
-
-
-def held_by_production(engine: sa.Engine) -> dict[str, dict[str, str]]:
-    """Table -> partition -> fingerprint, for all tables; empty before the first promotion."""
-    held: dict[str, dict[str, str]] = {}
-    with engine.connect() as connection:
-        if sa.inspect(connection).has_table("ledger", schema=schema.LEDGER_SCHEMA):
-            for row in connection.execute(_latest(sa.true())):
-                if row.fingerprint:
-                    held.setdefault(row.table_name, {})[row.partition] = row.fingerprint
-    return held
-
-
-def _latest(condition: sa.ColumnElement[bool]) -> sa.Select:
-    """The last ledger entry of each partition."""
-    entries = schema.ledger.c
-    return (
-        sa.select(schema.ledger)
-        .where(condition)
-        .distinct(entries.table_name, entries.partition)
-        .order_by(entries.table_name, entries.partition, entries.id.desc())
-    )
-
-
-def promote(
-    engine: sa.Engine,
-    session: duckdb.DuckDBPyConnection,
-    snapshot: Snapshot,
+def enter(
+    connection: sa.Connection,
     table: Table,
+    offer: Offer,
     partitions: Sequence[str],
     run_id: str,
-    gate_percent: float | None = None,
-    dry_run: bool = False,
-) -> Promotion:
-    """Make ``partitions`` in production what they are in the lake, in one transaction.
-
-    Partitions that production already holds are left alone, and so are versions on hold; a change
-    of a total by more than ``gate_percent`` of the larger value puts its partition on hold. Where
-    the declared columns are not those of production, all partitions move together and the view
-    with them. With ``dry_run`` nothing stays. Raises ``PromotionError``.
-    """
-    declared, table = table, table.promoted
-    offer = Offer(snapshot.lake.version(table), by_key(snapshot.files(table)))
-    with engine.begin() as connection:
-        begin(connection, table)
-        present = promoted(connection, table)
-        if schema.shape_differs(connection, table):
-            if present:
-                partitions = _all_of_one_shape(snapshot, declared, offer)
-            _take_over(connection, table, run_id)
-            _reshape(connection, table)
-            present = {}
-        done = move(connection, session, table, offer, partitions, present, run_id, gate_percent)
-        if dry_run:
-            connection.rollback()
-    return done
-
-
-def _reshape(connection: sa.Connection, table: Table) -> None:
-    """An empty table of the declared shape; views that others made over it are kept."""
-    try:
-        with put_aside(connection, schema.view_name(table)):
-            schema.create(connection, table)
-    except DependentError as error:
-        raise PromotionError(f"{table.key}: {error}. Nothing was changed") from error
-
-
-def _take_over(connection: sa.Connection, table: Table, run_id: str) -> None:
-    """Enter that what another table held under this one's published name is gone from there."""
-    holder = schema.holder(connection, table)
-    if holder is None or holder == table.key:
-        return
-    gone = [
+    release_id: int,
+    checksum: str,
+    changed: Mapping[str, object] | None = None,
+) -> None:
+    """Say in the ledger that production has these partitions as they are offered."""
+    moment = records.moment(connection, release_id)
+    entries = [
         {
-            "table_name": holder,
-            "partition": row.partition,
-            "delta_version": row.delta_version,
-            "fingerprint": "",
-            "rows": 0,
-            "checksum": "",
+            "table_name": table.key,
+            "partition": partition,
+            "delta_version": offer.number,
+            "fingerprint": offer.fingerprint(partition),
+            "rows": offer.rows(partition),
+            "checksum": checksum,
             "run_id": run_id,
+            "release_id": release_id,
+            "promoted_at": moment,
+            "change": (changed or {}).get(partition),
         }
-        for row in connection.execute(_latest(schema.ledger.c.table_name == holder)).all()
-        if row.fingerprint
+        for partition in partitions
     ]
-    if gone:
-        connection.execute(sa.insert(schema.ledger), gone)
-
-
-def begin(connection: sa.Connection, table: Table) -> None:
-    """Have the table to oneself: two runs that promote it end as one after the other."""
-    connection.execute(
-        sa.text("select pg_advisory_xact_lock(hashtext(:name))"), {"name": table.key}
-    )
-    schema.prepare(connection, table.domain)
-
-
-def move(
-    connection: sa.Connection,
-    session: duckdb.DuckDBPyConnection,
-    table: Table,
-    offer: Offer,
-    partitions: Sequence[str],
-    present: Mapping[str, Promoted],
-    run_id: str,
-    gate_percent: float | None,
-    heed_holds: bool = True,
-) -> Promotion:
-    """Put the offered partitions in the place of the present ones, in the caller's transaction."""
-    on_hold = holds(connection, table) if heed_holds else {}
-    done = Promotion()
-    for partition in partitions:
-        offered = offer.fingerprint(partition)
-        done.rows[partition] = offer.files[partition].rows if offered else 0
-        if (present[partition].fingerprint if partition in present else "") == offered:
-            continue
-        hold = on_hold.get((table.key, partition))
-        if hold and hold.fingerprint == offered and not hold.confirmed:
-            done.held[partition] = hold.why
-        elif offered:
-            done.copied.append(partition)
-        else:
-            done.removed.append(partition)
-    checksum = ""
-    if done.copied:
-        checksum, done.bytes = _load(connection, session, table, offer, done.copied)
-    confirmed = {key for (_, key), hold in on_hold.items() if hold.confirmed}
-    _review(connection, table, offer, present, done, gate_percent, confirmed, run_id)
-    _replace(connection, table, offer, present, done)
-    _enter(connection, table, offer, done, checksum, run_id)
-    release(connection, table, [*done.copied, *done.removed])
-    return done
-
-
-def _review(
-    connection: sa.Connection,
-    table: Table,
-    offer: Offer,
-    present: Mapping[str, Promoted],
-    done: Promotion,
-    gate_percent: float | None,
-    confirmed: set[str],
-    run_id: str,
-) -> None:
-    """Find out what changes, and put on hold what changes too much."""
-    replaced = [key for key in (*done.copied, *done.removed) if key in present]
-    incoming = _INCOMING if done.copied else None
-    done.changes = changes(connection, table, replaced, incoming)
-    if gate_percent is None:
-        return
-    refused: dict[str, tuple[str, str]] = {}
-    for change in done.changes:
-        share, name = change.largest(table)
-        if 100 * share > gate_percent and change.partition not in confirmed:
-            before, after = change.totals[name]
-            why = f"{name} would go from {before:,} to {after:,}, more than {gate_percent:g} %"
-            refused[change.partition] = (offer.fingerprint(change.partition), why)
-    if not refused:
-        return
-    put_on_hold(connection, table, refused, run_id)
-    done.held |= {key: why for key, (_, why) in refused.items()}
-    done.changes = [change for change in done.changes if change.partition not in refused]
-    if incoming:
-        connection.execute(sa.text(f"delete from {_INCOMING} where {table.within_sql(refused)}"))
-    done.copied = [key for key in done.copied if key not in refused]
-    done.removed = [key for key in done.removed if key not in refused]
-
-
-def _all_of_one_shape(snapshot: Snapshot, table: Table, offer: Offer) -> list[str]:
-    waiting = [
-        key
-        for key in offer.files
-        if (build := snapshot.build_of(table, key)) and build.code_version != table.code_version
-    ]
-    if waiting:
-        raise PromotionError(
-            f"{table.key}: its columns changed and {len(waiting)} partitions still have the old"
-            f" ones ({', '.join(waiting[:5])}). Materialise them first; until then readers keep"
-            " the old table"
-        )
-    return sorted(offer.files)
-
-
-def _load(
-    connection: sa.Connection,
-    session: duckdb.DuckDBPyConnection,
-    table: Table,
-    offer: Offer,
-    partitions: list[str],
-) -> tuple[str, int]:
-    """Copy rows into a temporary table and prove that it gives back the very bytes sent."""
-    expose(session, table, [uri for partition in partitions for uri in offer.files[partition].uris])
-    connection.execute(sa.text(f"drop table if exists {_INCOMING}"))
-    schema.incoming_table(table, _INCOMING).create(connection)
-    sent = transfer.send(connection, session, table, _INCOMING)
-    received = transfer.receive(connection, table, _INCOMING)
-    if sent != received:
-        raise PromotionError(
-            f"{table.key}: production gave back other rows than the warehouse sent"
-            f" ({sent.bytes:,} bytes sent, {received.bytes:,} received). Nothing was changed"
-        )
-    return sent.checksum, sent.bytes
-
-
-def _replace(
-    connection: sa.Connection,
-    table: Table,
-    offer: Offer,
-    present: Mapping[str, Promoted],
-    done: Promotion,
-) -> None:
-    """Put the incoming rows in place of the old ones; every count must be what it should."""
-    old = [key for key in (*done.copied, *done.removed) if key in present]
-    deleted = delete(connection, table, old)
-    recorded = sum(present[key].rows for key in old)
-    if deleted != recorded:
-        raise PromotionError(
-            f"{table.key}: {deleted:,} rows were to be replaced where the ledger has"
-            f" {recorded:,}: somebody may have written to production by hand. Nothing was changed"
-        )
-    if not done.copied:
-        return
-    for statement in encoding.dictionary_sql(table, _INCOMING):
-        connection.execute(sa.text(statement))
-    inserted = connection.execute(sa.text(encoding.insert_sql(table, _INCOMING))).rowcount
-    wanted = sum(offer.files[key].rows for key in done.copied)
-    if inserted != wanted:
-        raise PromotionError(
-            f"{table.key}: {inserted:,} rows were written where the log of the warehouse has"
-            f" {wanted:,}. Nothing was changed"
-        )
+    if entries:
+        connection.execute(sa.insert(records.ledger), entries)
 
 
 def delete(connection: sa.Connection, table: Table, partitions: Sequence[str]) -> int:
@@ -343,29 +198,3 @@ def delete(connection: sa.Connection, table: Table, partitions: Sequence[str]) -
     return connection.execute(
         sa.text(f"delete from {encoding.stored_name(table)} where {within}")
     ).rowcount
-
-
-def _enter(
-    connection: sa.Connection,
-    table: Table,
-    offer: Offer,
-    done: Promotion,
-    checksum: str,
-    run_id: str,
-) -> None:
-    changed = {change.partition: change.as_row() for change in done.changes}
-    entries = [
-        {
-            "table_name": table.key,
-            "partition": partition,
-            "delta_version": offer.version,
-            "fingerprint": offer.fingerprint(partition),
-            "rows": offer.files[partition].rows if partition in offer.files else 0,
-            "checksum": checksum,
-            "run_id": run_id,
-            "change": changed.get(partition),
-        }
-        for partition in (*done.copied, *done.removed)
-    ]
-    if entries:
-        connection.execute(sa.insert(schema.ledger), entries)

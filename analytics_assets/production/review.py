@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
-from analytics_assets.production import encoding, schema
+from analytics_assets.production import encoding, records, schema
 
 _BOTH = ("before", "after")
 _TOO_FEW = 30
@@ -157,28 +157,36 @@ class Hold:
 
 def holds(connection: sa.Connection, table: Table | None = None) -> dict[tuple[str, str], Hold]:
     """(table, partition) -> what is on hold; of all tables if none is given."""
-    if not sa.inspect(connection).has_table("hold", schema=schema.LEDGER_SCHEMA):
+    if not sa.inspect(connection).has_table("hold", schema=records.SCHEMA):
         return {}
-    on_hold = schema.hold.c
+    on_hold = records.hold.c
     wanted = sa.true() if table is None else on_hold.table_name == table.key
     return {
         (row.table_name, row.partition): Hold(row.fingerprint, row.why, row.confirmed)
-        for row in connection.execute(sa.select(schema.hold).where(wanted))
+        for row in connection.execute(sa.select(records.hold).where(wanted))
     }
 
 
 def put_on_hold(
-    connection: sa.Connection, table: Table, why: Mapping[str, tuple[str, str]], run_id: str
+    connection: sa.Connection,
+    table: Table,
+    why: Mapping[str, tuple[str, str]],
+    run_id: str,
+    decision: str,
 ) -> None:
-    """Partition -> (fingerprint, why): these versions are not promoted until confirmed."""
+    """Partition -> (fingerprint, why): these versions are not promoted until confirmed.
+
+    All that have one ``decision`` are confirmed together, of whatever table they are.
+    """
     if not why:
         return
-    insert = postgresql.insert(schema.hold)
+    insert = postgresql.insert(records.hold)
+    names = ("fingerprint", "why", "run_id", "decision")
     connection.execute(
         insert.on_conflict_do_update(
             index_elements=["table_name", "partition"],
             set_={
-                **{name: insert.excluded[name] for name in ("fingerprint", "why", "run_id")},
+                **{name: insert.excluded[name] for name in names},
                 "confirmed": False,
                 "since": sa.func.clock_timestamp(),
             },
@@ -190,6 +198,7 @@ def put_on_hold(
                 "fingerprint": fingerprint,
                 "why": reason,
                 "run_id": run_id,
+                "decision": decision,
             }
             for partition, (fingerprint, reason) in why.items()
         ],
@@ -198,27 +207,33 @@ def put_on_hold(
 
 def confirm(
     connection: sa.Connection, table: Table, partitions: Collection[str] | None = None
-) -> list[str]:
-    """Let versions on hold be promoted; returns their partitions."""
-    on_hold = schema.hold.c
-    wanted = [on_hold.table_name == table.key, sa.not_(on_hold.confirmed)]
+) -> dict[str, list[str]]:
+    """Let versions on hold be promoted, and what was put on hold with them.
+
+    Returns table -> partitions.
+    """
+    on_hold = records.hold.c
+    meant = [on_hold.table_name == table.key, sa.not_(on_hold.confirmed)]
     if partitions is not None:
-        wanted.append(on_hold.partition.in_(list(partitions)))
-    return sorted(
-        connection.scalars(
-            sa.update(schema.hold)
-            .where(*wanted)
-            .values(confirmed=True)
-            .returning(on_hold.partition)
-        )
+        meant.append(on_hold.partition.in_(list(partitions)))
+    decisions = sa.select(on_hold.decision).where(*meant, on_hold.decision.is_not(None))
+    confirmed = (
+        sa.update(records.hold)
+        .where(sa.not_(on_hold.confirmed), sa.or_(sa.and_(*meant), on_hold.decision.in_(decisions)))
+        .values(confirmed=True)
+        .returning(on_hold.table_name, on_hold.partition)
     )
+    found: dict[str, list[str]] = {}
+    for name, partition in sorted(map(tuple, connection.execute(confirmed))):
+        found.setdefault(name, []).append(partition)
+    return found
 
 
-def release(connection: sa.Connection, table: Table, partitions: Collection[str]) -> None:
+def release_holds(connection: sa.Connection, table: Table, partitions: Collection[str]) -> None:
     """Forget the holds of partitions whose hold is obsolete."""
-    on_hold = schema.hold.c
+    on_hold = records.hold.c
     connection.execute(
-        sa.delete(schema.hold).where(
+        sa.delete(records.hold).where(
             on_hold.table_name == table.key, on_hold.partition.in_(list(partitions))
         )
     )

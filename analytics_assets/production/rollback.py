@@ -1,30 +1,34 @@
-"""Putting production back to what it held at an earlier moment.
+"""Putting production back to what it held at an earlier moment, a whole domain at once.
 
-Belongs here: finding the versions of then in the lake, and promoting them again.
+Belongs here: finding the versions of then in the lake, and making them visible again.
 Does not belong here: the warehouse's own versions (``warehouse/rollback.py``), backups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import duckdb
 import sqlalchemy as sa
 
 from analytics_assets.core.declaration import Table
-from analytics_assets.production import schema
-from analytics_assets.production.promotion import (
-    Offer,
-    Promoted,
-    PromotionError,
-    begin,
-    move,
-    promoted,
-)
+from analytics_assets.production import records
+from analytics_assets.production.promotion import Move, Offer, PromotionError
 from analytics_assets.production.review import put_on_hold
+from analytics_assets.production.standing import Promoted, look, promoted, remember
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import by_key
+
+
+def moment_before(connection: sa.Connection, number: int) -> tuple[str, datetime]:
+    """The domain of a release, and the last moment at which readers did not see it yet."""
+    row = connection.execute(
+        sa.select(records.release).where(records.release.c.id == number)
+    ).one_or_none()
+    if row is None:
+        raise PromotionError(f"There is no release {number}; promotion.release lists them")
+    return row.domain, row.made_at - timedelta(microseconds=1)
 
 
 def roll_back(
@@ -35,7 +39,7 @@ def roll_back(
     moment: datetime,
     run_id: str,
 ) -> dict[str, list[str]]:
-    """Make the tables in production what they were at a moment, all in one transaction.
+    """Make a domain in production what it was at a moment, in one transaction: a release, too.
 
     Returns table -> partitions that changed. What the warehouse has now is put on hold, so that it
     is not promoted again until it is confirmed or the warehouse has yet another version. Raises
@@ -43,41 +47,56 @@ def roll_back(
     """
     done: dict[str, list[str]] = {}
     with engine.begin() as connection:
-        # In one order, so that two of these cannot wait for each other.
-        for table in sorted((t.promoted for t in tables), key=lambda table: table.key):
-            begin(connection, table)
-            if schema.shape_differs(connection, table):
+        domain = tables[0].domain
+        records.begin_writing(connection, domain)
+        standings = look(connection, tables)
+        why = f"production was put back to {moment.isoformat(timespec='seconds')}"
+        number = records.new_release(connection, domain, "rollback", run_id, why)
+        for place, table in enumerate(table.promoted for table in tables if table.publish):
+            standing = standings[table.key]
+            present, then = standing.held, promoted(connection, table, moment)
+            if standing.rows != "sound":
+                if not (present or then):
+                    continue
                 raise PromotionError(
-                    f"{table.key}: it is stored in another shape than declared now, so older"
-                    " versions cannot be put beside it. Promote it, or restore a backup"
+                    f"{table.key}: {standing.why or 'it is not there'}, so older versions cannot be"
+                    f" put beside it. Materialise {domain} first, or restore a backup. Nothing was"
+                    " changed"
                 )
-            present, then = promoted(connection, table), promoted(connection, table, moment)
             changed = sorted(
                 key
                 for key in present.keys() | then.keys()
                 if _fingerprint(present, key) != _fingerprint(then, key)
             )
-            for offer, keys in _offers(snapshot, table, then, changed):
-                move(connection, session, table, offer, keys, present, run_id, None, False)
+            for turn, (offer, keys) in enumerate(_offers(snapshot, table, then, changed)):
+                copied = [key for key in keys if key in offer.files]
+                removed = [key for key in keys if key not in offer.files]
+                name = f"incoming_{place}_{turn}"
+                move = Move(table, offer, copied, removed, present, name)
+                move.load(connection, session)
+                move.review(connection)
+                move.replace(connection)
+                move.enter(connection, run_id, number)
             live = snapshot.lake_fingerprints(table)
-            why = f"production was put back to {moment.isoformat(timespec='seconds')}"
             versions = {
                 key: (live.get(key, ""), why)
                 for key in changed
                 if live.get(key, "") != _fingerprint(then, key)
             }
-            put_on_hold(connection, table, versions, run_id)
+            put_on_hold(connection, table, versions, run_id, f"{run_id}/rollback")
             if changed:
                 done[table.key] = changed
+                remember(connection, [table])
+        records.close_release(connection, number)
     return done
 
 
-def _fingerprint(held: dict[str, Promoted], partition: str) -> str:
+def _fingerprint(held: Mapping[str, Promoted], partition: str) -> str:
     return held[partition].fingerprint if partition in held else ""
 
 
 def _offers(
-    snapshot: Snapshot, table: Table, then: dict[str, Promoted], changed: list[str]
+    snapshot: Snapshot, table: Table, then: Mapping[str, Promoted], changed: Sequence[str]
 ) -> list[tuple[Offer, list[str]]]:
     """The versions that hold what production held, and the partitions to take from each."""
     by_version: dict[int | None, list[str]] = {}

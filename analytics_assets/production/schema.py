@@ -1,16 +1,20 @@
-"""The shape of production: schemas, tables, the views that people read, indexes and rights.
+"""The shape of production: tables, the views that people read, indexes and rights.
 
 Belongs here: declaration -> DDL, through SQLAlchemy.
-Does not belong here: how a row is encoded (``encoding.py``), moving rows (``promotion.py``).
+Does not belong here: how a row is encoded (``encoding.py``), moving rows (``promotion.py``), what
+production keeps of itself (``records.py``).
 
 Readers see ``<domain>.<table>``, a view with every column and ratio; rows lie in
-``<domain>_store``, encoded (``encoding.py``).
+``<domain>_store``, encoded (``encoding.py``). What decides how rows lie, and what decides how they
+are read, have a checksum each: where only the second differs, no row is copied.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -18,6 +22,7 @@ from sqlalchemy.dialects import postgresql
 from analytics_assets.core.columns import Column, Type
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
+from analytics_assets.production import records
 from analytics_assets.production.encoding import (
     OVERFLOW,
     Dictionary,
@@ -31,8 +36,6 @@ from analytics_assets.production.encoding import (
 )
 from analytics_assets.production.server import READER
 
-LEDGER_SCHEMA = "promotion"
-_OF = " of "
 _TYPES: dict[Type, sa.types.TypeEngine] = {
     "text": sa.Text(),
     "integer": sa.Integer(),
@@ -57,43 +60,6 @@ _ALIGNED = [
     sa.Numeric,
     sa.Text,
 ]
-_metadata = sa.MetaData(schema=LEDGER_SCHEMA)
-ledger = sa.Table(
-    "ledger",
-    _metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
-    sa.Column("table_name", sa.Text, nullable=False),
-    sa.Column("partition", sa.Text, nullable=False),
-    sa.Column("delta_version", sa.BigInteger, nullable=False),
-    sa.Column("fingerprint", sa.Text, nullable=False),
-    sa.Column("rows", sa.BigInteger, nullable=False),
-    sa.Column("checksum", sa.Text, nullable=False),
-    sa.Column("run_id", sa.Text, nullable=False),
-    sa.Column("promoted_at", sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp()),
-    sa.Column("change", postgresql.JSONB(none_as_null=True)),
-    sa.Index("ledger_latest", "table_name", "partition", sa.desc("id")),
-)
-# Versions that are not to be promoted until somebody confirms them.
-hold = sa.Table(
-    "hold",
-    _metadata,
-    sa.Column("table_name", sa.Text, primary_key=True),
-    sa.Column("partition", sa.Text, primary_key=True),
-    sa.Column("fingerprint", sa.Text, nullable=False),
-    sa.Column("why", sa.Text, nullable=False),
-    sa.Column("confirmed", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("run_id", sa.Text, nullable=False),
-    sa.Column("since", sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp()),
-)
-# How far each promoted table was behind when it was last looked; for readers, who see no warehouse.
-behind = sa.Table(
-    "behind",
-    _metadata,
-    sa.Column("table_name", sa.Text, primary_key=True),
-    sa.Column("since", sa.DateTime(timezone=True)),
-    sa.Column("partitions", sa.Integer, nullable=False),
-    sa.Column("looked_at", sa.DateTime(timezone=True), nullable=False),
-)
 
 
 def store_table(table: Table) -> sa.Table:
@@ -163,48 +129,6 @@ def _nullable(table: Table, column: Column) -> bool:
     return column.nullable or column.name in encoded
 
 
-def prepare(connection: sa.Connection, domain: str) -> None:
-    """Schemas, ledger and rights of a domain; does nothing the second time."""
-    known = set(connection.scalars(sa.text("select nspname from pg_namespace")))
-    if {LEDGER_SCHEMA, domain, f"{domain}_store"} <= known:
-        add_what_came_later(connection)
-        return
-    _wait_for_others(connection)
-    for schema in (LEDGER_SCHEMA, domain, f"{domain}_store"):
-        connection.execute(sa.text(f"create schema if not exists {quoted(schema)}"))
-    _metadata.create_all(connection)
-    _grant(connection, domain)
-    # Every domain answers without its schema, too.
-    domains = sorted(
-        {name.removesuffix("_store") for name in known if name.endswith("_store")} | {domain}
-    )
-    database = connection.scalar(sa.text("select current_database()"))
-    path = ", ".join(quoted(name) for name in [*domains, "public"])
-    connection.execute(sa.text(f"alter database {quoted(str(database))} set search_path = {path}"))
-
-
-def add_what_came_later(connection: sa.Connection) -> None:
-    """What a ledger made by an earlier release lacks."""
-    if connection.scalar(sa.text("select to_regclass(:name)"), {"name": str(behind)}):
-        return
-    _wait_for_others(connection)
-    connection.execute(
-        sa.text(f"alter table {LEDGER_SCHEMA}.ledger add column if not exists change jsonb")
-    )
-    _metadata.create_all(connection)
-    _grant(connection)
-
-
-def _grant(connection: sa.Connection, *domains: str) -> None:
-    if connection.execute(
-        sa.text("select 1 from pg_roles where rolname = :role"), {"role": READER}
-    ).scalar():
-        for schema in (*domains, LEDGER_SCHEMA):
-            connection.execute(sa.text(f"grant usage on schema {quoted(schema)} to {READER}"))
-        for table in (ledger, behind):
-            connection.execute(sa.text(f"grant select on {table} to {READER}"))
-
-
 def stored_bytes(connection: sa.Connection, domain: str) -> dict[str, int]:
     """Table -> bytes on disk, indexes included."""
     rows = connection.execute(
@@ -218,37 +142,67 @@ def stored_bytes(connection: sa.Connection, domain: str) -> dict[str, int]:
     return {row.relname: row.bytes for row in rows}
 
 
-def shape_differs(connection: sa.Connection, table: Table) -> bool:
-    """Whether the stored table is missing, or its rows are stored or read in another way."""
-    found = connection.scalar(
-        sa.text("select obj_description(to_regclass(:name), 'pg_class')"),
-        {"name": stored_name(table)},
-    )
-    return found != _shape(table)
+@dataclass(frozen=True)
+class Shape:
+    """What decides how a table's rows lie, and how they are read, as checksums; and its key."""
+
+    rows: str
+    surface: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"rows {self.rows} surface {self.surface} of {self.key}"
+
+    @classmethod
+    def parse(cls, comment: str | None) -> Shape | None:
+        """From the comment of a stored table; ``None`` where it is none of ours."""
+        found = re.fullmatch(r"rows (\w+) surface (\w+) of (\S+)", comment or "")
+        return cls(*found.groups()) if found else None
 
 
-def _shape(table: Table) -> str:
-    """Checksum of all that decides how rows are stored and read; kept as the table's comment."""
+_shapes: dict[int, tuple[Table, Shape]] = {}
+
+
+def shape(table: Table) -> Shape:
+    """The shape that is declared; worked out once for a declaration, as each plan asks."""
+    # A declaration compares, and so hashes, all that it is made of.
+    if id(table) not in _shapes:
+        _shapes[id(table)] = (table, _shape(table))
+    return _shapes[id(table)][1]
+
+
+def _shape(table: Table) -> Shape:
     dialect = postgresql.dialect()
     stored = store_table(table)
-    parts: list[sa.schema.ExecutableDDLElement] = [
-        sa.schema.CreateTable(stored),
-        *map(sa.schema.CreateIndex, sorted(stored.indexes, key=lambda index: str(index.name))),
+    # What a NULL stands for, and the place of a measure in the array, decide about rows, too.
+    rows = [
+        str(sa.schema.CreateTable(stored).compile(dialect=dialect)),
+        repr((measure_defaults(table), halved(table))),
     ]
-    text = "".join(str(part.compile(dialect=dialect)) for part in parts) + view_sql(table)
-    held = f"{_OF}{table.key}" if table.published_name != table.name else ""
-    return f"shape {hashlib.sha256(text.encode()).hexdigest()[:16]}{held}"
+    surface = [
+        *(str(sa.schema.CreateIndex(index).compile(dialect=dialect)) for index in _indexes(stored)),
+        view_sql(table),
+        repr(list(_comments(table))),
+    ]
+    return Shape(_checksum("".join(rows)), _checksum("".join(surface)), table.key)
 
 
-def holder(connection: sa.Connection, table: Table) -> str | None:
-    """The key of the table whose rows are stored under this one's published name."""
-    found = connection.scalar(
-        sa.text("select obj_description(to_regclass(:name), 'pg_class')"),
-        {"name": stored_name(table)},
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _indexes(stored: sa.Table) -> list[sa.Index]:
+    return sorted(stored.indexes, key=lambda index: str(index.name))
+
+
+def present_shape(connection: sa.Connection, table: Table) -> Shape | None:
+    """The shape of what lies under the table's published name now."""
+    return Shape.parse(
+        connection.scalar(
+            sa.text("select obj_description(to_regclass(:name), 'pg_class')"),
+            {"name": stored_name(table)},
+        )
     )
-    if not found:
-        return None
-    return found.partition(_OF)[2] or f"{table.domain}/{table.published_name}"
 
 
 def view_name(table: Table) -> str:
@@ -258,14 +212,46 @@ def view_name(table: Table) -> str:
 
 def create(connection: sa.Connection, table: Table) -> None:
     """A new, empty table and view in place of any of another shape, in the caller's transaction."""
-    view = view_name(table)
-    connection.execute(sa.text(f"drop view if exists {view}"))
+    connection.execute(sa.text(f"drop view if exists {view_name(table)}"))
     for dictionary in dictionaries(table):
         _create_once(connection, dictionary)
     stored = store_table(table)
     stored.drop(connection, checkfirst=True)
     stored.create(connection)
-    connection.execute(sa.text(f"comment on table {stored_name(table)} is '{_shape(table)}'"))
+    records.watch(connection, stored_name(table))
+    _show(connection, table)
+
+
+def dress(connection: sa.Connection, table: Table) -> None:
+    """Make indexes, view, comments and rights anew over the rows as they lie."""
+    connection.execute(sa.text(f"drop view if exists {view_name(table)}"))
+    declared = {str(index.name): index for index in _indexes(store_table(table))}
+    present = set(
+        connection.scalars(
+            sa.text(
+                "select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid"
+                " where i.indrelid = to_regclass(:name) and not i.indisprimary"
+            ),
+            {"name": stored_name(table)},
+        )
+    )
+    for name in sorted(present - declared.keys()):
+        connection.execute(sa.text(f"drop index {quoted(store_schema(table))}.{quoted(name)}"))
+    for name in sorted(declared.keys() - present):
+        declared[name].create(connection)
+    _show(connection, table)
+
+
+def drop(connection: sa.Connection, domain: str, published: str) -> None:
+    """Take away what readers saw under a name that is not used any more."""
+    connection.execute(sa.text(f"drop view if exists {quoted(domain)}.{quoted(published)}"))
+    stored = f"{quoted(f'{domain}_store')}.{quoted(published)}"
+    connection.execute(sa.text(f"drop table if exists {stored}"))
+
+
+def _show(connection: sa.Connection, table: Table) -> None:
+    view = view_name(table)
+    connection.execute(sa.text(f"comment on table {stored_name(table)} is '{shape(table)}'"))
     connection.execute(sa.text(f"create view {view} as {view_sql(table)}"))
     for name, text in _comments(table):
         connection.execute(sa.text(f"comment on {name} is {_literal(text)}"))
@@ -278,13 +264,9 @@ def create(connection: sa.Connection, table: Table) -> None:
 def _create_once(connection: sa.Connection, dictionary: Dictionary) -> None:
     wanted = _dictionary_table(dictionary)
     if not sa.inspect(connection).has_table(wanted.name, schema=wanted.schema):
-        _wait_for_others(connection)
+        records.wait_for_others(connection)
         wanted.create(connection, checkfirst=True)
-
-
-def _wait_for_others(connection: sa.Connection) -> None:
-    """Let one transaction at a time create what tables share; IF NOT EXISTS is blind to others."""
-    connection.execute(sa.text("select pg_advisory_xact_lock(hashtext('production.schema'))"))
+        records.watch(connection, dictionary.sql_name)
 
 
 def _comments(table: Table) -> Iterable[tuple[str, str]]:

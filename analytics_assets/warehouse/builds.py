@@ -30,6 +30,8 @@ from analytics_assets.warehouse.lake import (
 )
 
 ARCHIVED = "archived"
+ROLLED_BACK = "rolled_back"
+_AS_IT_SHOULD_BE = (ARCHIVED, ROLLED_BACK)
 _COMMIT_ATTEMPTS = 8
 _SCHEMA = pyarrow.schema(
     [
@@ -146,6 +148,15 @@ class Behind:
     recipe: str
     refused: bool
     refused_by: str = ""
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A live partition whose rows are not what its inputs would give now, and why."""
+
+    table: Table
+    partition: str
+    why: str
 
 
 class Snapshot:
@@ -340,6 +351,22 @@ class Snapshot:
                 by = build.refused_by if build and refused else ""
                 if by != ARCHIVED:
                     found.append(Behind(table, partition, why, wanted, refused, by))
+        return found
+
+    def unsettled(self, table: Table) -> list[Unsettled]:
+        """Live partitions that are not what their inputs would give now, whatever they wait for.
+
+        What was rolled back or archived is as it should be. Sources are not looked at.
+        """
+        found = []
+        entries = self._builds.get(table.key, {}) if table.source is None else {}
+        for partition, build in sorted(entries.items()):
+            inputs = self.inputs(table, partition)
+            why = self._why(table, partition, inputs) if build.live else None
+            refused = build.refused == recipe(table, inputs)
+            if why and not (refused and build.refused_by in _AS_IT_SHOULD_BE):
+                by = build.refused_by.replace(",", ", ")
+                found.append(Unsettled(table, partition, f"refused by {by}" if refused else why))
         return found
 
     def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:

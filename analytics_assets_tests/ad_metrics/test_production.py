@@ -265,9 +265,10 @@ def test_user_ids_are_promoted_when_switched_on(promoted: Workspace) -> None:
     ]
     from analytics_assets.production import server
     from analytics_assets.production.parity import compare
-    from analytics_assets.production.promotion import production_engine, promote
+    from analytics_assets.production.promotion import production_engine
     from analytics_assets.warehouse.builds import Snapshot
     from analytics_assets.warehouse.session import open_session
+    from analytics_assets_tests.workspace import promote
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     config = settings.load()
@@ -278,7 +279,6 @@ def test_user_ids_are_promoted_when_switched_on(promoted: Workspace) -> None:
         production_engine(server.urls(config).promoter) as engine,
     ):
         for chosen in (table, daily_mixpanel_metrics):
-            promote(engine, session, snapshot, chosen, [], "switch")
             with engine.connect() as connection:
                 keys = [file.key for file in snapshot.files(chosen)]
                 promote(engine, session, snapshot, chosen, keys, "switch")

@@ -13,8 +13,9 @@ from analytics_assets import domains
 from analytics_assets.core.columns import Dimension
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.production import encoding, schema
-from analytics_assets.production.promotion import begin, delete, promoted
+from analytics_assets.production import encoding, records, schema
+from analytics_assets.production.promotion import delete
+from analytics_assets.production.standing import promoted, remember
 
 Row = Mapping[str, Any]
 TABLES = domains.tables()
@@ -109,9 +110,9 @@ def clinic_rows() -> dict[str, list[dict[str, Any]]]:
 def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: str = "") -> None:
     """Put rows in the place of a partition's, as a promotion does; all of them without a key."""
     table = table.promoted
-    begin(connection, table)
+    records.begin_writing(connection, table.domain)
     there = promoted(connection, table)
-    if schema.shape_differs(connection, table):
+    if schema.present_shape(connection, table) != schema.shape(table):
         schema.create(connection, table)
         there = {}
     names = [column.name for column in table.stored_columns]
@@ -134,7 +135,7 @@ def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: s
         connection.execute(sa.text(statement))
     connection.execute(sa.text(encoding.insert_sql(table, _INCOMING)))
     connection.execute(
-        sa.insert(schema.ledger),
+        sa.insert(records.ledger),
         {
             "table_name": table.key,
             "partition": key or _key(table),
@@ -145,6 +146,7 @@ def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: s
             "run_id": "r",
         },
     )
+    remember(connection, [table])
 
 
 def promote_days(connection: sa.Connection, table: Table, rows: Iterable[Row]) -> None:

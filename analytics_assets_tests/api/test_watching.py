@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from analytics_assets.api.requests import LOG, JsonLines
-from analytics_assets.production import freshness, schema
+from analytics_assets.production import freshness, records
 from analytics_assets.warehouse.builds import now
 from analytics_assets_tests.api.conftest import Production, client_of
 from analytics_assets_tests.api.filled import TABLES, promote, rows_of
@@ -74,7 +74,7 @@ def test_health_tells_the_truth(own_production: Production, writer: sa.Engine) -
         assert found["last_promotion"] is not None
         with writer.begin() as connection:
             connection.execute(
-                sa.insert(schema.ledger),
+                sa.insert(records.ledger),
                 {
                     "table_name": YEARLY.key,
                     "partition": "2024",
@@ -97,9 +97,9 @@ def test_all_is_well_only_if_every_table_is(own_production: Production, writer: 
     promoted = [table for table in TABLES if table.publish]
     with writer.begin() as connection:
         for table in promoted:
-            schema.prepare(connection, table.domain)
+            records.prepare(connection, table.domain)
             connection.execute(
-                sa.insert(schema.ledger),
+                sa.insert(records.ledger),
                 {
                     "table_name": table.key,
                     "partition": "all",
@@ -235,7 +235,7 @@ def test_the_reader_sees_what_the_hourly_look_found(
 ) -> None:
     """A ledger of an earlier release gets the table and the reader's right to it."""
     with writer.begin() as connection:
-        schema.prepare(connection, "births")
+        records.prepare(connection, "births")
         connection.exec_driver_sql("drop table promotion.behind")
         freshness.tell_readers(connection, [freshness.Late("births/x", None, 0)], now())
     engine = sa.create_engine(own_production.reader)

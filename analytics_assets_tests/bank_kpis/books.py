@@ -17,7 +17,8 @@ from analytics_assets.bank_kpis.sample import PORTFOLIO_HEADER, write_workbook
 from analytics_assets.bank_kpis.tables import TABLES
 from analytics_assets.core.declaration import Table
 from analytics_assets.production import server
-from analytics_assets.production.promotion import production_engine, promote
+from analytics_assets.production.promotion import production_engine
+from analytics_assets.production.release import release
 from analytics_assets.warehouse.audit import Finding
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
@@ -72,11 +73,7 @@ class Bank:
             open_session(settings.load()) as session,
             production_engine(server.urls(settings.load()).promoter) as engine,
         ):
-            snapshot = Snapshot(self.lake)
-            for table in tables:
-                if table.publish:
-                    keys = sorted(snapshot.lake_fingerprints(table))
-                    promote(engine, session, snapshot, table, keys, "test")
+            release(engine, session, Snapshot(self.lake), tables, "test")
 
     def ask(self, sql: str, tables: Sequence[Table] = TABLES) -> list[tuple[Any, ...]]:
         """Rows of a query over the live tables."""

@@ -29,8 +29,8 @@ from analytics_assets.ad_metrics.tables import (
 )
 from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Table
-from analytics_assets.production import encoding, schema, server
-from analytics_assets.production.promotion import begin, production_engine
+from analytics_assets.production import encoding, records, schema, server
+from analytics_assets.production.promotion import production_engine
 
 DAYS, WARM_UP, RUNS = 365, 20, 400
 FIRST = date(2024, 1, 1)
@@ -107,7 +107,7 @@ def main() -> None:
 def _fill(engine: sa.Engine, table: Table, rows: int, path: Path) -> None:
     started = time.monotonic()
     with engine.begin() as connection:
-        begin(connection, table)
+        records.begin_writing(connection, table.domain)
         schema.create(connection, table)
     with duckdb.connect() as session:
         for day in (FIRST + timedelta(days=n) for n in range(DAYS)):

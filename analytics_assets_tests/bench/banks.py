@@ -27,7 +27,7 @@ from analytics_assets import settings
 from analytics_assets.bank_kpis.repository import MetricRepository, reading_engine
 from analytics_assets.bank_kpis.tables import TABLES
 from analytics_assets.core.declaration import Table
-from analytics_assets.production import schema, server
+from analytics_assets.production import records, schema, server
 from analytics_assets.production.promotion import production_engine
 
 # Each question is asked five times: the best of them shows it without its neighbours' work.
@@ -100,7 +100,7 @@ def main() -> None:
 def _fill(size: Size) -> None:
     with production_engine(server.urls(settings.load()).promoter) as engine:
         with engine.begin() as connection:
-            schema.prepare(connection, "bank_kpis")
+            records.begin_writing(connection, "bank_kpis")
             for name, rows in _ROWS.items():
                 schema.create(connection, _STAR[name])
                 connection.execute(

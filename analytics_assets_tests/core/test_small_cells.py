@@ -21,17 +21,14 @@ from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.small_cells import protect
 from analytics_assets.production import server
 from analytics_assets.production.assets import production_assets
-from analytics_assets.production.promotion import (
-    held_by_production,
-    production_engine,
-    promote,
-)
+from analytics_assets.production.promotion import production_engine
+from analytics_assets.production.standing import promoted
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.expectations import expectation_names
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.subtraction import Sums, limits
 from analytics_assets_tests.toy import Memory, Sale, rows, settle, toy_tables
-from analytics_assets_tests.workspace import Workspace
+from analytics_assets_tests.workspace import Workspace, promote
 
 K = 3
 MEASURES = ("sales", "big_sales", "cents")
@@ -203,7 +200,9 @@ def test_the_public_table_is_promoted_in_the_place_of_the_exact_one(workspace: W
         ):
             snapshot = Snapshot(workspace.lake)
             promote(engine, session, snapshot, table, ["2024-01"], "run")
-            assert held_by_production(engine).keys() == {table.key}
+            with engine.connect() as connection:
+                held = [t.key for t in (exact, public) if promoted(connection, t)]
+            assert held == [table.key]
         assert workspace.production(query) == expected
     ((comment,),) = workspace.production(
         "select col_description('toy.agg_shop_daily'::regclass, attnum) from pg_attribute"

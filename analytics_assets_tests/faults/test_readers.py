@@ -16,11 +16,12 @@ import pytest
 from analytics_assets import settings
 from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.production import server
-from analytics_assets.production.promotion import Promotion, production_engine, promote
+from analytics_assets.production.promotion import production_engine
+from analytics_assets.production.release import Promotion
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.toy import Memory, settle, toy_tables
-from analytics_assets_tests.workspace import Workspace
+from analytics_assets_tests.workspace import Workspace, promote
 
 KEYS = ["2024-01", "2024-02"]
 # Rows and total of each month differ between the versions, so any mixture shows.

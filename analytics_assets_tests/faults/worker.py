@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -26,10 +27,9 @@ from analytics_assets import settings
 from analytics_assets.automation.refresh import refresh
 from analytics_assets.core.source import Landing
 from analytics_assets.definitions import build
-from analytics_assets.production import assets as production_assets
-from analytics_assets.production import backup, server
+from analytics_assets.production import backup, reporting, server
 from analytics_assets.production import rollback as production_rollback
-from analytics_assets.production.promotion import held_by_production, production_engine
+from analytics_assets.production.promotion import Move, production_engine
 from analytics_assets.warehouse import assets as warehouse_assets
 from analytics_assets.warehouse import rollback as warehouse_rollback
 from analytics_assets.warehouse.build import Builder
@@ -42,6 +42,8 @@ from analytics_assets_tests.toy import toy_tables
 
 LOG = logging.getLogger("worker")
 _RETENTION = timedelta(days=30)
+# Statements of a release that touch what readers see.
+_STORED = re.compile(r"(delete from|insert into) \"\w+_store\"\.", re.IGNORECASE)
 # How far a run had come, in order; the trace names one of these at every step.
 PHASES = {
     "start": "planning, nothing built yet",
@@ -116,7 +118,7 @@ class Trace:
 
     def statement(self, *event: Any) -> None:
         """Within a promotion: the first statement that touches what readers see."""
-        if self.phase == "promote" and str(event[2]).lower().startswith(("delete", "insert")):
+        if self.phase == "promote" and _STORED.match(str(event[2])):
             self.mark("replace")
 
     def commit(self, _connection: sa.Connection) -> None:
@@ -139,8 +141,8 @@ def work(environment: Mapping[str, str], how: str, as_of: datetime, trace_path: 
     trace.around(Lake, "publish", "publish", "published")
     trace.around(BuildLedger, "record", "record", "recorded")
     trace.around(warehouse_assets, "refresh_catalogue", "catalogue", "between")
-    trace.around(production_assets, "promote", "promote", "promoted")
-    trace.around(production_rollback, "move", "promote", "replace")
+    trace.around(reporting, "release", "promote", "promoted")
+    trace.around(Move, "load", "promote", "promote")
     trace.around(backup, "dump", "dump", "backup")
     trace.around(backup, "load", "verify", "verified")
     sa.event.listen(sa.Engine, "before_cursor_execute", trace.statement)
@@ -188,10 +190,7 @@ def _by_hand() -> None:
                 if outcome.failed():
                     raise RuntimeError([finding.message for finding in outcome.findings])
                 warehouse_assets.refresh_catalogue(current, snapshot, [table])
-            if table.publish:
-                held = held_by_production(engine).get(table.key, {})
-                keys = sorted(held.keys() | snapshot.lake_fingerprints(table).keys())
-                production_assets.promote(engine, session, snapshot, table, keys, "by hand")
+        reporting.release(engine, session, Snapshot(lake), TABLES, "by hand")
     mend_catalogue(current, Snapshot(lake), TABLES)
 
 
@@ -203,5 +202,4 @@ def _back_to(moment: datetime) -> None:
         open_session(current) as session,
         production_engine(server.urls(current).promoter) as engine,
     ):
-        published = [table for table in TABLES if table.publish]
-        production_rollback.roll_back(engine, session, Snapshot(lake), published, moment, "back")
+        production_rollback.roll_back(engine, session, Snapshot(lake), TABLES, moment, "back")

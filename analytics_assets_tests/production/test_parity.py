@@ -114,7 +114,7 @@ def test_its_advice_mends_what_was_written_by_hand(
     with engine.begin() as connection:
         connection.execute(sa.text('drop table "toy_store"."agg_shop_monthly" cascade'))
     assert not check(workspace, tables, tables[3]).passed
-    assert send(engine, workspace, tables[3], ["2024-02"]).copied == KEYS
+    assert send(engine, workspace, tables[3], KEYS).copied == KEYS
     assert check(workspace, tables, tables[3]).passed
 
 

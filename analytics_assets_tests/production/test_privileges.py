@@ -25,7 +25,7 @@ from dagster._serdes import serialize_value
 from analytics_assets import settings
 from analytics_assets.automation.jobs import present
 from analytics_assets.definitions import build
-from analytics_assets.production import assets, server
+from analytics_assets.production import reporting, server
 from analytics_assets.production.promotion import production_engine
 from analytics_assets_tests.production.test_promotion import send
 from analytics_assets_tests.toy import Memory, settle, toy_tables
@@ -285,7 +285,7 @@ def test_no_password_is_ever_shown(
 ) -> None:
     monkeypatch.setenv("PRODUCTION_URL", f"postgresql://owner:{password}@{guarded}/production")
     monkeypatch.setenv("RESTORE_URL", f"postgresql://promoter@/analytics_restore?host={postgres}")
-    monkeypatch.setattr(assets, "_RETRIES", 0)
+    monkeypatch.setattr(reporting, "_RETRIES", 0)
     watch = Watch(monkeypatch)
     source = Memory()
     source.months = dict(SALES)

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from analytics_assets import settings as project
 from analytics_assets.core.declaration import Table
 from analytics_assets.production import server
-from analytics_assets.production.promotion import production_engine, promote
+from analytics_assets.production.promotion import production_engine
+from analytics_assets.production.release import release
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake, partition_of
@@ -125,14 +126,9 @@ event = st.one_of(
 
 
 def send(engine: sa.Engine, tables: Sequence[Table], lake: Lake) -> None:
-    """Promote every partition that warehouse or production has."""
+    """Release all that production should have otherwise."""
     with open_session(project.load()) as session:
-        for table in tables:
-            if table.publish:
-                snapshot = Snapshot(lake)
-                there = {key for key, _ in promoted_keys(engine, table)}
-                keys = sorted(there | snapshot.lake_fingerprints(table).keys())
-                promote(engine, session, snapshot, table, keys, "test")
+        release(engine, session, Snapshot(lake), tables, "test")
 
 
 def promoted_keys(engine: sa.Engine, table: Table) -> list[tuple[str, str]]:
