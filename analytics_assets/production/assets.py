@@ -34,6 +34,8 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import open_session
 
+_SIZE = "size_budget"
+
 
 def release_job_name(domain: str) -> str:
     """The job that releases a domain."""
@@ -77,6 +79,8 @@ def _release_job(domain: str, tables: list[Table]) -> dg.JobDefinition:
     def step(context: dg.OpExecutionContext) -> None:
         with released(context, tables) as report:
             report.tell(report.done.tables)
+            if report.done.number:
+                report.tell_check(_size_result([table for table in tables if table.publish]))
             fail(report.on_hold())
 
     @dg.job(
@@ -175,30 +179,36 @@ def size_checks(tables: Sequence[Table]) -> list[dg.AssetChecksDefinition]:
 
 def _size_check(domain: str, published: list[Table]) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        name="size_budget",
+        name=_SIZE,
         # A check belongs to one asset: the last one, which every change reaches.
         asset=production_key(published[-1]),
         description=f"All of {domain} in production, indexes included, fits the configured budget.",
     )
     def size_budget() -> dg.AssetCheckResult:
-        config = settings.load()
-        with (
-            production_engine(server.urls(config).promoter) as engine,
-            engine.connect() as connection,
-        ):
-            sizes = stored_bytes(connection, domain)
-        used = sum(sizes.values()) / 2**20
-        largest = sorted(sizes.items(), key=lambda item: -item[1])[:10]
-        rows = [{"table": name, "MB": round(size / 2**20, 1)} for name, size in largest]
-        return dg.AssetCheckResult(
-            passed=used <= config.production_budget_mb,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={
-                "used, MB": round(used, 1),
-                "budget, MB": config.production_budget_mb,
-                "largest": dg.MetadataValue.md(rows_as_markdown(rows)),
-                "what to do": "Publish fewer fine-grained tables, or raise PRODUCTION_BUDGET_MB.",
-            },
-        )
+        return _size_result(published)
 
     return size_budget
+
+
+def _size_result(published: Sequence[Table]) -> dg.AssetCheckResult:
+    config = settings.load()
+    with (
+        production_engine(server.urls(config).promoter) as engine,
+        engine.connect() as connection,
+    ):
+        sizes = stored_bytes(connection, published[0].domain)
+    used = sum(sizes.values()) / 2**20
+    largest = sorted(sizes.items(), key=lambda item: -item[1])[:10]
+    rows = [{"table": name, "MB": round(size / 2**20, 1)} for name, size in largest]
+    return dg.AssetCheckResult(
+        asset_key=production_key(published[-1]),
+        check_name=_SIZE,
+        passed=used <= config.production_budget_mb,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "used, MB": round(used, 1),
+            "budget, MB": config.production_budget_mb,
+            "largest": dg.MetadataValue.md(rows_as_markdown(rows)),
+            "what to do": "Publish fewer fine-grained tables, or raise PRODUCTION_BUDGET_MB.",
+        },
+    )

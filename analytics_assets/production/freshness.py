@@ -26,8 +26,9 @@ class Late:
 
 def tell_readers(connection: sa.Connection, found: Iterable[Late], as_of: datetime) -> None:
     """Replace the last answer; does nothing before the first promotion."""
-    if not records.up_to_date(connection):
+    if not records.there(connection):
         return
+    records.complete(connection)
     connection.execute(sa.delete(records.behind))
     rows = [
         {

@@ -40,19 +40,22 @@ class UnexpectedRowsError(PromotionError):
 
 @dataclass(frozen=True)
 class Offer:
-    """What the lake has for production: a version of a table, and its partitions' files."""
+    """What the lake has for production: a version of a table, and its partitions' files.
+
+    ``older``: the versions of those partitions that are of another one.
+    """
 
     version: int | None
     files: Mapping[str, StoredKey]
+    older: Mapping[str, int] = field(default_factory=dict)
 
     def fingerprint(self, partition: str) -> str:
         """The version of a partition, empty where there is none."""
         return self.files[partition].fingerprint if partition in self.files else ""
 
-    @property
-    def number(self) -> int:
-        """The version for the ledger, also where the lake has none."""
-        return -1 if self.version is None else self.version
+    def number(self, partition: str) -> int:
+        """The version of a partition for the ledger, also where the lake has none."""
+        return self.older.get(partition, -1 if self.version is None else self.version)
 
     def rows(self, partition: str) -> int:
         return self.files[partition].rows if partition in self.files else 0
@@ -175,7 +178,7 @@ def enter(
         {
             "table_name": table.key,
             "partition": partition,
-            "delta_version": offer.number,
+            "delta_version": offer.number(partition),
             "fingerprint": offer.fingerprint(partition),
             "rows": offer.rows(partition),
             "checksum": checksum,

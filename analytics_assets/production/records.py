@@ -121,18 +121,16 @@ def there(connection: sa.Connection) -> bool:
 
 def up_to_date(connection: sa.Connection) -> bool:
     """Whether all tables of this release are there."""
-    return bool(connection.scalar(sa.text(f"select to_regclass('{written}') is not null")))
+    names = ", ".join(f"to_regclass('{table}')" for table in _metadata.tables.values())
+    return bool(connection.scalar(sa.text(f"select num_nulls({names}) = 0")))
 
 
-def prepare(connection: sa.Connection, domain: str) -> None:
-    """Schemas, tables and rights of a domain; does nothing the second time."""
-    known = set(connection.scalars(sa.text("select nspname from pg_namespace")))
-    schemas = (SCHEMA, domain, f"{domain}_store")
-    if set(schemas) <= known and up_to_date(connection):
+def complete(connection: sa.Connection) -> None:
+    """Make what is not there yet, or was not in an earlier release."""
+    if up_to_date(connection):
         return
     wait_for_others(connection)
-    for schema in schemas:
-        connection.execute(sa.text(f"create schema if not exists {quoted(schema)}"))
+    connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
     _metadata.create_all(connection)
     for column in LATER:
         kind = column.type.compile(postgresql.dialect())
@@ -140,7 +138,23 @@ def prepare(connection: sa.Connection, domain: str) -> None:
             sa.text(f"alter table {column.table} add column if not exists {column.name} {kind}")
         )
     connection.execute(sa.text(_NOTE_WRITE.replace(":", "\\:")))
-    _grant(connection, (domain, SCHEMA))
+    _grant(connection, (SCHEMA,))
+    if _has_reader(connection):
+        for table in _FOR_READERS:
+            connection.execute(sa.text(f"grant select on {table} to {READER}"))
+
+
+def prepare(connection: sa.Connection, domain: str) -> None:
+    """Schemas, tables and rights of a domain; does nothing the second time."""
+    complete(connection)
+    known = set(connection.scalars(sa.text("select nspname from pg_namespace")))
+    schemas = {domain, f"{domain}_store"}
+    if schemas <= known:
+        return
+    wait_for_others(connection)
+    for schema in sorted(schemas):
+        connection.execute(sa.text(f"create schema if not exists {quoted(schema)}"))
+    _grant(connection, (domain,))
     # Every domain answers without its schema, too.
     domains = sorted(
         {name.removesuffix("_store") for name in known if name.endswith("_store")} | {domain}
@@ -150,12 +164,15 @@ def prepare(connection: sa.Connection, domain: str) -> None:
     connection.execute(sa.text(f"alter database {quoted(str(database))} set search_path = {path}"))
 
 
+def _has_reader(connection: sa.Connection) -> bool:
+    asked = sa.text("select 1 from pg_roles where rolname = :role")
+    return bool(connection.scalar(asked, {"role": READER}))
+
+
 def _grant(connection: sa.Connection, schemas: Iterable[str]) -> None:
-    if connection.scalar(sa.text("select 1 from pg_roles where rolname = :role"), {"role": READER}):
+    if _has_reader(connection):
         for schema in schemas:
             connection.execute(sa.text(f"grant usage on schema {quoted(schema)} to {READER}"))
-        for table in _FOR_READERS:
-            connection.execute(sa.text(f"grant select on {table} to {READER}"))
 
 
 def begin_writing(connection: sa.Connection, domain: str) -> None:

@@ -187,15 +187,13 @@ class _Release:
             then = Offer(then.version, {})
         spoilt = differing(self._connection, self._session, table, then.files)
         delete(self._connection, table, sorted(spoilt))
-        self._lost[table.key] = Offer(
-            then.version,
-            {k: file for k, file in then.files.items() if k in spoilt and k in standing.held},
-        )
+        lost = {k: file for k, file in then.files.items() if k in spoilt and k in standing.held}
+        self._lost[table.key] = replace(then, files=lost)
         well = {key: file for key, file in then.files.items() if key not in spoilt}
         unknown = sorted(well.keys() - standing.held.keys())
         self._enter(table, then, unknown, "compared")
         trust(self._connection, [table])
-        found = {key: Promoted(f.fingerprint, f.rows, then.number) for key, f in well.items()}
+        found = {k: Promoted(f.fingerprint, f.rows, then.number(k)) for k, f in well.items()}
         kept = replace(standing, held={**found, **_only(standing.held, well)})
         return self._without(table, kept, standing.held.keys() - well.keys())
 
@@ -222,7 +220,8 @@ class _Release:
                 older.setdefault(entry.version, []).append(key)
         for version, keys in older.items():
             files |= self._readable(table, version, {key: held[key].fingerprint for key in keys})
-        return Offer(lake.version(table), files)
+        numbers = {key: version for version, keys in older.items() for key in keys}
+        return Offer(lake.version(table), files, numbers)
 
     def _readable(
         self, table: Table, version: int, wanted: Mapping[str, str]

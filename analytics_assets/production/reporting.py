@@ -126,7 +126,7 @@ class Report:
             moved = [*promotion.copied, *promotion.removed]
             if moved or promotion.mended:
                 self._materialised(table, promotion, moved)
-                self._checked(table, moved)
+                self.tell_check(self.parity(table, moved))
 
     def _materialised(self, table: Table, promotion: Promotion, partitions: Sequence[str]) -> None:
         common, batch = self._common(table, promotion), str(uuid4())
@@ -141,11 +141,13 @@ class Report:
             # What ``log_event`` does, which writes one by one.
             self.context._events.append(DagsterEvent.asset_materialization(step, event, last))
 
-    def _checked(self, table: Table, partitions: Sequence[str]) -> None:
-        found = self.parity(table, partitions)
+    def tell_check(self, found: dg.AssetCheckResult) -> None:
+        """What a check found, in a run of no asset."""
+        assert found.asset_key
+        assert found.check_name
         event = dg.AssetCheckEvaluation(
-            asset_key=production_key(table),
-            check_name=PARITY,
+            asset_key=found.asset_key,
+            check_name=found.check_name,
             passed=found.passed,
             metadata=dict(found.metadata or {}),
             severity=found.severity,
