@@ -17,11 +17,15 @@ from analytics_assets.production import records
 
 @dataclass(frozen=True)
 class Late:
-    """Partitions of a promoted table that are behind, and since when; ``None`` for none."""
+    """Partitions of a promoted table that are behind, and since when; ``None`` for none.
+
+    ``unaudited``: the rule, newer than they are, that rows of it fail.
+    """
 
     table: str
     since: datetime | None
     partitions: int
+    unaudited: str = ""
 
 
 def tell_readers(connection: sa.Connection, found: Iterable[Late], as_of: datetime) -> None:
@@ -36,6 +40,7 @@ def tell_readers(connection: sa.Connection, found: Iterable[Late], as_of: dateti
             "since": late.since,
             "partitions": late.partitions,
             "looked_at": as_of,
+            "unaudited": late.unaudited or None,
         }
         for late in found
     ]

@@ -11,7 +11,7 @@ not at all, and waits where a part of it waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -96,10 +96,17 @@ def foresee(
         if hold and hold.fingerprint == due.offered and not hold.confirmed:
             found.refused[due.place] = hold.why
     unsettled = [behind for table in tables for behind in snapshot.unsettled(table)]
-    lacking = _lacking(tables, unsettled)
-    for number, group in enumerate(clusters(found.due, _joined(published, standings))):
+    beside = _beside(tables, unsettled)
+    joined = [key for key, standing in standings.items() if standing.rows == "missing"]
+    for number, group in enumerate(clusters(found.due, joined)):
         found.groups |= {due.place: number for due in group}
-        _hold_up(group, found, lacking, unsettled)
+        reasons = [f"{due} is on hold" for due in group if due.place in found.refused]
+        reasons += _lacking(group, unsettled, beside, joined)
+        if reasons:
+            more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+            why = f"waits with what follows from the same input: {reasons[0]}{more}"
+            places = {due.place for due in group} - found.refused.keys()
+            found.waiting |= dict.fromkeys(sorted(places), why)
     return found
 
 
@@ -156,15 +163,10 @@ def clusters(dues: Sequence[Due], joined: Iterable[str] = ()) -> list[list[Due]]
     return groups
 
 
-def _joined(tables: Sequence[Table], standings: Mapping[str, Standing]) -> list[str]:
-    """Tables of which readers get all partitions anew: half of one would be no table."""
-    return [table.key for table in tables if standings[table.key].rows == "missing"]
-
-
 # ---- what waits ---------------------------------------------------------------------------------
 
 
-def _lacking(tables: Sequence[Table], unsettled: Sequence[Unsettled]) -> dict[str, set[str]]:
+def _beside(tables: Sequence[Table], unsettled: Sequence[Unsettled]) -> dict[str, set[str]]:
     """Table that is not what its inputs would give -> tables that have what it lacks.
 
     Those that are computed from the same inputs without it: beside them it would not add up. Only
@@ -173,11 +175,10 @@ def _lacking(tables: Sequence[Table], unsettled: Sequence[Unsettled]) -> dict[st
     found: dict[str, set[str]] = {}
     for table in {behind.table.key: behind.table for behind in unsettled}.values():
         cone = _computed_from({table.key}, tables)
-        if not any(other.publish and other.key in cone for other in tables):
-            continue
-        inputs = {upstream.key for upstream in table.upstream}
-        others = [other for other in tables if other.key != table.key]
-        found[table.key] = _computed_from(inputs, others)
+        if any(other.publish and other.key in cone for other in tables):
+            inputs = {upstream.key for upstream in table.upstream}
+            others = [other for other in tables if other.key != table.key]
+            found[table.key] = _computed_from(inputs, others)
     return found
 
 
@@ -192,30 +193,35 @@ def _computed_from(keys: set[str], tables: Sequence[Table]) -> set[str]:
     return found
 
 
-def _hold_up(
+def _lacking(
     group: Sequence[Due],
-    found: Outlook,
-    lacking: Mapping[str, set[str]],
     unsettled: Sequence[Unsettled],
-) -> None:
-    """Have all of a group wait where any of it has to."""
-    reasons = [f"{due} is on hold" for due in group if due.place in found.refused]
-    own = {due.place: due for due in group}
+    beside: Mapping[str, set[str]],
+    joined: Collection[str],
+) -> Iterator[str]:
+    """Partitions that are not current and belong to the group, and why they are not."""
+    spans: dict[str, list[tuple[str, Span]]] = {}
+    for due in group:
+        spans.setdefault(due.table.key, []).append((due.partition, span(due.table, due.partition)))
+    whole = (
+        min(start for own in spans.values() for _, (start, _) in own),
+        max(end for own in spans.values() for _, (_, end) in own),
+    )
     for behind in unsettled:
-        days = span(behind.table, behind.partition)
-        beside = lacking.get(behind.table.key, set())
-        reshaped = found.standings.get(behind.table.key, Standing(rows="sound")).rows == "missing"
-        if any(
-            (due.table.key in beside or due.place == (behind.table.key, behind.partition))
-            and _overlap(days, span(due.table, due.partition))
-            for due in group
-        ) or (reshaped and any(due.table.key == behind.table.key for due in group)):
-            reasons.append(f"{behind.table.key} {behind.partition} is not current: {behind.why}")
-    if not reasons:
-        return
-    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-    for place in own.keys() - found.refused.keys():
-        found.waiting[place] = f"waits with what follows from the same input: {reasons[0]}{more}"
+        key, days = behind.table.key, span(behind.table, behind.partition)
+        # Of most of them nothing is near.
+        if not _overlap(days, whole):
+            continue
+        if (
+            (key in joined and key in spans)
+            or any(partition == behind.partition for partition, _ in spans.get(key, ()))
+            or any(
+                _overlap(days, own)
+                for other in beside.get(key, set()) & spans.keys()
+                for _, own in spans[other]
+            )
+        ):
+            yield f"{key} {behind.partition} is not current: {behind.why}"
 
 
 def _overlap(one: Span, other: Span) -> bool:

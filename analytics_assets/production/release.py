@@ -64,10 +64,12 @@ class Promotion:
 
 @dataclass
 class Release:
-    """What became visible at once: the number of the release (0 for none), by table."""
+    """What became visible at once: the number of the release (0 for none), by table; and what it
+    put on hold, with the reason."""
 
     number: int
     tables: dict[str, Promotion]
+    put_on_hold: dict[Place, str] = field(default_factory=dict)
 
 
 def release(
@@ -145,7 +147,8 @@ class _Release:
         for move in moves:
             move.load(self._connection, self._session)
             move.review(self._connection)
-        if gate_percent is not None and self._gate(moves, found.groups, gate_percent):
+        held = {} if gate_percent is None else self._gate(moves, found.groups, gate_percent)
+        if held:
             found = self._foresee(standings)
             ready = {due.place for due in found.ready}
             for move in moves:
@@ -156,7 +159,7 @@ class _Release:
                 self._put_in_place(move, standings[move.table.key])
         self._put_back(found)
         self._finish(standings)
-        return Release(self._number, self._told(moves, found, doubted))
+        return Release(self._number, self._told(moves, found, doubted), held)
 
     def _foresee(self, standings: Mapping[str, Standing]) -> Outlook:
         return foresee(self._snapshot, self._declared, standings, holds(self._connection))
@@ -253,10 +256,12 @@ class _Release:
                 moves.append(Move(table, offer, copied, removed, present, f"incoming_{number}"))
         return moves
 
-    def _gate(self, moves: Iterable[Move], groups: Mapping[Place, int], percent: float) -> bool:
-        """Put on hold what changes too much; whether anything did."""
+    def _gate(
+        self, moves: Iterable[Move], groups: Mapping[Place, int], percent: float
+    ) -> dict[Place, str]:
+        """Put on hold what changes too much; with the reasons."""
         confirmed = {place for place, hold in holds(self._connection).items() if hold.confirmed}
-        refused = False
+        held: dict[Place, str] = {}
         for move in moves:
             found: dict[str, tuple[str, str]] = {}
             for change in move.changes:
@@ -271,8 +276,8 @@ class _Release:
                 put_on_hold(
                     self._connection, move.table, {partition: reason}, self._run_id, decision
                 )
-            refused = refused or bool(found)
-        return refused
+                held[move.table.key, partition] = reason[1]
+        return held
 
     def _put_in_place(self, move: Move, standing: Standing) -> None:
         table = move.table

@@ -97,12 +97,11 @@ class Report:
     seconds: float
 
     def on_hold(self) -> list[str]:
-        """What somebody has to decide, and how much waits for it."""
+        """What somebody has to decide since this release, and how much waits for it."""
         told = [
             f"{key} {partition}: on hold: {why}. Readers keep what they have. If it is right, run"
             " the job confirm_promotion"
-            for key, promotion in self.done.tables.items()
-            for partition, why in promotion.refused.items()
+            for (key, partition), why in self.done.put_on_hold.items()
         ]
         waiting = sum(len(promotion.waiting) for promotion in self.done.tables.values())
         if told and waiting:
