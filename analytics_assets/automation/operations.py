@@ -18,7 +18,7 @@ from analytics_assets.automation.staleness import Lag, minute, stale, staleness
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.production.freshness import Late, tell_readers
-from analytics_assets.warehouse.builds import now
+from analytics_assets.warehouse.ledger import now
 
 STALENESS = dg.AssetKey(["operations", "staleness"])
 STALE, FIRST_SEEN = "stale", "first seen"

@@ -170,7 +170,7 @@ def test_a_kill_between_staging_and_publishing_loses_and_doubles_nothing(
 def test_a_kill_after_publishing_and_before_the_ledger_adds_nothing(
     filled: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from analytics_assets.warehouse.builds import BuildLedger
+    from analytics_assets.warehouse.ledger import BuildLedger
 
     restate(filled, 100.0)
     record = BuildLedger.record
