@@ -53,8 +53,8 @@ class Meaning:
     def changed_rows(self, before: str) -> str:
         """What of the rows' meaning differs from the text that was kept, in words."""
         was = _read(before)[0]
-        changed = [name for name, _ in _changes(was, self.rows)]
-        return f"its {_listed(changed)} changed" if was and changed else "its declaration changed"
+        changed = _listed(name for name, _ in _changes(was, self.rows))
+        return f"its {changed} changed" if was and changed else "its declaration changed"
 
     def changed_contract(self, before: str) -> str:
         """What of the contract differs from the text that was kept, in words."""
@@ -114,7 +114,7 @@ def _code(table: Table) -> Parts:
 def _contract(table: Table) -> Iterator[tuple[str, Any]]:
     for rule in rules(table):
         yield f"rule {rule.name}", rule.broken_sql
-    yield "unique columns", table.unique_columns
+    yield "unique key", table.unique_columns
     yield "rule one row for each row read", table.keeps_rows
     finer = table.rollup_of or table.measured_from
     if finer or table.parts_of:
@@ -154,7 +154,13 @@ def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tu
 
 
 def _listed(names: Iterable[str]) -> str:
-    *others, last = _first(list(names)) or [""]
+    """Names as people say them: places in the code are put together."""
+    places: dict[str, list[str]] = {}
+    for name in names:
+        whose, _, place = name.removesuffix(")").partition(" (")
+        places.setdefault(whose, []).extend([place] if place else [])
+    said = [f"{whose} ({', '.join(_first(p))})" if p else whose for whose, p in places.items()]
+    *others, last = said or [""]
     return f"{', '.join(others)} and {last}" if others else last
 
 

@@ -40,9 +40,7 @@ _COLOURS = re.compile("\x1b" + r"\[[0-9;]*m")
 PLOTTED_PARTITIONS = 60
 # Metadata of a check that fails: an evaluation says which partitions it is about in no other way.
 _NOT_PUBLISHED = "Not published, the live partitions stay as they were:"
-_STAYS = (
-    "Live rows fail a rule that is newer than they are; they stay until they are mended:"
-)
+_STAYS = "Live rows fail a rule that is newer than they are; they stay until they are mended:"
 FAILING, MOST_FAILING = "failing partitions", 1000
 
 

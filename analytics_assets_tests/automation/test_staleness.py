@@ -173,7 +173,7 @@ def test_a_changed_declaration_is_a_reason(source: DatedMemory, workspace: Works
     settle(tables[:2], workspace.lake)
     changed = replace(fact, sql=f"{fact.sql} and true")
     assert behind([raw, changed]) == {
-        (FACT, "its declaration changed"): ["2024-01-05", "2024-01-09", "2024-02-05", "2024-02-06"]
+        (FACT, "its SQL changed"): ["2024-01-05", "2024-01-09", "2024-02-05", "2024-02-06"]
     }
     (lag,) = ask([raw, changed])
     assert lag.spans() == ["2024-01-05", "2024-01-09", "2024-02-05 to 2024-02-06"]

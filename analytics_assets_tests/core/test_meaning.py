@@ -127,7 +127,7 @@ CONTRACT = {
     "rule cents is missing": with_column(CHECKED, 2, nullable=False),
     "rule shop not in its code list": with_column(CHECKED, 1, values=("a",)),
     "rule shop not like [a-c]": with_column(CHECKED, 1, pattern="[a-c]"),
-    "unique columns": replace(CHECKED, unique=("sold_on", "shop")),
+    "unique key": replace(CHECKED, unique=("sold_on", "shop")),
     "rule one row for each row read": replace(CHECKED, keeps_rows=False),
     "reconciliation": replace(CHECKED, parts_of=DAILY_SHOPS),
 }
