@@ -238,11 +238,10 @@ def _materialisations(
         yield dg.MaterializeResult(key, metadata=common)
         return
     for partition in good:
-        context.log_event(
-            dg.AssetMaterialization(key, partition=partition, metadata={**common, **own[partition]})
-        )
-    if not outcome.failed():
-        yield _nothing(key)
+        metadata = {**common, **own[partition]}
+        context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
+    # Events wait for the next result; an error alone would lose them.
+    yield _nothing(key)
 
 
 def _nothing(key: dg.AssetKey) -> dg.MaterializeResult:

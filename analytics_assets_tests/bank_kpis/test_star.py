@@ -66,7 +66,7 @@ def test_a_star_that_differs_is_not_published(
     wrong = fact.sql.replace("        value,\n", "        value + 1 as value,\n")
     assert wrong != fact.sql
     object.__setattr__(fact, "sql", wrong)
-    fact.__dict__.pop("code_version", None)
+    fact.__dict__.pop("meaning", None)
     before = filled.versions()
     findings = filled.build(broken)
     assert {(finding.check, finding.blocking) for finding in findings if finding.blocking} == {

@@ -425,3 +425,16 @@ def test_a_partition_whose_input_is_gone_is_emptied(lake: Lake, source: Memory) 
     outcome = build(lake, fact, ["2020-06-03", "2020-06-09"])
     assert (outcome.absent, outcome.changed) == (["2020-06-09"], ["2020-06-03"])
     assert len(rows(lake, fact)) == 5
+
+
+def test_of_a_range_with_a_bad_partition_the_good_ones_are_materialised(
+    workspace: Workspace, source: Memory
+) -> None:
+    source.broken = {"2020-05"}
+    span = {"asset_partition_range_start": "2020-05", "asset_partition_range_end": "2020-07"}
+    result = ask(workspace, toy_tables(source), ["raw_sales"], "toy_monthly", **span)
+    assert not result.success
+    (said,) = failures([(None, result)])  # type: ignore[list-item]
+    assert said.startswith("Not published, the live partitions stay as they were:\ntoy/raw_sales")
+    found = workspace.instance.get_materialized_partitions(dg.AssetKey(["toy", "raw_sales"]))
+    assert found == {"2020-06"}
