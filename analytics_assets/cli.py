@@ -238,7 +238,7 @@ def _status(options: argparse.Namespace) -> int:
     """Print which partitions are behind, why, and since when; exit code 1 if a table is stale."""
     from analytics_assets.automation.jobs import present
     from analytics_assets.automation.staleness import as_text, stale, staleness
-    from analytics_assets.warehouse.builds import now
+    from analytics_assets.warehouse.ledger import now
 
     tables = domains.tables()
     with present() as (snapshot, engine):

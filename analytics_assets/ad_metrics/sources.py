@@ -372,7 +372,7 @@ class MappingSource:
 
     def __init__(self, name: str, columns: Sequence[str]) -> None:
         self._name = name
-        self._columns = columns
+        self._columns = tuple(columns)
 
     def _file(self) -> Any:
         path = META_ADS.path / f"{self._name}.csv"

@@ -23,7 +23,7 @@ from analytics_assets.automation.problems import (
     read_staleness,
     read_ticks,
 )
-from analytics_assets.warehouse.builds import now
+from analytics_assets.warehouse.ledger import now
 
 _SECONDS = 60
 _DAY = 86_400.0

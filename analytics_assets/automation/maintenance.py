@@ -18,9 +18,10 @@ from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.production import backup
 from analytics_assets.production.server import UrlError
 from analytics_assets.warehouse import archive, retention
-from analytics_assets.warehouse.builds import Snapshot, now
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.ledger import now
 
 _REASONS = (backup.BackupError, retention.RetentionError, archive.ArchiveError, UrlError)
 

@@ -18,7 +18,8 @@ from analytics_assets.automation.staleness import Lag, minute, stale, staleness
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.production.freshness import Late, tell_readers
-from analytics_assets.warehouse.builds import now
+from analytics_assets.warehouse.builds import FAILS
+from analytics_assets.warehouse.ledger import now
 
 STALENESS = dg.AssetKey(["operations", "staleness"])
 STALE, FIRST_SEEN = "stale", "first seen"
@@ -100,11 +101,16 @@ def _name(lag: Lag) -> str:
 def _of_promoted(tables: Sequence[Table], lags: Sequence[Lag]) -> list[Late]:
     """How far each promoted table is behind."""
     found = []
+    failing = {
+        lag.table.key: f"{lag.table.key} {lag.why}" for lag in lags if lag.why.startswith(FAILS)
+    }
     for table in (table for table in tables if table.publish):
         own = [lag for lag in lags if lag.layer == "production" and lag.table is table]
         partitions = {key for lag in own for key in lag.partitions}
         since = min((lag.since for lag in own if lag.since), default=None)
-        found.append(Late(table.key, since, len(partitions)))
+        roots = {table.key}.union(*(lag.waits_for for lag in own))
+        unaudited = "; ".join(failing[key] for key in sorted(roots & failing.keys()))
+        found.append(Late(table.key, since, len(partitions), unaudited))
     return found
 
 

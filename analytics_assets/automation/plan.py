@@ -101,12 +101,16 @@ def plan(
         key: {name: found for name, found in partitions.items() if not found.refused}
         for key, partitions in behind.items()
     }
-    moving = _about_to_change(tables, pending)
-    ready = _Ready(pending, moving)
+    rebuilt = {
+        key: {name: found for name, found in partitions.items() if not found.unjudged}
+        for key, partitions in pending.items()
+    }
+    moving = _about_to_change(tables, rebuilt)
+    ready = _Ready(rebuilt, moving)
     for table in in_dependency_order(tables):
         for found in pending[table.key].values():
-            if table.key not in moving and not _waits(found, table.upstream, pending):
-                ready.add(table, found.partition, found.recipe, found.why)
+            if table.key not in moving and not _waits(found, table.upstream, rebuilt):
+                ready.add(found)
     runs = [run for run in ready.runs(tables) if not skip(run)]
     return runs or [run for run in _release(tables, snapshot, engine) if not skip(run)]
 
@@ -185,11 +189,13 @@ class _Ready:
         self._why: dict[tuple[str, Period, str], list[str]] = {}
         self._tables: dict[tuple[str, Period, str], set[str]] = {}
 
-    def add(self, table: Table, partition: str, recipe: str, why: str) -> None:
-        slot = (table.domain, table.period, partition)
-        self._assets.setdefault(slot, {})[asset_key(table)] = recipe
-        self._tables.setdefault(slot, set()).add(table.key)
-        self._why.setdefault(slot, []).append(f"{table.key} {partition}: {why}")
+    def add(self, found: Behind) -> None:
+        table = found.table
+        slot = (table.domain, table.period, found.partition)
+        self._assets.setdefault(slot, {})[asset_key(table)] = found.recipe
+        if not found.unjudged:  # else no row changes, and nothing follows from it
+            self._tables.setdefault(slot, set()).add(table.key)
+        self._why.setdefault(slot, []).append(f"{table.key} {found.partition}: {found.why}")
 
     def runs(self, tables: Sequence[Table]) -> list[PlannedRun]:
         self._follow(in_dependency_order(tables))

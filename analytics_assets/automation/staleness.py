@@ -174,9 +174,9 @@ def _own(behind: Behind, snapshot: Snapshot) -> Lag:
     if behind.refused_by == ROLLED_BACK:
         state = "rolled back"
         why = "rolled back: stays until its input changes or it is materialised by hand"
-    elif behind.refused:
+    elif behind.refused_by:
         why = f"refused by {behind.refused_by.replace(',', ', ')}"
-    elif build and build.code_version == table.code_version and names:
+    elif build and names and build.code_version == table.code_version and state == "ready":
         whose = sorted({name.split("@")[0] for name in names})
         why = f"{', '.join(whose)} changed" if table.upstream else "its source changed"
     since = _changed(table, partition, names, snapshot)

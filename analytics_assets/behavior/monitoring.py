@@ -14,8 +14,8 @@ from analytics_assets.behavior.sources import EXPORT_SECONDS
 from analytics_assets.behavior.tables import behavioral_events
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.warehouse.assets import asset_key
-from analytics_assets.warehouse.builds import now
 from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.ledger import now
 
 WINDOW = timedelta(days=7)
 LEAST_SUCCESS, LONGEST, MOST_CHANGE = 0.95, timedelta(minutes=10), 0.5

@@ -8,14 +8,12 @@ and any word of a domain.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from analytics_assets.core.columns import (
     Column,
@@ -26,6 +24,9 @@ from analytics_assets.core.columns import (
 )
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 from analytics_assets.core.source import Source
+
+if TYPE_CHECKING:
+    from analytics_assets.core.meaning import Meaning
 
 Personal = Literal["refused", "left out", "promoted"]
 Layer = Literal["sources", "staging", "facts", "dimensions", "marts", "aggregates"]
@@ -300,22 +301,21 @@ class Table:
         return f"{first} between {lowest} and {highest} and ({condition})"
 
     @cached_property
+    def meaning(self) -> Meaning:
+        """What its rows are made by and judged by, part by part."""
+        from analytics_assets.core.meaning import meaning_of  # which reads declarations
+
+        return meaning_of(self)
+
+    @property
     def code_version(self) -> str:
-        """Changes when a rebuild may give other rows: SQL, columns' names and types, partitions."""
-        shape = [(column.name, column.type) for column in self.stored_columns]
-        parts: tuple[object, ...] = (
-            self.sql,
-            shape,
-            self.slice_sql,
-            self.period.name,
-            self.rollup_of is None,
-        )
-        measures = [(m.name, m.sql) for m in self.measures.measures] if self.measures else []
-        if self.compute:
-            # What the function calls counts, too: the modules of its folder stand for it.
-            folder = Path(inspect.getfile(self.compute)).parent
-            parts += tuple(module.read_text("utf-8") for module in sorted(folder.glob("*.py")))
-        return hashlib.sha256(repr((parts, measures)).encode()).hexdigest()[:12]
+        """Changes when a rebuild may give other rows."""
+        return self.meaning.code_version
+
+    @property
+    def contract_version(self) -> str:
+        """Changes when rows may be judged in another way."""
+        return self.meaning.contract_version
 
 
 def read_sql(path: Path, replacements: Mapping[str, str] | None = None) -> str:

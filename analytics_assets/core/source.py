@@ -49,6 +49,17 @@ class DatedSource(Source, Protocol):
         """When the earliest of these inputs of a partition came or changed; ``None``: unknown."""
 
 
+@runtime_checkable
+class ConfiguredSource(Source, Protocol):
+    """A source whose rows also depend on settings that are neither input nor its own state.
+
+    A setting that it was made with (text, numbers, tuples, functions) is known without.
+    """
+
+    def settings(self) -> Mapping[str, str]:
+        """Name -> value of each setting that changes rows; another value rebuilds everything."""
+
+
 class SourceError(Exception):
     """Input that cannot be landed: says what, where and what to do; retrying cannot pass."""
 

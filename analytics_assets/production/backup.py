@@ -41,9 +41,9 @@ from analytics_assets.production.dump import (
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
 from analytics_assets.settings import Settings
-from analytics_assets.warehouse.builds import Build, BuildLedger
 from analytics_assets.warehouse.durable import checksum, clear_drafts, delete, drafted
 from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.ledger import Build, BuildLedger
 
 LATEST = "latest"
 _DUMP, _BUILDS, _MANIFEST, _LOCK = "production.dump", "builds.parquet", "manifest.json", ".lock"

@@ -173,7 +173,7 @@ def _beside(tables: Sequence[Table], unsettled: Sequence[Unsettled]) -> dict[str
     where readers see it, or what is computed from it.
     """
     found: dict[str, set[str]] = {}
-    for table in {behind.table.key: behind.table for behind in unsettled}.values():
+    for table in {one.table.key: one.table for one in unsettled if one.differs}.values():
         cone = _computed_from({table.key}, tables)
         if any(other.publish and other.key in cone for other in tables):
             inputs = {upstream.key for upstream in table.upstream}
@@ -213,10 +213,10 @@ def _lacking(
         if not _overlap(days, whole):
             continue
         if (
-            (key in joined and key in spans)
+            (behind.differs and key in joined and key in spans)
             or any(partition == behind.partition for partition, _ in spans.get(key, ()))
             or any(
-                _overlap(days, own)
+                behind.differs and _overlap(days, own)
                 for other in beside.get(key, set()) & spans.keys()
                 for _, own in spans[other]
             )

@@ -24,9 +24,10 @@ import pyarrow.parquet
 from analytics_assets.core.contracts import arrow_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.warehouse.builds import ARCHIVED, Build, Snapshot, recipe
+from analytics_assets.warehouse.builds import ARCHIVED, Snapshot, recipe
 from analytics_assets.warehouse.durable import checksum, clear_drafts, drafted
 from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, partition_of
+from analytics_assets.warehouse.ledger import Build
 
 _MANIFEST = "manifest.json"
 _BLOCK = 1 << 20

@@ -16,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from deltalake.exceptions import DeltaError
 
 from analytics_assets import settings
@@ -25,11 +26,12 @@ from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
 from analytics_assets.core.lineage import column_lineage
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.warehouse.audit import CONTRACT, RECONCILES
-from analytics_assets.warehouse.build import Builder, Outcome, check_names
+from analytics_assets.warehouse.build import Builder, check_names
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.expectations import DRIFT, VOLUME
 from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.quarantine import view_name
 from analytics_assets.warehouse.session import expose, open_session
 
@@ -37,6 +39,8 @@ PREVIEW_ROWS, PREVIEW_COLUMNS = 8, 6
 _COLOURS = re.compile("\x1b" + r"\[[0-9;]*m")
 PLOTTED_PARTITIONS = 60
 # Metadata of a check that fails: an evaluation says which partitions it is about in no other way.
+_NOT_PUBLISHED = "Not published, the live partitions stay as they were:"
+_STAYS = "Live rows fail a rule that is newer than they are; they stay until they are mended:"
 FAILING, MOST_FAILING = "failing partitions", 1000
 
 
@@ -166,10 +170,9 @@ def _materialise(
                 outcome = builder.build(table, keys)
             held = outcome.quarantined or outcome.released
             changed += [table] if outcome.changed or held or outcome.version is None else []
-            yield from _check_results(outcome, snapshot, keys)
-            failures += [
-                f"{table.key} {found.message}" for found in outcome.findings if found.blocking
-            ] + _in_quarantine(outcome)
+            if len(outcome.absent) < len(keys):
+                yield from _check_results(outcome, snapshot, keys)
+            failures += _failures(outcome)
             pictures = _pictures(session, snapshot, table) if outcome.changed else {}
             seconds = time.monotonic() - started
             yield from _materialisations(context, outcome, keys, seconds, pictures)
@@ -180,11 +183,18 @@ def _materialise(
         # What was built is in the lake; the catalogue is brought up when nothing is behind.
         context.log.warning(error.description)
     if failures:
-        raise dg.Failure(
-            description="Not published, the live partitions stay as they were:\n"
-            + "\n".join(failures),
-            allow_retries=False,
-        )
+        raise dg.Failure(description="\n".join(failures), allow_retries=False)
+
+
+def _failures(outcome: Outcome) -> list[str]:
+    """What is wrong with a table, under what becomes of it; empty if nothing is."""
+    found: dict[str, list[str]] = {}
+    for finding in outcome.findings:
+        if finding.blocking:
+            became = _STAYS if finding.partition in outcome.judged else _NOT_PUBLISHED
+            found.setdefault(became, []).append(f"{outcome.table.key} {finding.message}")
+    said = [line for became, lines in found.items() for line in (became, *lines)]
+    return said + _in_quarantine(outcome)
 
 
 @contextmanager
@@ -209,27 +219,38 @@ def _materialisations(
 ) -> Iterator[dg.MaterializeResult]:
     """The result of a table; where some of its partitions failed, events for the good ones."""
     key = asset_key(outcome.table)
-    good = [partition for partition in keys if partition not in outcome.failed()]
+    left_out = outcome.failed().union(outcome.absent)
+    good = [partition for partition in keys if partition not in left_out]
     common = _metadata(outcome, keys, seconds)
     if outcome.table.period is UNPARTITIONED:
         if good:
             report = outcome.reports.get(UNPARTITIONED.only_key, {})
             yield dg.MaterializeResult(key, metadata={**common, **report, **pictures})
+        elif not outcome.failed():
+            yield _nothing(key)
         return
     own = {partition: _partition_metadata(outcome, partition) for partition in good}
     if good:
         own[good[-1]].update(pictures)
-    if len(good) < len(keys):
+    if left_out.isdisjoint(keys):
         for partition in good:
-            context.instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    key, partition=partition, metadata={**common, **own[partition]}
-                )
-            )
+            context.add_asset_metadata(own[partition], asset_key=key, partition_key=partition)
+        yield dg.MaterializeResult(key, metadata=common)
         return
     for partition in good:
-        context.add_asset_metadata(own[partition], asset_key=key, partition_key=partition)
-    yield dg.MaterializeResult(key, metadata=common)
+        metadata = {**common, **own[partition]}
+        context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
+    # Events wait for the next result; an error alone would lose them.
+    yield _nothing(key)
+
+
+def _nothing(key: dg.AssetKey) -> dg.MaterializeResult:
+    """Lets what follows in the run go on, and is no materialisation of what was asked for.
+
+    An output that is left out would skip all that reads the asset, and each other one counts as
+    the materialisation of every partition of the run.
+    """
+    return dg.MaterializeResult(key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
 def _recheck(context: dg.AssetExecutionContext, tables: list[Table]) -> Iterator[Any]:

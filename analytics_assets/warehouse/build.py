@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import duckdb
 
@@ -25,44 +23,21 @@ from analytics_assets.warehouse.audit import (
     audit,
     audit_names,
 )
-from analytics_assets.warehouse.builds import Build, Snapshot, now
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.expectations import expect, expectation_names
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
+from analytics_assets.warehouse.ledger import Build, now
+from analytics_assets.warehouse.outcome import Outcome, refused, unavailable
 from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import expose
-from analytics_assets.warehouse.staging import Reports, Staging
+from analytics_assets.warehouse.staging import Staging
 
 # Partitions are computed together until they read this much. Small ones share the cost of a
 # statement and a commit; a large one is written alone, without sorting rows into partitions.
 CHUNK_BYTES = 6 * 2**20
 # Partitions of a source are staged one by one, and share the cost of the audit and of the commit.
 LANDED_TOGETHER = 16
-_TYPE = "Mend the value at its source, or the SQL that gives the column, and run again."
 _COMPLETE = "Build these first, or mend what makes their checks fail."
-
-
-@dataclass
-class Outcome:
-    """What came of building a table: rows by partition, what failed, and what to tell people."""
-
-    table: Table
-    rows: dict[str, int] = field(default_factory=dict)
-    changed: list[str] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    reports: Reports = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    unavailable: tuple[str, SourceUnavailable] | None = None
-    untried: list[str] = field(default_factory=list)
-    # Partition -> how many rows hold it back; check -> what partitions were compared with.
-    quarantined: dict[str, int] = field(default_factory=dict)
-    failure_files: dict[str, str] = field(default_factory=dict)
-    released: bool = False
-    compared: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    version: int | None = None
-
-    def failed(self) -> set[str]:
-        """Partitions that were not published."""
-        return {f.partition for f in self.findings if f.blocking} | set(self.untried)
 
 
 def check_names(table: Table) -> list[str]:
@@ -90,19 +65,18 @@ class Builder:
     def build(self, table: Table, partitions: Sequence[str]) -> Outcome:
         """Build partitions; what fails is in the outcome and leaves the live table as it was."""
         outcome = Outcome(table)
-        fed = set(self._snapshot.candidates(table))
-        outcome.missing = [key for key in partitions if key not in fed]
-        # A source file that is gone takes nothing away: what was landed stays.
-        wanted = [key for key in partitions if key in fed or table.source is None]
+        wanted = self._wanted(table, partitions, outcome)
         ready = [key for key in wanted if self._is_ready(table, key, outcome)]
-        builds: list[Build] = []
-        for chunk in self._chunks(table, ready):
+        outcome.judged = {key for key in ready if self._only_judged(table, key)}
+        builds = self._judge(table, [key for key in ready if key in outcome.judged], outcome)
+        rebuilt = [key for key in ready if key not in outcome.judged]
+        for chunk in self._chunks(table, rebuilt):
             builds += self._build_chunk(table, chunk, outcome)
             if outcome.unavailable:
                 # Nothing is put aside in the ledger, so all of them are asked for again.
                 key, error = outcome.unavailable
-                outcome.untried = ready[ready.index(key) + 1 :]
-                outcome.findings.append(_unavailable(key, error, len(outcome.untried)))
+                outcome.untried = rebuilt[rebuilt.index(key) + 1 :]
+                outcome.findings.append(unavailable(key, error, len(outcome.untried)))
                 break
             if len(ready) > len(chunk):
                 self._log.info("%s: %d of %d partitions built", table.key, len(builds), len(ready))
@@ -114,6 +88,58 @@ class Builder:
         self._expect(table, built, partitions, outcome)
         outcome.version = self._lake.version(table)
         return outcome
+
+    def _wanted(self, table: Table, partitions: Sequence[str], outcome: Outcome) -> list[str]:
+        """Those of the partitions of which something is to be built or judged."""
+        fed = set(self._snapshot.candidates(table))
+        wanted = []
+        for key in partitions:
+            live = self._snapshot.build_of(table, key)
+            if key in fed:
+                wanted.append(key)
+                continue
+            outcome.missing.append(key)
+            if live is None:
+                outcome.absent.append(key)
+            elif table.source is None or self._only_judged(table, key):
+                wanted.append(key)
+            else:
+                # A source file that is gone takes nothing away: what was landed stays.
+                outcome.rows[key] = live.rows
+        return wanted
+
+    def _only_judged(self, table: Table, partition: str) -> bool:
+        """Whether its live rows are judged and not built: they are right, or cannot be built."""
+        if self._snapshot.is_unjudged(table, partition):
+            return True
+        gone = table.source is not None and not self._snapshot.inputs(table, partition)
+        return gone and partition in self._snapshot.failing(table)
+
+    def _judge(self, table: Table, partitions: list[str], outcome: Outcome) -> list[Build]:
+        """Audit live rows by a newer contract; nothing is written but the verdict."""
+        verdicts = []
+        for chunk in self._chunks(table, partitions):
+            for upstream in table.upstream:
+                files = self._snapshot.feeding(upstream, table, chunk)
+                expose(self._session, upstream, [file.uri for file in files])
+            live = [f for f in self._snapshot.files(table) if partition_of(table, f.key) in chunk]
+            expose(self._session, table, [file.uri for file in live])
+            audited = audit(self._session, table, chunk, self._rows_read(table, chunk))
+            self._quarantine(table, audited, audited.rows, outcome)
+            self._tell(table, audited, outcome)
+            for key in chunk:
+                build = self._snapshot.build_of(table, key)
+                assert build is not None
+                failed = [f.check for f in audited.findings if f.blocking and f.partition == key]
+                verdicts.append(self._snapshot.verdict(build, table, failed))
+                outcome.rows[key] = build.rows
+                outcome.reports[key] = {"judged anew": True}
+        return verdicts
+
+    def _tell(self, table: Table, audited: Audit, outcome: Outcome) -> None:
+        outcome.findings += audited.findings
+        for finding in audited.findings:
+            self._log.warning("%s %s: %s", table.key, finding.partition, finding.summary)
 
     def _expect(
         self, table: Table, partitions: list[str], tested: Sequence[str], outcome: Outcome
@@ -203,16 +229,14 @@ class Builder:
                 return [
                     build for key in chunk for build in self._build_chunk(table, [key], outcome)
                 ]
-            found = [_refused(chunk[0], error)]
+            found = [refused(chunk[0], error)]
             outcome.findings += found
             return self._refusals(table, found)
         except BaseException:
             self._lake.discard(staged)
             raise
-        outcome.findings += audited.findings
+        self._tell(table, audited, outcome)
         failed = audited.failed()
-        for finding in audited.findings:
-            self._log.warning("%s %s: %s", table.key, finding.partition, finding.summary)
         staged = [
             StoredFile(f.key, f.uri, f.rows, f.bytes, audited.fingerprints[f.key]) for f in staged
         ]
@@ -224,9 +248,19 @@ class Builder:
                 counts[partition_of(table, key)] += count
         outcome.rows.update(counts)
         return [
-            Build(table.key, key, table.code_version, inputs[key], counts[key], self._run_id, now())
+            self._snapshot.verdict(
+                Build(
+                    table.key,
+                    key,
+                    table.code_version,
+                    inputs[key],
+                    counts[key],
+                    self._run_id,
+                    now(),
+                ),
+                table,
+            )
             for key in good
-            if key not in outcome.missing or self._snapshot.build_of(table, key)
         ] + self._refusals(table, audited.findings)
 
     def _quarantine(
@@ -324,20 +358,6 @@ class Builder:
             notes = {"run_id": self._run_id, "code_version": table.code_version}
             self._lake.publish(table, [f for f in staged if f.key in changed], changed, notes)
             outcome.changed += sorted({partition_of(table, key) for key in changed})
-
-
-def _refused(partition: str, error: Exception) -> Finding:
-    if isinstance(error, SourceError):
-        return Finding(CONTRACT, partition, str(error))
-    what = str(error).splitlines()[0].removeprefix("Conversion Error: ")
-    return Finding(
-        CONTRACT, partition, f"a value is not of its column's type: {what}", advice=_TYPE
-    )
-
-
-def _unavailable(partition: str, error: SourceUnavailable, untried: int) -> Finding:
-    also = f" {untried:,} more partitions wait for it" if untried else ""
-    return Finding(CONTRACT, partition, f"{error}{also}")
 
 
 def _refuse_moving_input(table: Table, read: dict[str, str], staged: dict[str, str]) -> None:

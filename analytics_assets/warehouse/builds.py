@@ -1,145 +1,36 @@
 """What each live partition was built from, and so which partitions are behind.
 
-Belongs here: the build ledger (a Delta table beside the others) and the comparison of what a
-partition was built from with what there is now.
-Does not belong here: building, or deciding when to build.
+Belongs here: the comparison of what a partition was built from, and judged by, with what there is
+now.
+Does not belong here: keeping it (``ledger.py``), building, or deciding when to build.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-
-import pyarrow
-from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping, shifted
-from analytics_assets.warehouse.lake import (
-    Lake,
-    StoredFile,
-    commit_moments,
-    fed_partitions,
-    read_whole,
-    version_at,
-)
+from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, read_whole
+from analytics_assets.warehouse.ledger import Build, BuildLedger, now
 
 ARCHIVED = "archived"
 ROLLED_BACK = "rolled_back"
 _AS_IT_SHOULD_BE = (ARCHIVED, ROLLED_BACK)
-_COMMIT_ATTEMPTS = 8
-_SCHEMA = pyarrow.schema(
-    [
-        ("table", pyarrow.string()),
-        ("partition", pyarrow.string()),
-        ("code_version", pyarrow.string()),
-        ("inputs", pyarrow.string()),
-        ("rows", pyarrow.int64()),
-        ("run_id", pyarrow.string()),
-        ("built_at", pyarrow.timestamp("us", tz="UTC")),
-        ("refused", pyarrow.string()),
-        ("refused_by", pyarrow.string()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Build:
-    """One ledger entry: the inputs (name -> fingerprint) that a live partition was built from.
-
-    ``refused`` is the recipe of a later build that failed its audit, ``refused_by`` the checks that
-    it failed; ``code_version`` is empty where no build ever passed.
-    """
-
-    table: str
-    partition: str
-    code_version: str
-    inputs: Mapping[str, str]
-    rows: int
-    run_id: str
-    built_at: datetime
-    refused: str = ""
-    refused_by: str = ""
-
-    @property
-    def live(self) -> bool:
-        """Whether a version of the partition was ever published."""
-        return bool(self.code_version)
-
-
-class BuildLedger:
-    """The ledger of one lake."""
-
-    def __init__(self, lake: Lake) -> None:
-        self._uri = f"{lake.root}/_builds"
-        self._log = lake.log("_builds", _entries)
-
-    def read(self) -> dict[str, dict[str, Build]]:
-        """Table key -> partition -> entry."""
-        current = self._log.current()
-        entries: dict[str, dict[str, Build]] = {}
-        for build in current.content if current else ():
-            entries.setdefault(build.table, {})[build.partition] = build
-        return entries
-
-    def read_as_of(self, moment: datetime) -> dict[tuple[str, str], Build]:
-        """(table, partition) -> entry, as it was at a moment."""
-        version = version_at(commit_moments(self._log.open()), moment)
-        delta = None if version is None else self._log.open(version)
-        return {(b.table, b.partition): b for b in _entries(delta)} if delta else {}
-
-    def record(self, builds: Iterable[Build]) -> None:
-        """Add entries, or replace those of the same table and partition."""
-        new = {(build.table, build.partition): build for build in builds}
-        if not new:
-            return
-        tables = sorted({table for table, _ in new})
-        listed = ", ".join(f"'{table}'" for table in tables)
-        for attempt in range(_COMMIT_ATTEMPTS):
-            try:
-                delta = self._log.open() or DeltaTable.create(
-                    self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
-                )
-                known = {(build.table, build.partition): build for build in _entries(delta, tables)}
-                rows = [
-                    {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
-                    for build in (known | new).values()
-                ]
-                write_deltalake(
-                    # The very version that was read: what another run has added since is then a
-                    # conflict, and not lost.
-                    delta,
-                    pyarrow.Table.from_pylist(rows, schema=_SCHEMA),
-                    mode="overwrite",
-                    predicate=f"table in ({listed})",
-                    partition_by=["table"],
-                )
-                return
-            except CommitFailedError:
-                if attempt + 1 == _COMMIT_ATTEMPTS:
-                    raise
-                time.sleep(0.05 * 2**attempt)
-
-
-def _entries(delta: DeltaTable, tables: list[str] | None = None) -> list[Build]:
-    partitions = [("table", "in", tables)] if tables else None
-    return [
-        Build(**{**row, "inputs": json.loads(row["inputs"])})
-        for row in delta.to_pyarrow_table(partitions=partitions).to_pylist()
-    ]
+# How the reason begins where live rows fail a rule that is newer than they are.
+FAILS = "fails "
 
 
 @dataclass(frozen=True)
 class Behind:
     """A partition that is not what its inputs would give now, and why.
 
-    ``refused``: it was tried with these very inputs and failed its audit, so that trying again
-    cannot help; ``refused_by`` are the checks that it failed.
+    ``refused``: it was tried with these very inputs and failed its audit, or its live rows fail a
+    newer contract, so that trying again cannot help; ``refused_by`` are the checks that a build
+    failed. ``unjudged``: its rows are right, and only a newer contract has yet to judge them.
     """
 
     table: Table
@@ -148,15 +39,20 @@ class Behind:
     recipe: str
     refused: bool
     refused_by: str = ""
+    unjudged: bool = False
 
 
 @dataclass(frozen=True)
 class Unsettled:
-    """A live partition whose rows are not what its inputs would give now, and why."""
+    """A live partition that is not current, and why.
+
+    ``differs``: its rows are not what its inputs would give now; else they are not judged well.
+    """
 
     table: Table
     partition: str
     why: str
+    differs: bool
 
 
 class Snapshot:
@@ -203,11 +99,23 @@ class Snapshot:
 
     def refusal(self, table: Table, partition: str, checks: Iterable[str], run_id: str) -> Build:
         """The entry of a partition whose build, from what there is now, failed these checks."""
-        wanted = recipe(table, self.inputs(table, partition))
         build = self._builds.get(table.key, {}).get(partition)
+        if build and build.fails and self.is_current(table, partition):
+            # It was materialised by hand: its live rows still fail.
+            return self.verdict(build, table, checks)
         if build is None:
             build = Build(table.key, partition, "", {}, 0, run_id, now())
-        return replace(build, refused=wanted, refused_by=",".join(sorted(set(checks))))
+        refused = f"{recipe(table, self.inputs(table, partition))} {table.contract_version}"
+        return replace(build, refused=refused, refused_by=_together(checks))
+
+    def verdict(self, build: Build, table: Table, checks: Iterable[str] = ()) -> Build:
+        """The entry of a partition whose live rows were judged, and fail these checks."""
+        return replace(
+            build,
+            contract_version=table.contract_version,
+            meaning=table.meaning.text,
+            fails=_together(checks),
+        )
 
     def hold(self, table: Table, build: Build, reason: str) -> Build:
         """The entry, marked so that what there is now does not make the partition behind.
@@ -219,10 +127,36 @@ class Snapshot:
             return replace(build, refused="", refused_by="")
         return replace(build, refused=recipe(table, inputs), refused_by=reason)
 
+    def is_current(self, table: Table, partition: str) -> bool:
+        """Whether the live rows are what would be built now.
+
+        A source file that is gone takes nothing away.
+        """
+        build = self.build_of(table, partition)
+        if build is None or build.code_version != table.code_version:
+            return False
+        inputs = self.inputs(table, partition)
+        return inputs == build.inputs or (table.source is not None and not inputs)
+
+    def is_unjudged(self, table: Table, partition: str) -> bool:
+        """Whether the live rows are right, and only a newer contract has yet to judge them."""
+        build = self.build_of(table, partition)
+        judged = build is not None and build.contract_version == table.contract_version
+        return not judged and self.is_current(table, partition)
+
+    def failing(self, table: Table) -> set[str]:
+        """Partitions whose live rows fail a contract that is newer than they are."""
+        entries = self._builds.get(table.key, {})
+        return {key for key, build in entries.items() if build.live and build.fails}
+
     def held_back(self, table: Table, check: str) -> list[str]:
         """Partitions whose last build failed this check, and that were not mended since."""
         entries = self._builds.get(table.key, {})
-        return sorted(key for key, build in entries.items() if check in build.refused_by.split(","))
+        return sorted(
+            key
+            for key, build in entries.items()
+            if check in build.refused_by.split(",") or check in build.fails.split(",")
+        )
 
     def inputs(self, table: Table, partition: str) -> dict[str, str]:
         """What the partition would be built from now: name -> fingerprint; empty if nothing is."""
@@ -331,30 +265,28 @@ class Snapshot:
         return self._archives[table.key]
 
     def behind(self, table: Table) -> list[Behind]:
-        """Partitions to rebuild; those whose inputs are not complete yet are left out.
+        """Partitions to rebuild, or to judge anew; those whose inputs are not complete yet are left
+        out.
 
         A partition whose input is gone is rebuilt, and so emptied; but a source file that is gone
         takes nothing away. An archived partition is not behind while its input is as it was.
         """
-        partitions = set(self.candidates(table))
-        if table.source is None:
-            entries = self._builds.get(table.key, {})
-            partitions.update(key for key, build in entries.items() if build.live)
+        entries = self._builds.get(table.key, {})
+        live = {key for key, build in entries.items() if build.live}
         found = []
-        for partition in sorted(partitions):
+        for partition in sorted(live.union(self.candidates(table))):
             inputs = self.inputs(table, partition)
             why = self._why(table, partition, inputs)
             if why and not self.waiting_for(table, partition):
-                wanted = recipe(table, inputs)
-                build = self._builds.get(table.key, {}).get(partition)
-                refused = build is not None and build.refused == wanted
-                by = build.refused_by if build and refused else ""
-                if by != ARCHIVED:
-                    found.append(Behind(table, partition, why, wanted, refused, by))
+                behind = Behind(table, partition, why, _tried(table, inputs), refused=False)
+                judged = self._judged(behind, entries.get(partition))
+                if judged.refused_by != ARCHIVED:
+                    found.append(judged)
         return found
 
     def unsettled(self, table: Table) -> list[Unsettled]:
-        """Live partitions that are not what their inputs would give now, whatever they wait for.
+        """Live partitions that are not what their inputs would give now, whatever they wait for,
+        and those that fail a newer rule or are not judged by it yet.
 
         What was rolled back or archived is as it should be. Sources are not looked at.
         """
@@ -363,27 +295,51 @@ class Snapshot:
         for partition, build in sorted(entries.items()):
             inputs = self.inputs(table, partition)
             why = self._why(table, partition, inputs) if build.live else None
-            refused = build.refused == recipe(table, inputs)
-            if why and not (refused and build.refused_by in _AS_IT_SHOULD_BE):
-                by = build.refused_by.replace(",", ", ")
-                found.append(Unsettled(table, partition, f"refused by {by}" if refused else why))
+            differs = build.code_version != table.code_version or build.inputs != inputs
+            if not why or not (differs or build.fails or self.is_unjudged(table, partition)):
+                continue
+            behind = Behind(table, partition, why, _tried(table, inputs), refused=False)
+            judged = self._judged(behind, build)
+            if judged.refused_by in _AS_IT_SHOULD_BE:
+                continue
+            if judged.refused_by:
+                why = f"refused by {judged.refused_by.replace(',', ', ')}"
+            found.append(Unsettled(table, partition, why, differs))
         return found
+
+    def _judged(self, behind: Behind, build: Build | None) -> Behind:
+        """What is known of trying it."""
+        if build is None:
+            return behind
+        # What a contract refused another one may accept; what people put aside stays there.
+        if build.refused in (behind.recipe, behind.recipe.split()[0]):
+            return replace(behind, refused=True, refused_by=build.refused_by)
+        if self.is_unjudged(behind.table, behind.partition):
+            return replace(behind, unjudged=True)
+        return replace(behind, refused=behind.why.startswith(FAILS))
 
     def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:
         build = self.build_of(table, partition)
         if build is None:
             return "never built"
+        gone = table.source is not None and not inputs
         if build.code_version != table.code_version:
-            return "its declaration changed"
-        if build.refused and build.refused != recipe(table, inputs) and inputs == build.inputs:
-            # Rebuilding changes nothing, but tells people that the partition is well again.
-            return "what made its last build fail was taken back"
+            return None if gone else table.meaning.changed_rows(build.meaning)
         changed = sorted(
             name
             for name in inputs.keys() | build.inputs.keys()
             if inputs.get(name) != build.inputs.get(name)
         )
-        return f"changed since: {', '.join(changed[:5])}" if changed else None
+        if changed and not gone:
+            return f"changed since: {', '.join(changed[:5])}"
+        if build.contract_version != table.contract_version:
+            return table.meaning.changed_contract(build.meaning)
+        if build.fails:
+            return f"{FAILS}{build.fails.replace(',', ', ')}, which is newer than its rows"
+        if build.refused and not gone and build.refused.split()[0] != recipe(table, inputs):
+            # Rebuilding changes nothing, but tells people that the partition is well again.
+            return "what made its last build fail was taken back"
+        return None
 
 
 def recipe(table: Table, inputs: Mapping[str, str]) -> str:
@@ -392,6 +348,10 @@ def recipe(table: Table, inputs: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def now() -> datetime:
-    """The moment that a ledger entry is written; never part of a result."""
-    return datetime.now(timezone.utc)
+def _tried(table: Table, inputs: Mapping[str, str]) -> str:
+    """What a build is tried with: equal rows may pass another contract."""
+    return f"{recipe(table, inputs)} {table.contract_version}"
+
+
+def _together(checks: Iterable[str]) -> str:
+    return ",".join(sorted(set(checks)))

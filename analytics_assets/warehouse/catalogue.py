@@ -74,9 +74,18 @@ def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Tabl
 
 
 def _state(snapshot: Snapshot, table: Table) -> str:
-    """Changes with the files that a view reads and with its indexes; kept as its comment."""
-    uris = ",".join([*(file.uri for file in snapshot.files(table)), *table.indexed])
-    return f"files {hashlib.sha256(uris.encode()).hexdigest()[:16]}"
+    """Changes with the files that a view reads, its indexes and ratios; kept as its comment."""
+    uris = [file.uri for file in snapshot.files(table)]
+    read = ",".join([*uris, *table.indexed, *_columns(table)])
+    return f"files {hashlib.sha256(read.encode()).hexdigest()[:16]}"
+
+
+def _columns(table: Table) -> list[str]:
+    ratios = table.measures.ratios if table.measures else ()
+    return [
+        *(quoted(column.name) for column in table.stored_columns),
+        *(f"{ratio.sql()} as {quoted(ratio.name)}" for ratio in ratios),
+    ]
 
 
 def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table) -> None:
@@ -85,10 +94,7 @@ def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table
     A view over the files, or a table with the rows themselves where indexes are declared.
     """
     files = select_files(table, [file.uri for file in snapshot.files(table)])
-    ratios = table.measures.ratios if table.measures else ()
     connection.execute(f"create schema if not exists {quoted(table.domain)}")
-    columns = [quoted(column.name) for column in table.stored_columns]
-    columns += [f"{ratio.sql()} as {quoted(ratio.name)}" for ratio in ratios]
     name = f"{quoted(table.domain)}.{quoted(table.name)}"
     present = connection.execute(
         "select table_type from information_schema.tables"
@@ -98,7 +104,9 @@ def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table
     kind = "table" if table.indexed else "view"
     if present:
         connection.execute(f"drop {'view' if present[0] == 'VIEW' else 'table'} {name}")
-    connection.execute(f"create {kind} {name} as select {', '.join(columns)} from ({files})")
+    connection.execute(
+        f"create {kind} {name} as select {', '.join(_columns(table))} from ({files})"
+    )
     for number, index in enumerate(table.indexed):
         indexed = ", ".join(quoted(column.strip()) for column in index.split(","))
         connection.execute(f"create index {quoted(f'{table.name}_{number}')} on {name} ({indexed})")

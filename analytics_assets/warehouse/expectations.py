@@ -134,7 +134,7 @@ class _References:
     def _is_good(self, partition: str) -> bool:
         """Whether the live rows are of the last build: one that was held back proves nothing."""
         build = self._snapshot.build_of(self._table, partition)
-        return build is not None and not build.refused
+        return build is not None and not build.refused and not build.fails
 
     def is_complete(self, partition: str) -> bool:
         """Whether its input reaches to both of its ends: a year to date is no measure of years."""

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from deltalake.exceptions import DeltaError
 
 from analytics_assets.core.declaration import Table, in_dependency_order
-from analytics_assets.warehouse.builds import ROLLED_BACK, Build, Snapshot, now
+from analytics_assets.warehouse.builds import ROLLED_BACK, Snapshot
 from analytics_assets.warehouse.lake import (
     Lake,
     StoredFile,
@@ -24,6 +24,7 @@ from analytics_assets.warehouse.lake import (
     storage_schema,
     version_at,
 )
+from analytics_assets.warehouse.ledger import Build, now
 
 
 class RollbackError(RuntimeError):

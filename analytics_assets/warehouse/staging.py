@@ -19,8 +19,9 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.source import Landing
 from analytics_assets.warehouse.audit import fingerprint, row_hashes_sql
-from analytics_assets.warehouse.builds import Snapshot, now
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import StoredFile, partition_of
+from analytics_assets.warehouse.ledger import now
 from analytics_assets.warehouse.session import expose, literal, select_declared
 
 # What a chunk's SELECTs say of partitions beside their rows, for people to see.

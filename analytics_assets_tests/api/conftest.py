@@ -36,8 +36,8 @@ from analytics_assets.api.settings import ApiSettings
 from analytics_assets.bank_kpis.assets import settle_production
 from analytics_assets.bank_kpis.sample import generate
 from analytics_assets.production.promotion import production_engine
-from analytics_assets.warehouse.builds import now
 from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.ledger import now
 from analytics_assets_tests.ad_metrics.landed import point_at, settle, small_world
 from analytics_assets_tests.ad_metrics.landed import rows as lake_rows
 from analytics_assets_tests.api.filled import TABLES, clinic_rows, promote, promote_days, rows_of

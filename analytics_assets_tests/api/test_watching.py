@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from analytics_assets.api.requests import LOG, JsonLines
 from analytics_assets.production import freshness, records
-from analytics_assets.warehouse.builds import now
+from analytics_assets.warehouse.ledger import now
 from analytics_assets_tests.api.conftest import Production, client_of
 from analytics_assets_tests.api.filled import TABLES, promote, rows_of
 

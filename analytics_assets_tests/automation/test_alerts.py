@@ -40,7 +40,7 @@ from analytics_assets.automation.notify import Alert, post
 from analytics_assets.automation.problems import Watch
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.definitions import build
-from analytics_assets.warehouse.builds import now
+from analytics_assets.warehouse.ledger import now
 from analytics_assets_tests.automation import test_storage
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.toy import Memory, toy_tables

@@ -23,7 +23,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.source import SourceError
 from analytics_assets.definitions import build
 from analytics_assets.production.review import confirm, put_on_hold
-from analytics_assets.warehouse.builds import now
+from analytics_assets.warehouse.ledger import now
 from analytics_assets.warehouse.rollback import roll_back
 from analytics_assets_tests.toy import Memory, Sale, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace
@@ -173,7 +173,7 @@ def test_a_changed_declaration_is_a_reason(source: DatedMemory, workspace: Works
     settle(tables[:2], workspace.lake)
     changed = replace(fact, sql=f"{fact.sql} and true")
     assert behind([raw, changed]) == {
-        (FACT, "its declaration changed"): ["2024-01-05", "2024-01-09", "2024-02-05", "2024-02-06"]
+        (FACT, "its SQL changed"): ["2024-01-05", "2024-01-09", "2024-02-05", "2024-02-06"]
     }
     (lag,) = ask([raw, changed])
     assert lag.spans() == ["2024-01-05", "2024-01-09", "2024-02-05 to 2024-02-06"]

@@ -66,7 +66,7 @@ def test_a_star_that_differs_is_not_published(
     wrong = fact.sql.replace("        value,\n", "        value + 1 as value,\n")
     assert wrong != fact.sql
     object.__setattr__(fact, "sql", wrong)
-    fact.__dict__.pop("code_version", None)
+    fact.__dict__.pop("meaning", None)
     before = filled.versions()
     findings = filled.build(broken)
     assert {(finding.check, finding.blocking) for finding in findings if finding.blocking} == {
@@ -170,7 +170,7 @@ def test_a_kill_between_staging_and_publishing_loses_and_doubles_nothing(
 def test_a_kill_after_publishing_and_before_the_ledger_adds_nothing(
     filled: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from analytics_assets.warehouse.builds import BuildLedger
+    from analytics_assets.warehouse.ledger import BuildLedger
 
     restate(filled, 100.0)
     record = BuildLedger.record

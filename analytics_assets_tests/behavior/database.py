@@ -14,9 +14,10 @@ from analytics_assets.behavior.columns import EVENT_COLUMNS
 from analytics_assets.behavior.tables import TABLES, behavioral_events
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
-from analytics_assets.warehouse.build import Builder, Outcome
+from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake, open_lake
+from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.session import expose, open_session
 
 COLUMNS = ", ".join(quoted(column.name) for column in EVENT_COLUMNS)

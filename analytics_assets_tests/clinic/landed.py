@@ -14,9 +14,10 @@ from analytics_assets.clinic.landing import FEEDS
 from analytics_assets.clinic.tables import TABLES
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.warehouse.audit import Finding
-from analytics_assets.warehouse.build import Builder, Outcome
+from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.session import expose, open_session
 
 TABLE = {table.name: table for table in TABLES}

@@ -12,7 +12,7 @@ import pytest
 
 from analytics_assets import settings
 from analytics_assets.production.backup import back_up
-from analytics_assets.warehouse.builds import Build, BuildLedger
+from analytics_assets.warehouse.ledger import Build, BuildLedger
 from analytics_assets_tests.faults.checker import Checker
 from analytics_assets_tests.faults.shop import Shop
 from analytics_assets_tests.faults.worker import DEFINITIONS, LOG, TABLES

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import pytest
 
-from analytics_assets.warehouse.builds import now
+from analytics_assets.warehouse.ledger import now
 from analytics_assets_tests.faults.checker import Checker
 from analytics_assets_tests.faults.runs import Runs, Step, aim
 from analytics_assets_tests.faults.shop import PROMOTED, Content, Shop

@@ -33,9 +33,10 @@ from analytics_assets.production.promotion import Move, production_engine
 from analytics_assets.warehouse import assets as warehouse_assets
 from analytics_assets.warehouse import rollback as warehouse_rollback
 from analytics_assets.warehouse.build import Builder
-from analytics_assets.warehouse.builds import BuildLedger, Snapshot, now
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import mend_catalogue
 from analytics_assets.warehouse.lake import Lake, open_lake
+from analytics_assets.warehouse.ledger import BuildLedger, now
 from analytics_assets.warehouse.retention import vacuum
 from analytics_assets.warehouse.session import literal, open_session
 from analytics_assets_tests.toy import toy_tables

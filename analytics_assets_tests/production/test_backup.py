@@ -34,8 +34,9 @@ from analytics_assets.production.backup import (
 )
 from analytics_assets.production.dump import DumpError, programs
 from analytics_assets.production.promotion import production_engine
-from analytics_assets.warehouse.builds import BuildLedger, Snapshot
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.ledger import BuildLedger
 from analytics_assets_tests.production.test_promotion import send
 from analytics_assets_tests.toy import Memory, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace

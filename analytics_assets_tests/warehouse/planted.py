@@ -21,9 +21,10 @@ import pytest
 from analytics_assets import settings
 from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build as definitions_of
-from analytics_assets.warehouse.build import Builder, Outcome
+from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.conftest import make_workspace

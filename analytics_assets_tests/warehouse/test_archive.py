@@ -179,7 +179,7 @@ def test_killed_at_any_step_it_is_whole_and_completed(
         if step == "publish":
             patched.setattr(Lake, "publish", kill)
         elif step == "record":
-            patched.setattr("analytics_assets.warehouse.builds.BuildLedger.record", kill)
+            patched.setattr("analytics_assets.warehouse.ledger.BuildLedger.record", kill)
         else:
             patched.setattr(module, step, kill)
         with pytest.raises(Killed):

@@ -6,8 +6,8 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from analytics_assets.warehouse.builds import Build, BuildLedger, now
 from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.ledger import Build, BuildLedger, now
 
 
 def entry(table: str, partition: str) -> Build:

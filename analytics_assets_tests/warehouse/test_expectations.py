@@ -21,10 +21,11 @@ from analytics_assets.core.columns import Ratio
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import MONTHLY, WEEKLY, Period
 from analytics_assets.warehouse.audit import Finding
-from analytics_assets.warehouse.build import Builder, Outcome, check_names
+from analytics_assets.warehouse.build import Builder, check_names
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.expectations import TOO_FEW, usual_ratio, usual_rows
 from analytics_assets.warehouse.lake import Lake, open_lake
+from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.toy import Memory, Sale, settle, toy_tables
 from analytics_assets_tests.warehouse.test_quarantine import run

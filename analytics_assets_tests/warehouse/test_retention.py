@@ -12,8 +12,8 @@ import pytest
 
 from analytics_assets import settings
 from analytics_assets.core.declaration import Table
-from analytics_assets.warehouse.builds import BuildLedger
 from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.ledger import BuildLedger
 from analytics_assets.warehouse.retention import (
     RetentionError,
     Vacuumed,

@@ -1,0 +1,147 @@
+"""The build ledger: what each live partition was built from, and by what it was judged.
+
+Belongs here: an entry, and the Delta table beside the others in which they are kept.
+Does not belong here: comparing an entry with what there is now (``builds.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import pyarrow
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from analytics_assets.warehouse.lake import Lake, commit_moments, version_at
+
+_COMMIT_ATTEMPTS = 8
+_SCHEMA = pyarrow.schema(
+    [
+        ("table", pyarrow.string()),
+        ("partition", pyarrow.string()),
+        ("code_version", pyarrow.string()),
+        ("inputs", pyarrow.string()),
+        ("rows", pyarrow.int64()),
+        ("run_id", pyarrow.string()),
+        ("built_at", pyarrow.timestamp("us", tz="UTC")),
+        ("refused", pyarrow.string()),
+        ("refused_by", pyarrow.string()),
+        ("contract_version", pyarrow.string()),
+        ("meaning", pyarrow.string()),
+        ("fails", pyarrow.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """One ledger entry: the inputs (name -> fingerprint) that a live partition was built from.
+
+    ``refused`` is the recipe of a later build that failed its audit, ``refused_by`` the checks that
+    it failed; ``code_version`` is empty where no build ever passed. The live rows were last judged
+    by the contract ``contract_version`` and fail its checks ``fails``. ``meaning`` is the text of
+    what both versions stand for.
+    """
+
+    table: str
+    partition: str
+    code_version: str
+    inputs: Mapping[str, str]
+    rows: int
+    run_id: str
+    built_at: datetime
+    refused: str = ""
+    refused_by: str = ""
+    contract_version: str = ""
+    meaning: str = ""
+    fails: str = ""
+
+    @staticmethod
+    def from_row(row: Mapping[str, Any]) -> Build:
+        """An entry as it was kept; an earlier release knew less of it."""
+        kept = {name: value for name, value in row.items() if value is not None}
+        # Thousands of entries share the meaning of their table.
+        return Build(
+            **kept
+            | {"inputs": json.loads(row["inputs"])}
+            | {"meaning": sys.intern(kept.get("meaning", ""))}
+        )
+
+    def as_row(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {**vars(self), "inputs": json.dumps(self.inputs, sort_keys=True)}
+
+    @property
+    def live(self) -> bool:
+        """Whether a version of the partition was ever published."""
+        return bool(self.code_version)
+
+
+class BuildLedger:
+    """The ledger of one lake."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._uri = f"{lake.root}/_builds"
+        self._log = lake.log("_builds", _entries)
+
+    def read(self) -> dict[str, dict[str, Build]]:
+        """Table key -> partition -> entry."""
+        current = self._log.current()
+        entries: dict[str, dict[str, Build]] = {}
+        for build in current.content if current else ():
+            entries.setdefault(build.table, {})[build.partition] = build
+        return entries
+
+    def read_as_of(self, moment: datetime) -> dict[tuple[str, str], Build]:
+        """(table, partition) -> entry, as it was at a moment."""
+        version = version_at(commit_moments(self._log.open()), moment)
+        delta = None if version is None else self._log.open(version)
+        return {(b.table, b.partition): b for b in _entries(delta)} if delta else {}
+
+    def record(self, builds: Iterable[Build]) -> None:
+        """Add entries, or replace those of the same table and partition."""
+        new = {(build.table, build.partition): build for build in builds}
+        if not new:
+            return
+        tables = sorted({table for table, _ in new})
+        listed = ", ".join(f"'{table}'" for table in tables)
+        for attempt in range(_COMMIT_ATTEMPTS):
+            try:
+                delta = self._log.open() or DeltaTable.create(
+                    self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
+                )
+                known = {(build.table, build.partition): build for build in _entries(delta, tables)}
+                rows = [build.as_row() for build in (known | new).values()]
+                write_deltalake(
+                    # The very version that was read: what another run has added since is then a
+                    # conflict, and not lost.
+                    delta,
+                    pyarrow.Table.from_pylist(rows, schema=_SCHEMA),
+                    mode="overwrite",
+                    predicate=f"table in ({listed})",
+                    partition_by=["table"],
+                    # What an earlier release wrote lacks columns.
+                    schema_mode="merge",
+                )
+                return
+            except CommitFailedError:
+                if attempt + 1 == _COMMIT_ATTEMPTS:
+                    raise
+                time.sleep(0.05 * 2**attempt)
+
+
+def _entries(delta: DeltaTable, tables: list[str] | None = None) -> list[Build]:
+    partitions = [("table", "in", tables)] if tables else None
+    rows = delta.to_pyarrow_table(partitions=partitions).to_pylist()
+    return [Build.from_row(row) for row in rows]
+
+
+def now() -> datetime:
+    """The moment that a ledger entry is written; never part of a result."""
+    return datetime.now(timezone.utc)
