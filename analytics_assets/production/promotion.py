@@ -27,6 +27,7 @@ from analytics_assets.production.review import (
     release,
 )
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.integrity import DamagedFiles
 from analytics_assets.warehouse.lake import StoredKey, by_key
 from analytics_assets.warehouse.session import expose
 
@@ -154,10 +155,19 @@ def promote(
             _take_over(connection, table, run_id)
             _reshape(connection, table)
             present = {}
+        refuse_damaged(snapshot, table, partitions)
         done = move(connection, session, table, offer, partitions, present, run_id, gate_percent)
         if dry_run:
             connection.rollback()
     return done
+
+
+def refuse_damaged(snapshot: Snapshot, table: Table, partitions: Sequence[str]) -> None:
+    """``PromotionError`` unless these partitions of the lake are what was published."""
+    try:
+        snapshot.verify(table, partitions)
+    except DamagedFiles as error:
+        raise PromotionError(f"{error}. Readers keep what they have") from error
 
 
 def _reshape(connection: sa.Connection, table: Table) -> None:

@@ -27,7 +27,9 @@ from analytics_assets.warehouse.audit import (
 )
 from analytics_assets.warehouse.builds import Build, Snapshot, now
 from analytics_assets.warehouse.expectations import expect, expectation_names
+from analytics_assets.warehouse.integrity import MENDED, Damage, damaged, published_words
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
+from analytics_assets.warehouse.mending import mend
 from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import expose
 from analytics_assets.warehouse.staging import Reports, Staging
@@ -39,6 +41,7 @@ CHUNK_BYTES = 6 * 2**20
 LANDED_TOGETHER = 16
 _TYPE = "Mend the value at its source, or the SQL that gives the column, and run again."
 _COMPLETE = "Build these first, or mend what makes their checks fail."
+_LOST = "Bring the source's file back, or roll the table back to a version that is whole."
 
 
 @dataclass
@@ -90,11 +93,14 @@ class Builder:
     def build(self, table: Table, partitions: Sequence[str]) -> Outcome:
         """Build partitions; what fails is in the outcome and leaves the live table as it was."""
         outcome = Outcome(table)
+        mended = self._mend(table, partitions, outcome)
+        partitions = [key for key in partitions if key not in mended]
         fed = set(self._snapshot.candidates(table))
         outcome.missing = [key for key in partitions if key not in fed]
         # A source file that is gone takes nothing away: what was landed stays.
         wanted = [key for key in partitions if key in fed or table.source is None]
         ready = [key for key in wanted if self._is_ready(table, key, outcome)]
+        outcome.findings += self._lost(table, set(partitions) - set(wanted))
         builds: list[Build] = []
         for chunk in self._chunks(table, ready):
             builds += self._build_chunk(table, chunk, outcome)
@@ -124,7 +130,47 @@ class Builder:
         outcome.findings += expected.findings
         outcome.compared = expected.compared
 
+    def _mend(self, table: Table, partitions: Sequence[str], outcome: Outcome) -> list[str]:
+        """Partitions that copies of their rows make whole; the other damaged ones are built."""
+        own = [f for f in self._snapshot.files(table) if partition_of(table, f.key) in partitions]
+        found = damaged(self._lake, own)
+        for damage in found:
+            self._log.warning("%s", damage)
+        if found or any(key in self._snapshot.broken(table) for key in partitions):
+            self._snapshot.forget(table)
+        mended = mend(self._snapshot, table, partitions, self._run_id)
+        if mended:
+            self._snapshot.forget(table)
+            outcome.changed += mended
+            outcome.rows |= dict.fromkeys(mended, 0)
+            for file in self._snapshot.files(table):
+                if partition_of(table, file.key) in mended:
+                    outcome.rows[partition_of(table, file.key)] += file.rows
+        return mended
+
+    def _lost(self, table: Table, partitions: Iterable[str]) -> list[Finding]:
+        """Damaged partitions that nothing is left to make anew from."""
+        broken = self._snapshot.broken(table)
+        return [
+            Finding(
+                CONTRACT,
+                key,
+                f"{broken[key]}, its source does not offer it any more, and no copy of its"
+                f" {build.rows if build else 0:,} rows is in an older version or the archive",
+                advice=_LOST,
+            )
+            for key in sorted(partitions)
+            if key in broken
+            for build in [self._snapshot.build_of(table, key)]
+        ]
+
     def _is_ready(self, table: Table, partition: str, outcome: Outcome) -> bool:
+        unusable = self._unusable(table, partition)
+        if unusable:
+            outcome.findings.append(
+                Finding(CONTRACT, partition, "; ".join(unusable[:3]), advice=f"{MENDED}.")
+            )
+            return False
         waiting = self._snapshot.waiting_for(table, partition)
         if waiting:
             rows = [{"missing upstream partition": name} for name in waiting]
@@ -139,6 +185,18 @@ class Builder:
                 )
             )
         return not waiting
+
+    def _unusable(self, table: Table, partition: str) -> list[str]:
+        """What is damaged of what the partition would be computed from."""
+        found: dict[str, None] = {}
+        for upstream in table.upstream:
+            files = self._snapshot.feeding(upstream, table, [partition])
+            found |= dict.fromkeys(map(str, damaged(self._lake, files)))
+            broken = self._snapshot.broken(upstream)
+            for key in dict.fromkeys(partition_of(upstream, file.key) for file in files):
+                if key in broken and not found:
+                    found[f"{upstream.key} {key}: {broken[key]}"] = None
+        return list(found)
 
     def _chunks(self, table: Table, partitions: list[str]) -> Iterable[list[str]]:
         """Partitions to compute together, so that their inputs fit ``CHUNK_BYTES``."""
@@ -218,13 +276,24 @@ class Builder:
         ]
         good = [key for key in chunk if key not in failed]
         self._publish(table, good, staged, same.keys(), outcome)
+        live = self._snapshot.files(table)
+        word = published_words(table, staged + [f for f in live if f.key in same])
         counts = dict.fromkeys(good, 0)
         for key, count in (same | audited.rows).items():
             if partition_of(table, key) in counts:
                 counts[partition_of(table, key)] += count
         outcome.rows.update(counts)
         return [
-            Build(table.key, key, table.code_version, inputs[key], counts[key], self._run_id, now())
+            Build(
+                table.key,
+                key,
+                table.code_version,
+                inputs[key],
+                counts[key],
+                self._run_id,
+                now(),
+                published=word(key),
+            )
             for key in good
             if key not in outcome.missing or self._snapshot.build_of(table, key)
         ] + self._refusals(table, audited.findings)
@@ -260,6 +329,11 @@ class Builder:
         """Audit what is live, all of it, and publish nothing."""
         outcome = Outcome(table)
         files = self._snapshot.files(table)
+        read = [f for t in (table, *table.upstream) for f in self._snapshot.files(t)]
+        if found := damaged(self._lake, read):
+            self._snapshot.forget(table)
+            outcome.findings = [_damage(table, damage) for damage in found]
+            return outcome
         partitions = sorted({partition_of(table, file.key) for file in files})
         for upstream in table.upstream:
             expose(self._session, upstream, [f.uri for f in self._snapshot.files(upstream)])
@@ -271,7 +345,7 @@ class Builder:
 
     def _live_slices(self, table: Table, read: dict[str, str]) -> dict[str, int]:
         """Slices that are live as they were read, and their rows: they need not be written."""
-        live = by_key(self._snapshot.files(table))
+        live = by_key(self._snapshot.sound(table))
         return {
             key: live[key].rows
             for key, found in read.items()
@@ -311,10 +385,13 @@ class Builder:
     ) -> None:
         """Publish the storage keys that differ from the live ones; throw away the rest."""
         partitions = set(good)
+        sound = {file.uri for file in self._snapshot.sound(table)}
+        known = {file.uri for file in self._snapshot.files(table)}
         live = {
-            key: value
-            for key, value in self._lake.fingerprints(table).items()
-            if partition_of(table, key) in partitions
+            # What is damaged is replaced by equal rows, too.
+            file.key: file.fingerprint if file.uri in sound or file.uri not in known else ""
+            for file in self._lake.files(table)
+            if partition_of(table, file.key) in partitions
         }
         new = {f.key: f.fingerprint for f in staged if partition_of(table, f.key) in partitions}
         changed = {key for key in live.keys() | new.keys() if live.get(key) != new.get(key)}
@@ -333,6 +410,12 @@ def _refused(partition: str, error: Exception) -> Finding:
     return Finding(
         CONTRACT, partition, f"a value is not of its column's type: {what}", advice=_TYPE
     )
+
+
+def _damage(table: Table, damage: Damage) -> Finding:
+    own = damage.table == table.key
+    partition = partition_of(table, damage.file.key) if own else damage.file.key
+    return Finding(CONTRACT, partition, str(damage), advice=f"{MENDED}.")
 
 
 def _unavailable(partition: str, error: SourceUnavailable, untried: int) -> Finding:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from typing import Any
 
 import pyarrow
 from deltalake import DeltaTable, write_deltalake
@@ -20,16 +21,19 @@ from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping, shifted
+from analytics_assets.warehouse.integrity import MENDED, DamagedFiles, looked_at, published_words, verify
 from analytics_assets.warehouse.lake import (
     Lake,
     StoredFile,
     commit_moments,
     fed_partitions,
+    partition_of,
     read_whole,
     version_at,
 )
 
-ARCHIVED = "archived"
+ARCHIVED, CHANGED = "archived", "changed since"
+_LOST = "the table's log has lost what the build ledger says was published"
 _COMMIT_ATTEMPTS = 8
 _SCHEMA = pyarrow.schema(
     [
@@ -42,6 +46,8 @@ _SCHEMA = pyarrow.schema(
         ("built_at", pyarrow.timestamp("us", tz="UTC")),
         ("refused", pyarrow.string()),
         ("refused_by", pyarrow.string()),
+        ("published", pyarrow.string()),
+        ("checksum", pyarrow.string()),
     ]
 )
 
@@ -51,7 +57,8 @@ class Build:
     """One ledger entry: the inputs (name -> fingerprint) that a live partition was built from.
 
     ``refused`` is the recipe of a later build that failed its audit, ``refused_by`` the checks that
-    it failed; ``code_version`` is empty where no build ever passed.
+    it failed; ``code_version`` is empty where no build ever passed. ``published`` is one word for
+    the rows that were published, empty where it is not known.
     """
 
     table: str
@@ -63,6 +70,7 @@ class Build:
     built_at: datetime
     refused: str = ""
     refused_by: str = ""
+    published: str = ""
 
     @property
     def live(self) -> bool:
@@ -104,10 +112,7 @@ class BuildLedger:
                     self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
                 )
                 known = {(build.table, build.partition): build for build in _entries(delta, tables)}
-                rows = [
-                    {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
-                    for build in (known | new).values()
-                ]
+                rows = [_as_row(build) for build in (known | new).values()]
                 write_deltalake(
                     # The very version that was read: what another run has added since is then a
                     # conflict, and not lost.
@@ -116,6 +121,8 @@ class BuildLedger:
                     mode="overwrite",
                     predicate=f"table in ({listed})",
                     partition_by=["table"],
+                    # A ledger of an earlier release has fewer columns.
+                    schema_mode="merge",
                 )
                 return
             except CommitFailedError:
@@ -125,11 +132,28 @@ class BuildLedger:
 
 
 def _entries(delta: DeltaTable, tables: list[str] | None = None) -> list[Build]:
+    """The entries that are as they were written: what is not known is built again, a lie is not."""
     partitions = [("table", "in", tables)] if tables else None
-    return [
-        Build(**{**row, "inputs": json.loads(row["inputs"])})
-        for row in delta.to_pyarrow_table(partitions=partitions).to_pylist()
-    ]
+    entries = []
+    for row in delta.to_pyarrow_table(partitions=partitions).to_pylist():
+        written = row.pop("checksum", None)
+        if written is None or written == _row_checksum(row):
+            published = row.get("published") or ""
+            inputs = json.loads(row["inputs"])
+            entries.append(Build(**{**row, "inputs": inputs, "published": published}))
+    return entries
+
+
+def _as_row(build: Build) -> dict[str, Any]:
+    row = {**vars(build), "inputs": json.dumps(build.inputs, sort_keys=True)}
+    return {**row, "checksum": _row_checksum(row)}
+
+
+def _row_checksum(row: Mapping[str, Any]) -> str:
+    """Tells whether a stored entry is what was written; of the columns that it had then."""
+    moment = row["built_at"].astimezone(timezone.utc).isoformat()
+    text = json.dumps({**row, "built_at": moment}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -164,12 +188,62 @@ class Snapshot:
         self._never_built: dict[str, list[str]] = {}
         self._waiting: dict[tuple[str, str], list[str]] = {}
         self._archives: dict[str, set[str]] = {}
+        self._unsound: dict[str, set[str]] = {}
+        self._unended: dict[str, set[str]] = {}
+        self._broken: dict[str, dict[str, str]] = {}
 
     def files(self, table: Table) -> list[StoredFile]:
         """The table's live files."""
         if table.key not in self._files:
             self._files[table.key] = self.lake.files(table)
         return self._files[table.key]
+
+    def sound(self, table: Table) -> list[StoredFile]:
+        """The live files that are there, in their size."""
+        self.broken(table)
+        return [file for file in self.files(table) if file.uri not in self._unsound[table.key]]
+
+    def broken(self, table: Table) -> dict[str, str]:
+        """Partition -> why what is live of it must not be used."""
+        if table.key not in self._broken:
+            found: dict[str, str] = {}
+            damages = looked_at(self.lake, self.files(table))
+            for damage in damages:
+                found[partition_of(table, damage.file.key)] = f"a file of it {damage.what}"
+            self._unsound[table.key] = {damage.file.uri for damage in damages}
+            self._unended[table.key] = set()
+            for partition in self._unrecorded(table):
+                if self._published_since(table, partition):
+                    self._unended[table.key].add(partition)
+                else:
+                    found.setdefault(partition, _LOST)
+            self._broken[table.key] = found
+        return self._broken[table.key]
+
+    def verify(self, table: Table, partitions: Iterable[str]) -> None:
+        """Raise ``DamagedFiles`` unless what is live of these partitions is what was published."""
+        chosen = set(partitions)
+        verify(self.lake, [f for f in self.files(table) if partition_of(table, f.key) in chosen])
+        for key in sorted(chosen & self.broken(table).keys()):
+            raise DamagedFiles(f"{table.key} {key}: {self.broken(table)[key]}. {MENDED}")
+
+    def _unrecorded(self, table: Table) -> list[str]:
+        """Partitions of which the log says otherwise than the ledger."""
+        word = published_words(table, self.files(table))
+        return [
+            key
+            for key, build in self._builds.get(table.key, {}).items()
+            if build.live and build.published and build.published != word(key)
+        ]
+
+    def _published_since(self, table: Table, partition: str) -> bool:
+        """Whether the log is ahead of the ledger: a run was killed between the two."""
+        build = self._builds[table.key][partition]
+        return any(
+            file.published > build.built_at.timestamp() * 1000
+            for file in self.files(table)
+            if partition_of(table, file.key) == partition
+        )
 
     def lake_fingerprints(self, table: Table) -> dict[str, str]:
         """Storage key -> fingerprint of its live rows."""
@@ -178,6 +252,8 @@ class Snapshot:
     def forget(self, table: Table, builds: Iterable[Build] = ()) -> None:
         """The table has a new version, and these are its new entries."""
         self._files.pop(table.key, None)
+        self._unsound.pop(table.key, None)
+        self._broken.pop(table.key, None)
         self._fed = {names: fed for names, fed in self._fed.items() if names[0] != table.key}
         self._never_built.clear()
         self._waiting.clear()
@@ -325,24 +401,35 @@ class Snapshot:
         A partition whose input is gone is rebuilt, and so emptied; but a source file that is gone
         takes nothing away. An archived partition is not behind while its input is as it was.
         """
-        partitions = set(self.candidates(table))
+        broken = self.broken(table)
+        partitions = {*self.candidates(table), *broken}
         if table.source is None:
             entries = self._builds.get(table.key, {})
             partitions.update(key for key, build in entries.items() if build.live)
         found = []
         for partition in sorted(partitions):
             inputs = self.inputs(table, partition)
-            why = self._why(table, partition, inputs)
-            if why and not self.waiting_for(table, partition):
+            why = broken.get(partition) or self._why(table, partition, inputs)
+            if why and (partition in broken or not self.waiting_for(table, partition)):
                 wanted = recipe(table, inputs)
                 build = self._builds.get(table.key, {}).get(partition)
-                refused = build is not None and build.refused == wanted
+                # What failed, or was rolled back, keeps what is live, which has to be mended.
+                refused = partition not in broken and build is not None and build.refused == wanted
                 by = build.refused_by if build and refused else ""
                 if by != ARCHIVED:
-                    found.append(Behind(table, partition, why, wanted, refused, by))
+                    tried = self._attempt(table, partition, wanted)
+                    found.append(Behind(table, partition, why, tried, refused, by))
         return found
 
+    def _attempt(self, table: Table, partition: str, wanted: str) -> str:
+        """A recipe with the very files: mended ones, with equal rows, are worth another try."""
+        feeding = [f for up in table.upstream for f in self.feeding(up, table, [partition])]
+        own = self.files(table) if partition in self.broken(table) else []
+        read = [file.uri for file in (*feeding, *own)]
+        return hashlib.sha256(repr([wanted, sorted(read)]).encode()).hexdigest()[:16]
+
     def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:
+        self.broken(table)
         build = self.build_of(table, partition)
         if build is None:
             return "never built"
@@ -356,7 +443,9 @@ class Snapshot:
             for name in inputs.keys() | build.inputs.keys()
             if inputs.get(name) != build.inputs.get(name)
         )
-        return f"changed since: {', '.join(changed[:5])}" if changed else None
+        if not changed and partition in self._unended[table.key]:
+            return "the run that published it did not end"
+        return f"{CHANGED}: {', '.join(changed[:5])}" if changed else None
 
 
 def recipe(table: Table, inputs: Mapping[str, str]) -> str:

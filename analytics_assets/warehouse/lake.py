@@ -126,6 +126,8 @@ class Lake:
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self.root = root
+        # (place, time of change, bytes) of the files that this process has found whole.
+        self.verified: set[tuple[str, int | None, int]] = set()
         self._logs: dict[str, DeltaLog[Any]] = {}
         self._options = dict(storage_options or {})
         self._fs: pyarrow.fs.FileSystem = pyarrow.fs.LocalFileSystem()
@@ -183,16 +185,13 @@ class Lake:
         assert delta is not None
         return pyarrow.schema(delta.schema().to_arrow())
 
-    def missing(self, files: Iterable[StoredFile]) -> list[StoredFile]:
-        """Those of the files that are not there any more."""
-        files = list(files)
-        paths = [self._base + file.uri.removeprefix(self.root) for file in files]
-        infos = self._fs.get_file_info(paths)
-        return [
-            file
-            for file, info in zip(files, infos, strict=True)
-            if info.type is not pyarrow.fs.FileType.File
-        ]
+    def infos(self, uris: Iterable[str]) -> list[pyarrow.fs.FileInfo]:
+        """What the file system says of these files, in their order."""
+        return list(self._fs.get_file_info([self.path(uri) for uri in uris]))
+
+    def path(self, uri: str) -> str:
+        """Where a file is on the lake's file system."""
+        return self._base + uri.removeprefix(self.root)
 
     def publish(
         self,
@@ -256,7 +255,7 @@ class Lake:
     def discard(self, staged: Iterable[StoredFile]) -> None:
         """Delete staged files that will not be published."""
         for file in staged:
-            self._fs.delete_file(self._base + file.uri.removeprefix(self.root))
+            self._fs.delete_file(self.path(file.uri))
 
 
 def commit_moments(delta: DeltaTable | None) -> dict[int, datetime]:
