@@ -20,8 +20,9 @@ from analytics_assets.core.source import DatedSource, SourceError
 from analytics_assets.production import schema
 from analytics_assets.production.promotion import held_by_production
 from analytics_assets.production.review import holds
-from analytics_assets.warehouse.builds import Behind, Snapshot
-from analytics_assets.warehouse.lake import partition_of
+from analytics_assets.warehouse.builds import CHANGED, Behind, Snapshot
+from analytics_assets.warehouse.delta_log import DamagedLog
+from analytics_assets.warehouse.lake import StoredFile, partition_of
 from analytics_assets.warehouse.rollback import ROLLED_BACK
 
 _SHOWN_SPANS = 6
@@ -94,7 +95,8 @@ def staleness(tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine) ->
         try:
             late[table.key] = _behind(table, snapshot, late)
         except SourceError as error:
-            why = f"its source cannot be looked at: {error}"
+            source = "" if isinstance(error, DamagedLog) else "its source cannot be looked at: "
+            why = f"{source}{error}"
             unreadable.append(Lag("warehouse", table, (), "refused", why))
             late[table.key] = {}
     found = [*unreadable, *_grouped(lag for lags in late.values() for lag in lags.values())]
@@ -122,7 +124,7 @@ def stale(
                 f" allowed are {_duration(allowed)}: {lag.why}.{also}"
             )
     for table in tables:
-        files = snapshot.files(table) if table.expected_every else ()
+        files = _live(snapshot, table) if table.expected_every else []
         newest = max((file.published for file in files), default=0)
         if newest and table.expected_every:
             brought = _moment(newest)
@@ -175,7 +177,7 @@ def _own(behind: Behind, snapshot: Snapshot) -> Lag:
         why = "rolled back: stays until its input changes or it is materialised by hand"
     elif behind.refused:
         why = f"refused by {behind.refused_by.replace(',', ', ')}"
-    elif build and build.code_version == table.code_version and names:
+    elif build and behind.why.startswith(CHANGED):
         whose = sorted({name.split("@")[0] for name in names})
         why = f"{', '.join(whose)} changed" if table.upstream else "its source changed"
     since = _changed(table, partition, names, snapshot)
@@ -242,7 +244,7 @@ def _unpromoted(
         on_hold = holds(connection)
         for table in in_dependency_order([table for table in tables if table.publish]):
             there = held.get(table.key, {})
-            published = {file.key: file for file in snapshot.files(table)}
+            published = {file.key: file for file in _live(snapshot, table)}
             waiting = late[table.key]
             for key in sorted(published.keys() | there.keys() | waiting.keys()):
                 file = published.get(key)
@@ -278,6 +280,14 @@ def _promoted_at(connection: sa.Connection, lags: Sequence[Lag]) -> dict[tuple[s
         )
         found |= {(table, partition): moment for partition, moment in rows}
     return found
+
+
+def _live(snapshot: Snapshot, table: Table) -> list[StoredFile]:
+    """The live files; none of a table whose log is damaged, which is told once."""
+    try:
+        return snapshot.files(table)
+    except DamagedLog:
+        return []
 
 
 # ---- what people read ---------------------------------------------------------------------------

@@ -27,9 +27,9 @@ from analytics_assets.warehouse.audit import (
 )
 from analytics_assets.warehouse.builds import Build, Snapshot, now
 from analytics_assets.warehouse.expectations import expect, expectation_names
-from analytics_assets.warehouse.integrity import MENDED, Damage, damaged, published_words
+from analytics_assets.warehouse.integrity import published_words
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
-from analytics_assets.warehouse.mending import mend
+from analytics_assets.warehouse.mending import damaged_inputs, damaged_live, lost, mend
 from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import expose
 from analytics_assets.warehouse.staging import Reports, Staging
@@ -41,7 +41,6 @@ CHUNK_BYTES = 6 * 2**20
 LANDED_TOGETHER = 16
 _TYPE = "Mend the value at its source, or the SQL that gives the column, and run again."
 _COMPLETE = "Build these first, or mend what makes their checks fail."
-_LOST = "Bring the source's file back, or roll the table back to a version that is whole."
 
 
 @dataclass
@@ -93,14 +92,17 @@ class Builder:
     def build(self, table: Table, partitions: Sequence[str]) -> Outcome:
         """Build partitions; what fails is in the outcome and leaves the live table as it was."""
         outcome = Outcome(table)
-        mended = self._mend(table, partitions, outcome)
-        partitions = [key for key in partitions if key not in mended]
+        mended = mend(self._snapshot, table, partitions, self._run_id)
+        outcome.findings += mended.findings
+        outcome.rows |= mended.rows
+        outcome.changed += mended.rows
+        partitions = [key for key in partitions if key not in mended.rows]
         fed = set(self._snapshot.candidates(table))
         outcome.missing = [key for key in partitions if key not in fed]
         # A source file that is gone takes nothing away: what was landed stays.
         wanted = [key for key in partitions if key in fed or table.source is None]
         ready = [key for key in wanted if self._is_ready(table, key, outcome)]
-        outcome.findings += self._lost(table, set(partitions) - set(wanted))
+        outcome.findings += lost(self._snapshot, table, set(partitions) - set(wanted))
         builds: list[Build] = []
         for chunk in self._chunks(table, ready):
             builds += self._build_chunk(table, chunk, outcome)
@@ -130,46 +132,10 @@ class Builder:
         outcome.findings += expected.findings
         outcome.compared = expected.compared
 
-    def _mend(self, table: Table, partitions: Sequence[str], outcome: Outcome) -> list[str]:
-        """Partitions that copies of their rows make whole; the other damaged ones are built."""
-        own = [f for f in self._snapshot.files(table) if partition_of(table, f.key) in partitions]
-        found = damaged(self._lake, own)
-        for damage in found:
-            self._log.warning("%s", damage)
-        if found or any(key in self._snapshot.broken(table) for key in partitions):
-            self._snapshot.forget(table)
-        mended = mend(self._snapshot, table, partitions, self._run_id)
-        if mended:
-            self._snapshot.forget(table)
-            outcome.changed += mended
-            outcome.rows |= dict.fromkeys(mended, 0)
-            for file in self._snapshot.files(table):
-                if partition_of(table, file.key) in mended:
-                    outcome.rows[partition_of(table, file.key)] += file.rows
-        return mended
-
-    def _lost(self, table: Table, partitions: Iterable[str]) -> list[Finding]:
-        """Damaged partitions that nothing is left to make anew from."""
-        broken = self._snapshot.broken(table)
-        return [
-            Finding(
-                CONTRACT,
-                key,
-                f"{broken[key]}, its source does not offer it any more, and no copy of its"
-                f" {build.rows if build else 0:,} rows is in an older version or the archive",
-                advice=_LOST,
-            )
-            for key in sorted(partitions)
-            if key in broken
-            for build in [self._snapshot.build_of(table, key)]
-        ]
-
     def _is_ready(self, table: Table, partition: str, outcome: Outcome) -> bool:
-        unusable = self._unusable(table, partition)
+        unusable = damaged_inputs(self._snapshot, table, partition)
         if unusable:
-            outcome.findings.append(
-                Finding(CONTRACT, partition, "; ".join(unusable[:3]), advice=f"{MENDED}.")
-            )
+            outcome.findings.append(unusable)
             return False
         waiting = self._snapshot.waiting_for(table, partition)
         if waiting:
@@ -185,18 +151,6 @@ class Builder:
                 )
             )
         return not waiting
-
-    def _unusable(self, table: Table, partition: str) -> list[str]:
-        """What is damaged of what the partition would be computed from."""
-        found: dict[str, None] = {}
-        for upstream in table.upstream:
-            files = self._snapshot.feeding(upstream, table, [partition])
-            found |= dict.fromkeys(map(str, damaged(self._lake, files)))
-            broken = self._snapshot.broken(upstream)
-            for key in dict.fromkeys(partition_of(upstream, file.key) for file in files):
-                if key in broken and not found:
-                    found[f"{upstream.key} {key}: {broken[key]}"] = None
-        return list(found)
 
     def _chunks(self, table: Table, partitions: list[str]) -> Iterable[list[str]]:
         """Partitions to compute together, so that their inputs fit ``CHUNK_BYTES``."""
@@ -329,10 +283,8 @@ class Builder:
         """Audit what is live, all of it, and publish nothing."""
         outcome = Outcome(table)
         files = self._snapshot.files(table)
-        read = [f for t in (table, *table.upstream) for f in self._snapshot.files(t)]
-        if found := damaged(self._lake, read):
-            self._snapshot.forget(table)
-            outcome.findings = [_damage(table, damage) for damage in found]
+        outcome.findings = damaged_live(self._snapshot, table)
+        if outcome.findings:
             return outcome
         partitions = sorted({partition_of(table, file.key) for file in files})
         for upstream in table.upstream:
@@ -410,12 +362,6 @@ def _refused(partition: str, error: Exception) -> Finding:
     return Finding(
         CONTRACT, partition, f"a value is not of its column's type: {what}", advice=_TYPE
     )
-
-
-def _damage(table: Table, damage: Damage) -> Finding:
-    own = damage.table == table.key
-    partition = partition_of(table, damage.file.key) if own else damage.file.key
-    return Finding(CONTRACT, partition, str(damage), advice=f"{MENDED}.")
 
 
 def _unavailable(partition: str, error: SourceUnavailable, untried: int) -> Finding:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -21,7 +22,8 @@ from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping, shifted
-from analytics_assets.warehouse.integrity import MENDED, DamagedFiles, looked_at, published_words, verify
+from analytics_assets.warehouse.delta_log import DamagedLog
+from analytics_assets.warehouse.integrity import MENDED, DamagedFiles, verify
 from analytics_assets.warehouse.lake import (
     Lake,
     StoredFile,
@@ -31,9 +33,9 @@ from analytics_assets.warehouse.lake import (
     read_whole,
     version_at,
 )
+from analytics_assets.warehouse.soundness import Soundness, judge
 
 ARCHIVED, CHANGED = "archived", "changed since"
-_LOST = "the table's log has lost what the build ledger says was published"
 _COMMIT_ATTEMPTS = 8
 _SCHEMA = pyarrow.schema(
     [
@@ -81,9 +83,11 @@ class Build:
 class BuildLedger:
     """The ledger of one lake."""
 
+    NAME = "_builds"
+
     def __init__(self, lake: Lake) -> None:
-        self._uri = f"{lake.root}/_builds"
-        self._log = lake.log("_builds", _entries)
+        self._uri = f"{lake.root}/{self.NAME}"
+        self._log = lake.log(self.NAME, _entries)
 
     def read(self) -> dict[str, dict[str, Build]]:
         """Table key -> partition -> entry."""
@@ -97,7 +101,28 @@ class BuildLedger:
         """(table, partition) -> entry, as it was at a moment."""
         version = version_at(commit_moments(self._log.open()), moment)
         delta = None if version is None else self._log.open(version)
-        return {(b.table, b.partition): b for b in _entries(delta)} if delta else {}
+        return {(b.table, b.partition): b for b in _entries(delta)}
+
+    def version(self) -> int | None:
+        """Number of the current version, all of which can be read."""
+        current = self._log.current()
+        return current.number if current else None
+
+    def damaged(self) -> int:
+        """How many entries are not as they were written; they are not known."""
+        current = self._log.current()
+        return current.delta.count() - len(current.content) if current else 0
+
+    def fall_back(self) -> int | None:
+        """Make the last version that can be read the current one; its number."""
+        delta = self._log.open()
+        for version in range(delta.version() - 1 if delta else -1, -1, -1):
+            with suppress(DamagedLog), self._log.explained():
+                assert delta
+                _entries(self._log.open(version))
+                delta.restore(version, ignore_missing_files=True)
+                return version
+        return None
 
     def record(self, builds: Iterable[Build]) -> None:
         """Add entries, or replace those of the same table and partition."""
@@ -131,11 +156,12 @@ class BuildLedger:
                 time.sleep(0.05 * 2**attempt)
 
 
-def _entries(delta: DeltaTable, tables: list[str] | None = None) -> list[Build]:
+def _entries(delta: DeltaTable | None, tables: list[str] | None = None) -> list[Build]:
     """The entries that are as they were written: what is not known is built again, a lie is not."""
     partitions = [("table", "in", tables)] if tables else None
     entries = []
-    for row in delta.to_pyarrow_table(partitions=partitions).to_pylist():
+    rows = delta.to_pyarrow_table(partitions=partitions).to_pylist() if delta else []
+    for row in rows:
         written = row.pop("checksum", None)
         if written is None or written == _row_checksum(row):
             published = row.get("published") or ""
@@ -188,9 +214,7 @@ class Snapshot:
         self._never_built: dict[str, list[str]] = {}
         self._waiting: dict[tuple[str, str], list[str]] = {}
         self._archives: dict[str, set[str]] = {}
-        self._unsound: dict[str, set[str]] = {}
-        self._unended: dict[str, set[str]] = {}
-        self._broken: dict[str, dict[str, str]] = {}
+        self._soundness: dict[str, Soundness] = {}
 
     def files(self, table: Table) -> list[StoredFile]:
         """The table's live files."""
@@ -198,27 +222,20 @@ class Snapshot:
             self._files[table.key] = self.lake.files(table)
         return self._files[table.key]
 
+    def soundness(self, table: Table) -> Soundness:
+        """Whether what is live is what was published."""
+        if table.key not in self._soundness:
+            entries = self._builds.get(table.key, {})
+            self._soundness[table.key] = judge(self.lake, table, self.files(table), entries)
+        return self._soundness[table.key]
+
     def sound(self, table: Table) -> list[StoredFile]:
         """The live files that are there, in their size."""
-        self.broken(table)
-        return [file for file in self.files(table) if file.uri not in self._unsound[table.key]]
+        return [f for f in self.files(table) if f.uri not in self.soundness(table).unsound]
 
-    def broken(self, table: Table) -> dict[str, str]:
+    def broken(self, table: Table) -> Mapping[str, str]:
         """Partition -> why what is live of it must not be used."""
-        if table.key not in self._broken:
-            found: dict[str, str] = {}
-            damages = looked_at(self.lake, self.files(table))
-            for damage in damages:
-                found[partition_of(table, damage.file.key)] = f"a file of it {damage.what}"
-            self._unsound[table.key] = {damage.file.uri for damage in damages}
-            self._unended[table.key] = set()
-            for partition in self._unrecorded(table):
-                if self._published_since(table, partition):
-                    self._unended[table.key].add(partition)
-                else:
-                    found.setdefault(partition, _LOST)
-            self._broken[table.key] = found
-        return self._broken[table.key]
+        return self.soundness(table).broken
 
     def verify(self, table: Table, partitions: Iterable[str]) -> None:
         """Raise ``DamagedFiles`` unless what is live of these partitions is what was published."""
@@ -227,24 +244,6 @@ class Snapshot:
         for key in sorted(chosen & self.broken(table).keys()):
             raise DamagedFiles(f"{table.key} {key}: {self.broken(table)[key]}. {MENDED}")
 
-    def _unrecorded(self, table: Table) -> list[str]:
-        """Partitions of which the log says otherwise than the ledger."""
-        word = published_words(table, self.files(table))
-        return [
-            key
-            for key, build in self._builds.get(table.key, {}).items()
-            if build.live and build.published and build.published != word(key)
-        ]
-
-    def _published_since(self, table: Table, partition: str) -> bool:
-        """Whether the log is ahead of the ledger: a run was killed between the two."""
-        build = self._builds[table.key][partition]
-        return any(
-            file.published > build.built_at.timestamp() * 1000
-            for file in self.files(table)
-            if partition_of(table, file.key) == partition
-        )
-
     def lake_fingerprints(self, table: Table) -> dict[str, str]:
         """Storage key -> fingerprint of its live rows."""
         return {file.key: file.fingerprint for file in self.files(table)}
@@ -252,8 +251,7 @@ class Snapshot:
     def forget(self, table: Table, builds: Iterable[Build] = ()) -> None:
         """The table has a new version, and these are its new entries."""
         self._files.pop(table.key, None)
-        self._unsound.pop(table.key, None)
-        self._broken.pop(table.key, None)
+        self._soundness.pop(table.key, None)
         self._fed = {names: fed for names, fed in self._fed.items() if names[0] != table.key}
         self._never_built.clear()
         self._waiting.clear()
@@ -429,7 +427,6 @@ class Snapshot:
         return hashlib.sha256(repr([wanted, sorted(read)]).encode()).hexdigest()[:16]
 
     def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:
-        self.broken(table)
         build = self.build_of(table, partition)
         if build is None:
             return "never built"
@@ -443,7 +440,7 @@ class Snapshot:
             for name in inputs.keys() | build.inputs.keys()
             if inputs.get(name) != build.inputs.get(name)
         )
-        if not changed and partition in self._unended[table.key]:
+        if not changed and partition in self.soundness(table).unended:
             return "the run that published it did not end"
         return f"{CHANGED}: {', '.join(changed[:5])}" if changed else None
 

@@ -2,7 +2,7 @@
 
 Belongs here: knowing the current version of a table, and what was made of it, at little cost; what
 is wrong with a log that cannot be read.
-Does not belong here: what is in a version (``lake.py``, ``builds.py``), writing one, or falling back
+Does not belong here: what is in a version (``lake.py``, ``builds.py``), writing one, or going back
 to one that can be read (``log_repair.py``).
 """
 
@@ -70,7 +70,7 @@ class DeltaLog(Generic[T]):
 
     def current(self) -> Version[T] | None:
         """The version there is now; ``None`` before the first."""
-        with self._lock, self._explained():
+        with self._lock, self.explained():
             last = self._last
             # A lake may be deleted and made anew under a running process.
             if last is not None and self._written(last.number) == last.written:
@@ -85,7 +85,7 @@ class DeltaLog(Generic[T]):
 
     def open(self, version: int | None = None) -> DeltaTable | None:
         """The table, read anew; ``None`` where nothing was published yet."""
-        with self._explained():
+        with self.explained():
             return self._opened(version)
 
     def _opened(self, version: int | None = None) -> DeltaTable | None:
@@ -97,7 +97,7 @@ class DeltaLog(Generic[T]):
             return None
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
         """``DamagedLog`` for the many ways in which Delta says that it cannot read something."""
         try:
             yield
@@ -137,7 +137,9 @@ def log_faults(fs: pyarrow.fs.FileSystem, path: str) -> dict[str, str]:
     """Name of a file of the log -> what is wrong with it; a name may be of a file that is gone."""
     files = log_files(fs, path)
     faults = {name: why for name, info in files.items() if (why := _fault(fs, info))}
-    whole = [int(m[1]) for name in files.keys() - faults.keys() if (m := CHECKPOINT.fullmatch(name))]
+    whole = [
+        int(m[1]) for name in files.keys() - faults.keys() if (m := CHECKPOINT.fullmatch(name))
+    ]
     commits = {int(m[1]) for name in files if (m := COMMIT.fullmatch(name))}
     # What is before a checkpoint may have been cleaned up.
     first = max(whole, default=-1) + 1

@@ -2,7 +2,7 @@
 
 Belongs here: the checksum in a file's name, comparing files with it, putting aside what is damaged,
 and one word for what is published of a partition.
-Does not belong here: mending (``mending.py``), the nightly reading of all files (``scrub.py``), logs
+Does not belong here: mending (``mending.py``), reading all files by night (``scrub.py``), logs
 (``delta_log.py``).
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from uuid import uuid4
 
 import duckdb
 import pyarrow.fs
@@ -126,7 +127,10 @@ def is_whole(lake: Lake, uri: str) -> bool:
 def put_aside(lake: Lake, uri: str) -> None:
     """Move a damaged file of the lake where nothing reads it. It is never deleted."""
     fs, _ = lake.folder("")
-    target = lake.path(_aside(lake, uri))
+    place = _aside(lake, uri)
+    if lake.infos([place])[0].type is pyarrow.fs.FileType.File:
+        place += f".{uuid4().hex}"  # files of logs come by the same name again
+    target = lake.path(place)
     # Another process may have done so, and on a disk that is read-only it stays where it is.
     with suppress(OSError):
         fs.create_dir(target.rsplit("/", 1)[0], recursive=True)

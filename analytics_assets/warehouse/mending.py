@@ -1,14 +1,15 @@
 """Mending what is damaged with copies of the same rows.
 
 Belongs here: finding files of a fingerprint in the table's folder, among what was put aside and in
-the archive, and making them live.
+the archive, and making them live; what a build is told of damage.
 Does not belong here: finding damage (``integrity.py``), rebuilding from inputs (``build.py``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from uuid import uuid4
 
 import pyarrow.fs
@@ -18,42 +19,92 @@ from analytics_assets import settings
 from analytics_assets.core.declaration import Table
 from analytics_assets.warehouse import integrity
 from analytics_assets.warehouse.archive import archived_partitions
+from analytics_assets.warehouse.audit import CONTRACT, Finding
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.durable import checksum
 from analytics_assets.warehouse.lake import Lake, StoredFile, by_key, partition_of
 
+_MENDED = "It is mended by this very run, or another line says why it cannot be."
+_LOST = "Bring the source's file back, or roll the table back to a version that is whole."
 _WRITTEN_TOGETHER = re.compile(r"[-_.]")
 
 
-def mend(
-    snapshot: Snapshot, table: Table, partitions: Iterable[str], run_id: str
-) -> list[str]:
+@dataclass(frozen=True)
+class Mended:
+    """Partitions that copies made whole, with their rows, and what to tell of all damaged ones."""
+
+    rows: dict[str, int]
+    findings: list[Finding]
+
+
+def mend(snapshot: Snapshot, table: Table, partitions: Collection[str], run_id: str) -> Mended:
     """Give damaged files of these partitions back from copies with the very same rows.
 
-    Returns the partitions that are whole again by it. Equal rows by their fingerprint are what was
-    published, whatever has become of the inputs since: so nothing is lost and no rollback undone.
+    Rows of the same fingerprint are what was published, whatever has become of the inputs since: so
+    nothing is lost and no rollback undone. What has no copy is left to be built anew.
     """
-    lake = snapshot.lake
-    damaged: dict[str, list[str]] = {}
-    sound = {file.uri for file in snapshot.sound(table)}
+    own = [f for f in snapshot.files(table) if partition_of(table, f.key) in partitions]
+    if integrity.damaged(snapshot.lake, own):
+        snapshot.forget(table)
+    broken = {key: why for key, why in snapshot.broken(table).items() if key in partitions}
+    findings = [Finding(CONTRACT, k, broken[k], blocking=False, advice=_MENDED) for k in broken]
     live = by_key(snapshot.files(table))
-    for key, stored in live.items():
-        if not sound.issuperset(stored.uris):
-            damaged.setdefault(partition_of(table, key), []).append(key)
-    mended: list[str] = []
-    for partition in partitions:
-        copies: list[StoredFile] = []
-        for key in damaged.get(partition, ()):
-            own = _copies(lake, table, key, live[key].fingerprint)
-            if not own:
-                break
-            copies += own
-        else:
-            if copies:
-                keys = damaged[partition]
-                lake.publish(table, copies, keys, {"run_id": run_id, "mended": "from copies"})
-                mended.append(partition)
-    return mended
+    sound = {file.uri for file in snapshot.sound(table)}
+    rows: dict[str, int] = {}
+    for partition in broken:
+        keys = [key for key in live if partition_of(table, key) == partition]
+        damaged = [key for key in keys if not sound.issuperset(live[key].uris)]
+        copies = [_copies(snapshot.lake, table, key, live[key].fingerprint) for key in damaged]
+        if copies and all(copies):
+            files = [file for found in copies for file in found]
+            snapshot.lake.publish(table, files, damaged, {"run_id": run_id, "mended": "copies"})
+            rows[partition] = sum(live[key].rows for key in keys)
+    if rows:
+        snapshot.forget(table)
+    return Mended(rows, findings)
+
+
+def lost(snapshot: Snapshot, table: Table, partitions: Iterable[str]) -> list[Finding]:
+    """Those of the partitions that are damaged: there is nothing left to make them anew from."""
+    broken = snapshot.broken(table)
+    found = []
+    for key in sorted(broken.keys() & set(partitions)):
+        build = snapshot.build_of(table, key)
+        rows = f"its {build.rows:,} rows" if build else "its rows"
+        what = (
+            f"{broken[key]}, its source does not offer it any more, and no copy of {rows} is in an"
+            " older version or the archive"
+        )
+        found.append(Finding(CONTRACT, key, what, advice=_LOST))
+    return found
+
+
+def damaged_inputs(snapshot: Snapshot, table: Table, partition: str) -> Finding | None:
+    """What the partition must not be computed from, because it is damaged."""
+    found: list[str] = []
+    for upstream in table.upstream:
+        files = snapshot.feeding(upstream, table, [partition])
+        damages = integrity.damaged(snapshot.lake, files)
+        found += map(str, damages)
+        told = {damage.file.key for damage in damages}
+        broken = snapshot.broken(upstream)
+        for key in dict.fromkeys(partition_of(upstream, f.key) for f in files if f.key not in told):
+            if key in broken:
+                found.append(f"{upstream.key} {key}: {broken[key]}")
+    if not found:
+        return None
+    return Finding(CONTRACT, partition, "; ".join(found[:3]), advice=f"{integrity.MENDED}.")
+
+
+def damaged_live(snapshot: Snapshot, table: Table) -> list[Finding]:
+    """What is damaged of a table and of what it is compared with."""
+    read = [file for one in (table, *table.upstream) for file in snapshot.files(one)]
+    found = []
+    for damage in integrity.damaged(snapshot.lake, read):
+        own = damage.table == table.key
+        key = partition_of(table, damage.file.key) if own else damage.file.key
+        found.append(Finding(CONTRACT, key, str(damage), advice=f"{integrity.MENDED}."))
+    return found
 
 
 def _copies(lake: Lake, table: Table, key: str, fingerprint: str) -> list[StoredFile]:
