@@ -1,7 +1,6 @@
 """Whether what is live of a table is what was published.
 
-Belongs here: the look at files, and the comparison of a table's log with the build ledger, that each
-plan makes.
+Belongs here: what each plan looks at: the files that there are, and the log beside the ledger.
 Does not belong here: reading files (``integrity.py``), what is behind its inputs (``builds.py``).
 """
 
