@@ -76,6 +76,7 @@ class Home:
     def refresh(self, watch: Callable[[], None] = lambda: None) -> list[str]:
         """Run until nothing is behind, with a repair where a log asks for it; what was told."""
         told: list[str] = []
+        last: object = None
         for _ in range(8):
             before = len(told)
             try:
@@ -83,10 +84,11 @@ class Home:
                 told += self._promote()
                 watch()
                 snapshot = Snapshot(self.lake)
-                idle = not any(snapshot.behind(table) for table in self.tables)
-                if idle and len(told) == before:
+                behind = [one for table in self.tables for one in snapshot.behind(table)]
+                if (not behind and len(told) == before) or behind == last:
                     mend_catalogue(settings.load(), snapshot, self.tables)
                     return told
+                last = behind
             except SourceError as error:
                 told.append(str(error))
                 told += repair(settings.load(), self.tables)

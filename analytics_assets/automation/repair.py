@@ -13,12 +13,12 @@ from analytics_assets.production.backup import BackupError, backups, restore_bui
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse import log_repair
 from analytics_assets.warehouse.builds import BuildLedger
-from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.lake import Lake
 
 
 def repair(settings: Settings, tables: Sequence[Table]) -> Iterator[str]:
     """Make every log readable; a build ledger of which nothing is left comes from a backup."""
-    lake = open_lake(settings.lake)
+    lake = Lake(settings.lake)
     yield from log_repair.repair(lake, tables)
     if BuildLedger(lake).read():
         return

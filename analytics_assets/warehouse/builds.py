@@ -11,7 +11,6 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -22,7 +21,6 @@ from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping, shifted
-from analytics_assets.warehouse.delta_log import DamagedLog
 from analytics_assets.warehouse.integrity import MENDED, DamagedFiles, verify
 from analytics_assets.warehouse.lake import (
     Lake,
@@ -87,11 +85,11 @@ class BuildLedger:
 
     def __init__(self, lake: Lake) -> None:
         self._uri = f"{lake.root}/{self.NAME}"
-        self._log = lake.log(self.NAME, _entries)
+        self.log = lake.log(self.NAME, _entries)
 
     def read(self) -> dict[str, dict[str, Build]]:
         """Table key -> partition -> entry."""
-        current = self._log.current()
+        current = self.log.current()
         entries: dict[str, dict[str, Build]] = {}
         for build in current.content if current else ():
             entries.setdefault(build.table, {})[build.partition] = build
@@ -99,30 +97,14 @@ class BuildLedger:
 
     def read_as_of(self, moment: datetime) -> dict[tuple[str, str], Build]:
         """(table, partition) -> entry, as it was at a moment."""
-        version = version_at(commit_moments(self._log.open()), moment)
-        delta = None if version is None else self._log.open(version)
+        version = version_at(commit_moments(self.log.open()), moment)
+        delta = None if version is None else self.log.open(version)
         return {(b.table, b.partition): b for b in _entries(delta)}
-
-    def version(self) -> int | None:
-        """Number of the current version, all of which can be read."""
-        current = self._log.current()
-        return current.number if current else None
 
     def damaged(self) -> int:
         """How many entries are not as they were written; they are not known."""
-        current = self._log.current()
+        current = self.log.current()
         return current.delta.count() - len(current.content) if current else 0
-
-    def fall_back(self) -> int | None:
-        """Make the last version that can be read the current one; its number."""
-        delta = self._log.open()
-        for version in range(delta.version() - 1 if delta else -1, -1, -1):
-            with suppress(DamagedLog), self._log.explained():
-                assert delta
-                _entries(self._log.open(version))
-                delta.restore(version, ignore_missing_files=True)
-                return version
-        return None
 
     def record(self, builds: Iterable[Build]) -> None:
         """Add entries, or replace those of the same table and partition."""
@@ -133,7 +115,7 @@ class BuildLedger:
         listed = ", ".join(f"'{table}'" for table in tables)
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
-                delta = self._log.open() or DeltaTable.create(
+                delta = self.log.open() or DeltaTable.create(
                     self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
                 )
                 known = {(build.table, build.partition): build for build in _entries(delta, tables)}

@@ -155,15 +155,16 @@ class Lake:
             )
         return self._logs[name]
 
-    def _log(self, table: Table) -> DeltaLog[list[StoredFile]]:
+    def log_of(self, table: Table) -> DeltaLog[list[StoredFile]]:
+        """The log of a table."""
         return self.log(table.key, lambda delta: _listed(self.uri(table), delta))
 
     def files(self, table: Table, version: int | None = None) -> list[StoredFile]:
         """The files of the current version (or an older one), in order of key."""
         if version is None:
-            current = self._log(table).current()
+            current = self.log_of(table).current()
             return list(current.content) if current else []
-        delta = self._log(table).open(version)
+        delta = self.log_of(table).open(version)
         return _listed(self.uri(table), delta) if delta else []
 
     def fingerprints(self, table: Table, version: int | None = None) -> dict[str, str]:
@@ -172,16 +173,16 @@ class Lake:
 
     def version(self, table: Table) -> int | None:
         """Number of the current version; ``None`` before the first."""
-        current = self._log(table).current()
+        current = self.log_of(table).current()
         return current.number if current else None
 
     def moments(self, table: Table) -> dict[int, datetime]:
         """Version -> when it was committed, the newest first."""
-        return commit_moments(self._log(table).open())
+        return commit_moments(self.log_of(table).open())
 
     def columns(self, table: Table, version: int) -> pyarrow.Schema:
         """The columns that the table had in a version."""
-        delta = self._log(table).open(version)
+        delta = self.log_of(table).open(version)
         assert delta is not None
         return pyarrow.schema(delta.schema().to_arrow())
 
@@ -239,7 +240,7 @@ class Lake:
 
     def _created(self, table: Table) -> DeltaTable:
         # Read on, not anew: a table of many days has as many commits.
-        existing = self._log(table).current()
+        existing = self.log_of(table).current()
         if existing is not None:
             return existing.delta
         return DeltaTable.create(

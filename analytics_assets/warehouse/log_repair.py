@@ -1,15 +1,14 @@
-"""Falling back to what can be read of a damaged log.
+"""Going back to what can be read of damaged logs.
 
-Belongs here: putting files of a log aside until the rest gives a version, and going back to a
-version of the build ledger whose rows can be read.
+Belongs here: putting files of a log aside until the rest gives a version that can be read.
 Does not belong here: rows, which the next run builds anew where the log and the ledger differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
+from typing import Any
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.warehouse.builds import BuildLedger
@@ -18,74 +17,84 @@ from analytics_assets.warehouse.delta_log import (
     COMMIT,
     LOG,
     DamagedLog,
+    DeltaLog,
     log_faults,
     log_files,
 )
 from analytics_assets.warehouse.integrity import ASIDE, put_aside
 from analytics_assets.warehouse.lake import Lake
 
-_NEXT = "The next run builds anew what differs"
-
 
 def repair(lake: Lake, tables: Sequence[Table]) -> Iterator[str]:
-    """Make every log readable; one sentence for each table of which something was put aside."""
+    """Make every log readable; one sentence for each table of which something was put aside.
+
+    Give a lake that has read nothing yet: what counts is what is on the disk.
+    """
     for table in tables:
-        yield from _repaired(lake, table.key, partial(lake.version, table))
-    ledger = BuildLedger(lake)
-    yield from _repaired(lake, ledger.NAME, ledger.version, ledger.fall_back)
+        yield from _Repair(lake, table.key, lake.log_of(table)).run()
+    yield from _Repair(lake, BuildLedger.NAME, BuildLedger(lake).log).run()
 
 
-def _repaired(
-    lake: Lake,
-    name: str,
-    version: Callable[[], int | None],
-    fall_back: Callable[[], int | None] = lambda: None,
-) -> Iterator[str]:
-    aside = _put_faults_aside(lake, name)
-    with suppress(DamagedLog):
-        current = version()
-        if aside and current is not None:
-            yield f"{name}: {_listed(aside)}. It is read as of version {current}. {_NEXT}"
-        elif aside:
-            yield f"{name}: {_listed(aside)}. Nothing of it can be read. {_NEXT}"
-        return
-    with suppress(DamagedLog):
-        if (older := fall_back()) is not None:
-            yield f"{name}: its rows cannot be read. It is as it was in version {older}. {_NEXT}"
-            return
-    fs, path = lake.folder(name)
-    aside += sorted(log_files(fs, path))
-    _put_aside(lake, name, aside)
-    yield f"{name}: {_listed(aside)}. Nothing of it can be read. {_NEXT}"
+class _Repair:
+    """One log's."""
 
+    def __init__(self, lake: Lake, name: str, log: DeltaLog[Any]) -> None:
+        self._lake = lake
+        self._name = name
+        self._log = log
+        self._fs, self._path = lake.folder(name)
+        self._aside: list[str] = []
 
-def _put_faults_aside(lake: Lake, name: str) -> list[str]:
-    """Put damaged files of a log aside, and the commits that cannot be read without them."""
-    fs, path = lake.folder(name)
-    faults = log_faults(fs, path)
-    files = log_files(fs, path)
-    # A checkpoint stands for all commits up to its own.
-    whole = [int(m[1]) for file in files.keys() - faults if (m := CHECKPOINT.fullmatch(file))]
-    numbers = {file: int(m[1]) for file in {*files, *faults} if (m := COMMIT.fullmatch(file))}
-    first = min(
-        (numbers[f] for f in faults if f in numbers and numbers[f] > max(whole, default=-1)),
-        default=None,
-    )
-    aside = {
-        file
-        for file in files
-        if file in faults or (first is not None and numbers.get(file, -1) >= first)
-    }
-    _put_aside(lake, name, aside)
-    return sorted(aside)
+    def run(self) -> Iterator[str]:
+        """Put aside what cannot be read; a sentence if there was anything."""
+        faults = log_faults(self._fs, self._path)
+        files = log_files(self._fs, self._path)
+        whole = [int(m[1]) for name in files.keys() - faults if (m := CHECKPOINT.fullmatch(name))]
+        broken = [int(m[1]) for name in faults if (m := COMMIT.fullmatch(name))]
+        # A checkpoint stands for all commits up to its own.
+        needed = [number for number in broken if number > max(whole, default=-1)]
+        self._put_aside(sorted(faults.keys() & files.keys()))
+        if needed:
+            self._put_aside_after(min(needed) - 1)
+        version = self._last_readable()
+        self._put_aside_after(version)
+        if self._aside:
+            left = (
+                f"It is read as of version {version}" if version >= 0 else "Nothing is left of it"
+            )
+            yield f"{self._name}: {self._listed()}. {left}. The next run builds anew what differs"
 
+    def _last_readable(self) -> int:
+        """Number of the last version that can be read; -1 where none can."""
+        with suppress(DamagedLog):
+            current = self._log.current()
+            return current.number if current else -1
+        numbers = [int(m[1]) for name in self._files() if (m := COMMIT.fullmatch(name))]
+        for number in sorted(numbers, reverse=True):
+            with suppress(DamagedLog):
+                self._log.read(number)
+                return number
+        return -1
 
-def _put_aside(lake: Lake, name: str, files: Iterable[str]) -> None:
-    for file in files:
-        put_aside(lake, f"{lake.root}/{name}/{LOG}/{file}")
+    def _put_aside_after(self, version: int) -> None:
+        """Put aside what is newer than a version; where there is none, all of it."""
+        self._put_aside(
+            name
+            for name in self._files()
+            if version < 0
+            or ((m := COMMIT.fullmatch(name) or CHECKPOINT.fullmatch(name)) and int(m[1]) > version)
+        )
 
+    def _files(self) -> list[str]:
+        return sorted(log_files(self._fs, self._path))
 
-def _listed(files: Sequence[str]) -> str:
-    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-    were = "were" if len(files) > 1 else "was"
-    return f"{', '.join(files[:3])}{more} of its log {were} put aside in {ASIDE}"
+    def _put_aside(self, names: Iterable[str]) -> None:
+        for name in names:
+            put_aside(self._lake, f"{self._lake.root}/{self._name}/{LOG}/{name}")
+            self._aside.append(name)
+
+    def _listed(self) -> str:
+        names = self._aside
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        were = "were" if len(names) > 1 else "was"
+        return f"{', '.join(names[:3])}{more} of its log {were} put aside in {ASIDE}"
