@@ -22,6 +22,7 @@ from analytics_assets.warehouse.archive import archive, restore
 from analytics_assets.warehouse.builds import BuildLedger, Snapshot, now
 from analytics_assets.warehouse.integrity import ASIDE, DamagedFiles, damaged, is_whole, seal
 from analytics_assets.warehouse.lake import Lake, StoredFile
+from analytics_assets.warehouse.notes import note, noted
 from analytics_assets.warehouse.rollback import RollbackError, roll_back
 from analytics_assets.warehouse.scrub import scrub
 from analytics_assets_tests.damage import FIRST, Home, flip, some_sales
@@ -279,6 +280,15 @@ def test_night_by_night_a_scrub_reads_each_file_once(home: Home, percent: float)
     everything = [file for table in home.tables for file in home.lake.files(table)]
     assert sum(one.files for one in done) == len(everything)
     assert sum(one.bytes for one in done) == sum(file.bytes for file in everything)
+
+
+def test_a_damaged_note_is_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANALYTICS_HOME", str(tmp_path))
+    note("files", {"a.csv": ["state", "0123"]})
+    assert noted("files") == {"a.csv": ["state", "0123"]}
+    (path,) = (tmp_path / "fingerprints").iterdir()
+    path.write_bytes(path.read_bytes().replace(b"0123", b"0133"))
+    assert noted("files") == noted("never") == {}
 
 
 # ---- what is made from the lake -----------------------------------------------------------------
