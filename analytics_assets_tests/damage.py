@@ -86,8 +86,8 @@ class Home:
                 snapshot = Snapshot(self.lake)
                 behind = [one for table in self.tables for one in snapshot.behind(table)]
                 if (not behind and len(told) == before) or behind == last:
-                    mend_catalogue(settings.load(), snapshot, self.tables)
-                    return told
+                    if mend_catalogue(settings.load(), snapshot, self.tables):
+                        return told
                 last = behind
             except SourceError as error:
                 told.append(str(error))

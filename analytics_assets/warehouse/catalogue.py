@@ -22,18 +22,20 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.delta_log import DamagedLog
+from analytics_assets.warehouse.integrity import damaged
 from analytics_assets.warehouse.quarantine import Quarantine, view_name
 from analytics_assets.warehouse.session import select_files
 
 
-def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[Table]) -> None:
+def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[Table]) -> bool:
     """Point the views of ``tables`` at their live files: a copy is changed and renamed into place.
 
-    Clients that have the file open go on with what they opened and are never locked out.
+    Clients that have the file open go on with what they opened and are never locked out. Returns
+    whether all could be written: what is damaged is put aside, and is behind.
     """
     changed = [table for table in tables if _is_whole(snapshot, table)]
     if not changed:
-        return
+        return True
     target = settings.catalogue
     target.parent.mkdir(parents=True, exist_ok=True)
     # Two runs that end together would each lose the other's views.
@@ -43,20 +45,22 @@ def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[T
             shutil.copyfile(target, draft)
         try:
             with duckdb.connect(str(draft)) as connection:
-                for table in changed:
-                    _write_view(connection, snapshot, table)
-                    _write_quarantine(connection, Quarantine(snapshot.lake, table), table)
-                _write_short_names(connection, changed)
+                written = [t for t in changed if _write(connection, snapshot, t)]
+                _write_short_names(connection, written)
             os.replace(draft, target)
         finally:
             for leftover in (draft, Path(f"{draft}.wal")):
                 leftover.unlink(missing_ok=True)
+    return written == changed
 
 
-def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Table]) -> None:
-    """Refresh the views that are not of the live files: a run was killed before it came to them."""
+def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Table]) -> bool:
+    """Refresh the views that are not of the live files: a run was killed before it came to them.
+
+    Returns whether all could be written.
+    """
     known = _known(settings.catalogue) or {}
-    refresh_catalogue(
+    return refresh_catalogue(
         settings,
         snapshot,
         [
@@ -94,6 +98,19 @@ def _state(snapshot: Snapshot, table: Table) -> str:
     """Changes with the files that a view reads and with its indexes; kept as its comment."""
     uris = ",".join([*(file.uri for file in snapshot.files(table)), *table.indexed])
     return f"files {hashlib.sha256(uris.encode()).hexdigest()[:16]}"
+
+
+def _write(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table) -> bool:
+    """The views of a table; ``False`` where its files turn out to be damaged."""
+    try:
+        _write_view(connection, snapshot, table)
+    except duckdb.Error:
+        # To bind a view opens every file, also those that no build has come to.
+        if not damaged(snapshot.lake, snapshot.files(table), again=True):
+            raise
+        return False
+    _write_quarantine(connection, Quarantine(snapshot.lake, table), table)
+    return True
 
 
 def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table) -> None:
