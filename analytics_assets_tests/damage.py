@@ -85,9 +85,9 @@ class Home:
                 watch()
                 snapshot = Snapshot(self.lake)
                 behind = [one for table in self.tables for one in snapshot.behind(table)]
-                if (not behind and len(told) == before) or behind == last:
-                    if mend_catalogue(settings.load(), snapshot, self.tables):
-                        return told
+                idle = (not behind and len(told) == before) or behind == last
+                if idle and mend_catalogue(settings.load(), snapshot, self.tables):
+                    return told
                 last = behind
             except SourceError as error:
                 told.append(str(error))
