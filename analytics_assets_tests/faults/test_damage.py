@@ -1,4 +1,4 @@
-"""Files of every kind are damaged: no wrong number is promoted, and one refresh mends what was read,
+"""Files of every kind are damaged: nothing wrong is promoted, and one refresh mends what was read,
 another one what only a scrub comes to.
 
 ``PLACES=1000 SEED=1``: how many bits are flipped, and with what seed; a tenth as many files are cut
