@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize status api test test-slow test-faults test-nights lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
+.PHONY: run materialize status scrub repair api test test-slow test-faults test-damage test-nights lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
 
 run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then the UI on 127.0.0.1:3000
 	@$(BIN)/analytics-assets run
@@ -13,6 +13,12 @@ materialize: $(VENV)/.installed  ## the same without the UI
 
 status: $(VENV)/.installed  ## which partitions are behind, why, and since when
 	@$(BIN)/analytics-assets status
+
+scrub: $(VENV)/.installed  ## read all live files of the lake and compare them with their checksums
+	@$(BIN)/analytics-assets scrub
+
+repair: $(VENV)/.installed  ## make damaged logs of the lake readable; materialize then mends the rest
+	@$(BIN)/analytics-assets repair
 
 api: $(VENV)/.installed  ## what is promoted, over HTTP on 127.0.0.1:8000
 	@$(BIN)/analytics-assets api
@@ -25,6 +31,9 @@ test-slow: $(VENV)/.installed-dev  ## the proofs that take minutes: the UI's own
 
 test-faults: $(VENV)/.installed-dev  ## make test-faults KILLS=200 SEED=1: kill runs at any moment, lose nothing
 	@KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest analytics_assets_tests/faults/test_kills.py analytics_assets_tests/faults/test_killed_jobs.py -m slow -s
+
+test-damage: $(VENV)/.installed-dev  ## make test-damage PLACES=1000 SEED=1: damage files anywhere, serve no wrong number
+	@PLACES=$(PLACES) SEED=$(SEED) $(BIN)/python -m pytest analytics_assets_tests/faults/test_damage.py -m slow -s
 
 test-nights: $(VENV)/.installed-dev  ## make test-nights SEEDS=20: sixty nightly loads of ads give what one load gives
 	@SEEDS=$(SEEDS) $(BIN)/python -m pytest analytics_assets_tests/ad_metrics/test_reference.py -m slow -k sixty --numprocesses 2

@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status.set_defaults(command=_status)
     api = commands.add_parser("api", help=str(_api.__doc__))
     api.set_defaults(command=_api)
+    for name, keep in (("scrub", _scrub), ("repair", _repair)):
+        commands.add_parser(name, help=str(keep.__doc__)).set_defaults(command=keep)
     tables = commands.add_parser("tables", help=str(_tables.__doc__))
     tables.set_defaults(command=_tables)
     options = parser.parse_args(arguments)
@@ -250,6 +252,33 @@ def _status(options: argparse.Namespace) -> int:
     return 1 if late else 0
 
 
+# ---- scrub and repair ---------------------------------------------------------------------------
+
+
+def _scrub(options: argparse.Namespace) -> int:
+    """Read all live files of the lake and compare them with their checksums; exit code 1 if any
+    is damaged."""
+    from analytics_assets.warehouse.lake import open_lake
+    from analytics_assets.warehouse.ledger import now
+    from analytics_assets.warehouse.scrub import scrub
+
+    done = scrub(open_lake(settings.load().lake), domains.tables(), 100, now())
+    print(f"{done.files:,} files, {done.bytes:,} bytes read in {done.seconds:.1f} s.")
+    for damage in done.damaged:
+        print(damage, file=sys.stderr)
+    return 1 if done.damaged else 0
+
+
+def _repair(options: argparse.Namespace) -> int:
+    """Make damaged logs of the lake readable again; `materialize` then mends the rest."""
+    from analytics_assets.automation.repair import repair
+
+    with _environment() as config:
+        done = list(repair(config, domains.tables()))
+    print("\n".join(done) or "Every log can be read. Nothing was changed.")
+    return 0
+
+
 # ---- api ----------------------------------------------------------------------------------------
 
 
@@ -303,7 +332,15 @@ def _duckdb(options: argparse.Namespace) -> int:
             f"There is no warehouse in {config.home} yet: run `make materialize`.", file=sys.stderr
         )
         return 1
-    with duckdb.connect(str(config.catalogue), read_only=True) as connection:
+    try:
+        catalogue = duckdb.connect(str(config.catalogue), read_only=True)
+    except duckdb.Error:
+        print(
+            f"{config.catalogue} cannot be read: run `make materialize`, which writes it anew.",
+            file=sys.stderr,
+        )
+        return 1
+    with catalogue as connection:
 
         def execute(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
             result = connection.execute(sql)

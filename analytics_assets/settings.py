@@ -39,6 +39,8 @@ class Settings:
     backups_kept: int
     restore_url: str | None = field(repr=False)
     lake_retention: timedelta
+    lake_verify_percent: float
+    scrub_share_percent: float
 
     @property
     def catalogue(self) -> Path:
@@ -78,4 +80,6 @@ def load() -> Settings:
         backups_kept=int(os.environ.get("BACKUPS_KEPT") or 7),
         restore_url=os.environ.get("RESTORE_URL") or None,
         lake_retention=timedelta(days=float(os.environ.get("LAKE_RETENTION_DAYS") or 30)),
+        lake_verify_percent=float(os.environ.get("LAKE_VERIFY_PERCENT") or 100),
+        scrub_share_percent=float(os.environ.get("SCRUB_SHARE_PERCENT") or 7.5),
     )

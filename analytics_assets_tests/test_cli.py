@@ -106,6 +106,40 @@ def test_no_warehouse_yet(
     assert "make materialize" in capsys.readouterr().err
 
 
+def test_a_damaged_warehouse_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANALYTICS_HOME", str(tmp_path))
+    (tmp_path / "warehouse.duckdb").write_bytes(b"x" * 5000)
+    assert cli.main(["duckdb", "select 1"]) == 1
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/warehouse.duckdb cannot be read: run `make materialize`, which writes it"
+        " anew.\n"
+    )
+
+
+def test_scrub_and_repair_say_what_they_found(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["scrub"]) == 0
+    assert cli.main(["repair"]) == 0
+    said = capsys.readouterr().out
+    assert "0 files, 0 bytes read" in said
+    assert "Every log can be read. Nothing was changed." in said
+    log = Path(workspace.lake.root, "births/raw_births/_delta_log/00000000000000000000.json")
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"{")
+    assert cli.main(["scrub"]) == 1
+    assert f"{log} of its log: it is damaged. Run `analytics-assets repair`" in (
+        capsys.readouterr().err
+    )
+    assert cli.main(["repair"]) == 0
+    assert capsys.readouterr().out == (
+        f"births/raw_births: {log.name} of its log was put aside in _damaged. Nothing is left of"
+        " it. The next run builds anew what differs\n"
+    )
+
+
 def test_downloading_is_off_by_default(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,18 +10,16 @@ A file's name holds its day, or its first and last day: ``2025-01-31.jsonl``,
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from uuid import uuid4
 
-from analytics_assets import settings
 from analytics_assets.core.partitions import START
 from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse.landing_folder import LandingFolder
+from analytics_assets.warehouse.notes import note, noted
 
 _DAYS = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?:_(\d{4}-\d{2}-\d{2}))?(?!\d)")
 _FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".json.gz", ".jsonl.gz", ".ndjson.gz", ".csv.gz")
@@ -150,24 +148,17 @@ def _digests(folder: Path, files: Iterable[DayFile], since: date) -> dict[str, s
     Remembered is only what can be computed again: the note may be deleted at any time.
     """
     place = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    note = settings.load().home / "fingerprints" / f"{place}.json"
-    try:
-        known = json.loads(note.read_text())
-    except (OSError, ValueError):
-        known = {}
-    found, noted = {}, {}
+    known = noted(place)
+    found, digests = {}, {}
     for file in files:
         status = file.path.stat()
         state = f"{status.st_size}-{status.st_mtime_ns}"
         before = known.get(file.path.name, ["", ""])
         same = before[0] == state and file.last < since
         found[file.path.name] = before[1] if same else digest(file.path)
-        noted[file.path.name] = [state, found[file.path.name]]
-    if noted != known:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        draft = note.with_name(f".{note.name}-{uuid4().hex}")
-        draft.write_text(json.dumps(noted))
-        draft.replace(note)
+        digests[file.path.name] = [state, found[file.path.name]]
+    if digests != known:
+        note(place, digests)
     return found
 
 

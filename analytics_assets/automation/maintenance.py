@@ -1,8 +1,8 @@
-"""Jobs that keep what there is: production's backup and restore, the lake's clean-up and archive.
+"""Jobs that keep what there is: production's backups, the lake's scrub, clean-up and archive.
 
 Belongs here: their configuration and schedules, and what they report to the UI.
-Does not belong here: how it is done (``production/backup.py``, ``warehouse/retention.py``,
-``warehouse/archive.py``), taking back a change (``rollback.py``).
+Does not belong here: how it is done (``production/backup.py``, ``warehouse/scrub.py``,
+``warehouse/retention.py``, ``warehouse/archive.py``), taking back a change (``rollback.py``).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.production import backup
 from analytics_assets.production.server import UrlError
-from analytics_assets.warehouse import archive, retention
+from analytics_assets.warehouse import archive, retention, scrub
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.lake import open_lake
@@ -40,6 +40,15 @@ class RestoreProduction(dg.Config):
     )
 
 
+class ScrubLake(dg.Config):
+    percent: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="How much of the lake to read, 100 for all; by default SCRUB_SHARE_PERCENT.",
+    )
+
+
 class ArchivePartitions(dg.Config):
     table: str = Field(description="A table that is not in production, such as births/fact_births.")
     before: str = Field(description="Partitions before this one are archived.")
@@ -53,7 +62,7 @@ class RestoreArchive(dg.Config):
 
 
 def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
-    """Jobs and schedules: production's backup and restore, the lake's clean-up and archive."""
+    """Jobs and schedules: production's backup and restore, the lake's scrub, clean-up, archive."""
 
     @dg.op
     def back_up(context: dg.OpExecutionContext) -> None:
@@ -115,6 +124,17 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
         )
 
     @dg.op
+    def read_again(context: dg.OpExecutionContext, config: ScrubLake) -> None:
+        current = settings.load()
+        share = config.percent or current.scrub_share_percent
+        done = scrub.scrub(open_lake(current.lake), tables, share, now())
+        context.add_output_metadata(
+            {"files": done.files, "bytes": done.bytes, "seconds": round(done.seconds, 1)}
+        )
+        if done.damaged:
+            raise dg.Failure("\n".join(done.damaged), allow_retries=False)
+
+    @dg.op
     def archive_old(context: dg.OpExecutionContext, config: ArchivePartitions) -> None:
         current = settings.load()
         lake, folder = open_lake(current.lake), _archive_folder(current, config.folder)
@@ -158,6 +178,13 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
         vacuum()
 
     @dg.job(
+        description="Read a share of the lake's live files again, and all logs, and compare them"
+        " with their checksums. What is damaged is put aside and built anew by the next run."
+    )
+    def scrub_lake() -> None:
+        read_again()
+
+    @dg.job(
         description="Move old partitions of a table that is not in production into a folder. What"
         " was computed from them stays, and waits for them if it is to be built anew."
     )
@@ -173,11 +200,14 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
             backup_production,
             restore_production,
             vacuum_lake,
+            scrub_lake,
             archive_partitions,
             restore_archive,
         ],
         schedules=[
             _schedule(backup_production, "nightly", "0 5 * * *"),
+            # An hour before sources are looked at, so that what it finds is mended the same night.
+            _schedule(scrub_lake, "nightly", "0 2 * * *"),
             _schedule(vacuum_lake, "weekly", "0 6 * * 0"),
         ],
     )

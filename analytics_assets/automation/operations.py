@@ -13,10 +13,12 @@ from typing import Any
 
 import dagster as dg
 
+from analytics_assets.automation.failures import explained
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.staleness import Lag, minute, stale, staleness
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
+from analytics_assets.core.source import SourceError
 from analytics_assets.production.freshness import Late, tell_readers
 from analytics_assets.warehouse.builds import FAILS
 from analytics_assets.warehouse.ledger import now
@@ -51,7 +53,7 @@ def staleness_definitions(tables: Sequence[Table]) -> dg.Definitions:
     def operations_staleness(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         as_of = now()
         before = _first_seen(context.instance)
-        with present() as (snapshot, engine):
+        with explained(SourceError), present() as (snapshot, engine):
             lags = [
                 lag if lag.since else replace(lag, since=before.get(_name(lag), as_of))
                 for lag in staleness(tables, snapshot, engine)

@@ -41,8 +41,9 @@ def refresh(
                     runs += plan(own, snapshot, engine, skip=lambda run: run.recipe in tried)
                 except SourceError as error:
                     problems.append(error)
-            if not runs:
-                mend_catalogue(settings.load(), snapshot, tables)
+            if not runs and not mend_catalogue(settings.load(), snapshot, tables):
+                # It came upon files that are damaged, and so behind.
+                continue
         if not runs:
             if problems:
                 raise problems[0]

@@ -8,6 +8,7 @@ Does not belong here: bringing anything up to date (``plan.py``), keeping the an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
@@ -22,8 +23,9 @@ from analytics_assets.production import records
 from analytics_assets.production.outlook import Outlook, foresee
 from analytics_assets.production.review import holds
 from analytics_assets.production.standing import look
-from analytics_assets.warehouse.builds import ROLLED_BACK, Behind, Snapshot
-from analytics_assets.warehouse.lake import partition_of
+from analytics_assets.warehouse.builds import CHANGED, ROLLED_BACK, Behind, Snapshot
+from analytics_assets.warehouse.delta_log import DamagedLog
+from analytics_assets.warehouse.lake import StoredFile, partition_of
 
 _SHOWN_SPANS = 6
 Layer = Literal["warehouse", "production"]
@@ -95,7 +97,8 @@ def staleness(tables: Sequence[Table], snapshot: Snapshot, engine: sa.Engine) ->
         try:
             late[table.key] = _behind(table, snapshot, late)
         except SourceError as error:
-            why = f"its source cannot be looked at: {error}"
+            source = "" if isinstance(error, DamagedLog) else "its source cannot be looked at: "
+            why = f"{source}{error}"
             unreadable.append(Lag("warehouse", table, (), "refused", why))
             late[table.key] = {}
     found = [*unreadable, *_grouped(lag for lags in late.values() for lag in lags.values())]
@@ -123,7 +126,7 @@ def stale(
                 f" allowed are {_duration(allowed)}: {lag.why}.{also}"
             )
     for table in tables:
-        files = snapshot.files(table) if table.expected_every else ()
+        files = _live(snapshot, table) if table.expected_every else []
         newest = max((file.published for file in files), default=0)
         if newest and table.expected_every:
             brought = _moment(newest)
@@ -176,7 +179,7 @@ def _own(behind: Behind, snapshot: Snapshot) -> Lag:
         why = "rolled back: stays until its input changes or it is materialised by hand"
     elif behind.refused_by:
         why = f"refused by {behind.refused_by.replace(',', ', ')}"
-    elif build and names and build.code_version == table.code_version and state == "ready":
+    elif build and behind.why.startswith(CHANGED):
         whose = sorted({name.split("@")[0] for name in names})
         why = f"{', '.join(whose)} changed" if table.upstream else "its source changed"
     since = _changed(table, partition, names, snapshot)
@@ -243,9 +246,11 @@ def _unpromoted(
         on_hold = holds(connection)
         standings = look(connection, tables)
         for own in by_domain(tables):
-            seen = foresee(snapshot, own, standings, on_hold)
-            for table in in_dependency_order([table for table in own if table.publish]):
-                found += _of_table(table, snapshot, seen, late[table.key])
+            # A log that cannot be read is named with its table.
+            with suppress(DamagedLog):
+                seen = foresee(snapshot, own, standings, on_hold)
+                for table in in_dependency_order([table for table in own if table.publish]):
+                    found += _of_table(table, snapshot, seen, late[table.key])
         promoted = _promoted_at(connection, found) if records.there(connection) else {}
     for lag in found:
         built = [promoted.get((lag.table.key, partition)) for partition in lag.partitions[:1]]
@@ -255,7 +260,7 @@ def _unpromoted(
 def _of_table(
     table: Table, snapshot: Snapshot, seen: Outlook, late: Mapping[str, Lag]
 ) -> Iterator[Lag]:
-    files = {file.key: file for file in snapshot.files(table)}
+    files = {file.key: file for file in _live(snapshot, table)}
     due = {one.partition: one for one in seen.due if one.table.key == table.key}
     waiting = {key: lag for key, lag in late.items() if lag.state != "rolled back"}
     for key in sorted(due.keys() | waiting.keys()):
@@ -292,6 +297,14 @@ def _promoted_at(connection: sa.Connection, lags: Sequence[Lag]) -> dict[tuple[s
         )
         found |= {(table, partition): moment for partition, moment in rows}
     return found
+
+
+def _live(snapshot: Snapshot, table: Table) -> list[StoredFile]:
+    """The live files; none of a table whose log is damaged, which is told once."""
+    try:
+        return snapshot.files(table)
+    except DamagedLog:
+        return []
 
 
 # ---- what people read ---------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from analytics_assets.production.standing import (
     trust,
 )
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.integrity import DamagedFiles, damaged
 from analytics_assets.warehouse.lake import StoredKey, by_key
 
 
@@ -188,6 +189,7 @@ class _Release:
         if standing.held.keys() - then.files.keys():
             # Some of it can be compared with nothing any more, so all of it comes from the lake.
             then = Offer(then.version, {})
+        self._verified(table, then.files.keys() - then.older.keys())
         spoilt = differing(self._connection, self._session, table, then.files)
         delete(self._connection, table, sorted(spoilt))
         lost = {k: file for k, file in then.files.items() if k in spoilt and k in standing.held}
@@ -226,6 +228,13 @@ class _Release:
         numbers = {key: version for version, keys in older.items() for key in keys}
         return Offer(lake.version(table), files, numbers)
 
+    def _verified(self, table: Table, keys: Iterable[str]) -> None:
+        """Refuse to read live files that are not what was published."""
+        try:
+            self._snapshot.verify(table, keys)
+        except DamagedFiles as error:
+            raise PromotionError(f"{error}. Nothing was changed") from error
+
     def _readable(
         self, table: Table, version: int, wanted: Mapping[str, str]
     ) -> dict[str, StoredKey]:
@@ -233,7 +242,7 @@ class _Release:
         if version not in lake.moments(table):
             return {}
         found = [f for f in lake.files(table, version) if wanted.get(f.key) == f.fingerprint]
-        gone = {file.key for file in lake.missing(found)}
+        gone = {damage.file.key for damage in damaged(lake, found)}
         return by_key(file for file in found if file.key not in gone)
 
     # ---- what moves --------------------------------------------------------------------------
@@ -247,6 +256,7 @@ class _Release:
                 if due.table.key == key and (only is None or due.partition in only.get(key, ()))
             ]
             if ready:
+                self._verified(table, [due.partition for due in ready])
                 offer = Offer(
                     self._snapshot.lake.version(table), by_key(self._snapshot.files(table))
                 )

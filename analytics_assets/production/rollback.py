@@ -18,6 +18,7 @@ from analytics_assets.production.promotion import Move, Offer, PromotionError
 from analytics_assets.production.review import put_on_hold
 from analytics_assets.production.standing import Promoted, look, promoted, remember
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.integrity import damaged
 from analytics_assets.warehouse.lake import by_key
 
 
@@ -112,7 +113,7 @@ def _offers(
             for file in snapshot.lake.files(table, version)
             if file.key in keys and file.fingerprint == then[file.key].fingerprint
         ]
-        gone = snapshot.lake.missing(wanted)
+        gone = damaged(snapshot.lake, wanted)
         if gone or {file.key for file in wanted} != set(keys):
             raise PromotionError(
                 f"{table.key}: version {version} of the warehouse, which production held then,"

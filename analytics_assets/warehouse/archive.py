@@ -26,6 +26,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.warehouse.builds import ARCHIVED, Snapshot, recipe
 from analytics_assets.warehouse.durable import checksum, clear_drafts, drafted
+from analytics_assets.warehouse.integrity import DamagedFiles, seal, verify
 from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, partition_of
 from analytics_assets.warehouse.ledger import Build
 
@@ -82,7 +83,10 @@ def archive(
     _refuse_torn_readers(snapshot, tables, table, before)
     clear_drafts(folder / table.key)
     try:
+        verify(lake, [file for files in found.values() for file in files])
         copies = [_copy(lake, snapshot, table, key, found[key], folder, as_of) for key in found]
+    except DamagedFiles as error:
+        raise ArchiveError(f"{error}. Nothing was archived") from error
     except OSError as error:
         raise ArchiveError(f"{folder}: {error.strerror or error}. Nothing was archived") from error
     # In the ledger first: what reads them must not be found behind for want of rows.
@@ -266,7 +270,6 @@ def _stage(lake: Lake, table: Table, archived: Archived) -> list[StoredFile]:
             while block := source.read(_BLOCK):
                 target.write(block)
         uri = f"{lake.uri(table)}/{name}"
-        staged.append(
-            StoredFile(file["key"], uri, file["rows"], file["bytes"], file["fingerprint"])
-        )
+        stored = StoredFile(file["key"], uri, file["rows"], file["bytes"], file["fingerprint"])
+        staged.append(seal(lake, stored))
     return staged

@@ -29,7 +29,9 @@ from analytics_assets.warehouse.audit import CONTRACT, RECONCILES
 from analytics_assets.warehouse.build import Builder, check_names
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
+from analytics_assets.warehouse.delta_log import DamagedLog
 from analytics_assets.warehouse.expectations import DRIFT, VOLUME
+from analytics_assets.warehouse.integrity import damaged
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.quarantine import view_name
@@ -159,7 +161,8 @@ def _materialise(
 ) -> Iterator[Any]:
     """Build each table; good partitions are live and recorded even if others fail the step."""
     config = settings.load()
-    snapshot = Snapshot(open_lake(config.lake))
+    with _explained("the build ledger", config.lake):
+        snapshot = Snapshot(open_lake(config.lake))
     failures: list[str] = []
     changed: list[Table] = []
     with open_session(config) as session:
@@ -202,6 +205,8 @@ def _explained(what: str, where: str) -> Iterator[None]:
     """DuckDB, Delta and Python each have words of their own for a full or read-only disk."""
     try:
         yield
+    except DamagedLog as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
     except (OSError, duckdb.IOException, DeltaError) as error:
         reason = " ".join(_COLOURS.sub("", str(error)).replace("↳", "").split())
         raise dg.Failure(
@@ -345,10 +350,11 @@ def _previewed(table: Table) -> list[str]:
 
 def _pictures(session: Any, snapshot: Snapshot, table: Table) -> dict[str, Any]:
     """Preview and plot of what people read; other single records are never shown."""
-    files = [file for file in snapshot.files(table) if file.rows]
+    files = [file for file in snapshot.files(table) if file.rows][-PLOTTED_PARTITIONS:]
+    files = files if not damaged(snapshot.lake, files) else []
     if not files or table.layer not in READABLE:
         return {}
-    expose(session, table, [file.uri for file in files[-PLOTTED_PARTITIONS:]])
+    expose(session, table, [file.uri for file in files])
     preview = session.execute(
         f"select {', '.join(map(quoted, _previewed(table)))} from {table.sql_name}"
         " where _partition = ? limit ?",

@@ -25,8 +25,10 @@ from analytics_assets.warehouse.audit import (
 )
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.expectations import expect, expectation_names
+from analytics_assets.warehouse.integrity import published_words
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
 from analytics_assets.warehouse.ledger import Build, now
+from analytics_assets.warehouse.mending import damaged_inputs, damaged_live, lost, mend
 from analytics_assets.warehouse.outcome import Outcome, refused, unavailable
 from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import expose
@@ -65,8 +67,14 @@ class Builder:
     def build(self, table: Table, partitions: Sequence[str]) -> Outcome:
         """Build partitions; what fails is in the outcome and leaves the live table as it was."""
         outcome = Outcome(table)
+        mended = mend(self._snapshot, table, partitions, self._run_id)
+        outcome.findings += mended.findings
+        outcome.rows |= mended.rows
+        outcome.changed += mended.rows
+        partitions = [key for key in partitions if key not in mended.rows]
         wanted = self._wanted(table, partitions, outcome)
         ready = [key for key in wanted if self._is_ready(table, key, outcome)]
+        outcome.findings += lost(self._snapshot, table, set(partitions) - set(wanted))
         outcome.judged = {key for key in ready if self._only_judged(table, key)}
         builds = self._judge(table, [key for key in ready if key in outcome.judged], outcome)
         rebuilt = [key for key in ready if key not in outcome.judged]
@@ -110,6 +118,8 @@ class Builder:
 
     def _only_judged(self, table: Table, partition: str) -> bool:
         """Whether its live rows are judged and not built: they are right, or cannot be built."""
+        if partition in self._snapshot.broken(table):
+            return False
         if self._snapshot.is_unjudged(table, partition):
             return True
         gone = table.source is not None and not self._snapshot.inputs(table, partition)
@@ -151,6 +161,10 @@ class Builder:
         outcome.compared = expected.compared
 
     def _is_ready(self, table: Table, partition: str, outcome: Outcome) -> bool:
+        unusable = damaged_inputs(self._snapshot, table, partition)
+        if unusable:
+            outcome.findings.append(unusable)
+            return False
         waiting = self._snapshot.waiting_for(table, partition)
         if waiting:
             rows = [{"missing upstream partition": name} for name in waiting]
@@ -242,6 +256,8 @@ class Builder:
         ]
         good = [key for key in chunk if key not in failed]
         self._publish(table, good, staged, same.keys(), outcome)
+        live = self._snapshot.files(table)
+        word = published_words(table, staged + [f for f in live if f.key in same])
         counts = dict.fromkeys(good, 0)
         for key, count in (same | audited.rows).items():
             if partition_of(table, key) in counts:
@@ -257,6 +273,7 @@ class Builder:
                     counts[key],
                     self._run_id,
                     now(),
+                    published=word(key),
                 ),
                 table,
             )
@@ -294,6 +311,9 @@ class Builder:
         """Audit what is live, all of it, and publish nothing."""
         outcome = Outcome(table)
         files = self._snapshot.files(table)
+        outcome.findings = damaged_live(self._snapshot, table)
+        if outcome.findings:
+            return outcome
         partitions = sorted({partition_of(table, file.key) for file in files})
         for upstream in table.upstream:
             expose(self._session, upstream, [f.uri for f in self._snapshot.files(upstream)])
@@ -305,7 +325,7 @@ class Builder:
 
     def _live_slices(self, table: Table, read: dict[str, str]) -> dict[str, int]:
         """Slices that are live as they were read, and their rows: they need not be written."""
-        live = by_key(self._snapshot.files(table))
+        live = by_key(self._snapshot.sound(table))
         return {
             key: live[key].rows
             for key, found in read.items()
@@ -345,10 +365,13 @@ class Builder:
     ) -> None:
         """Publish the storage keys that differ from the live ones; throw away the rest."""
         partitions = set(good)
+        sound = {file.uri for file in self._snapshot.sound(table)}
+        known = {file.uri for file in self._snapshot.files(table)}
         live = {
-            key: value
-            for key, value in self._lake.fingerprints(table).items()
-            if partition_of(table, key) in partitions
+            # What is damaged is replaced by equal rows, too.
+            file.key: file.fingerprint if file.uri in sound or file.uri not in known else ""
+            for file in self._lake.files(table)
+            if partition_of(table, file.key) in partitions
         }
         new = {f.key: f.fingerprint for f in staged if partition_of(table, f.key) in partitions}
         changed = {key for key in live.keys() | new.keys() if live.get(key) != new.get(key)}

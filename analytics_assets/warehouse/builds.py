@@ -14,14 +14,21 @@ from dataclasses import dataclass, replace
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping, shifted
-from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, read_whole
+from analytics_assets.warehouse.integrity import MENDED, DamagedFiles, verify
+from analytics_assets.warehouse.lake import (
+    Lake,
+    StoredFile,
+    fed_partitions,
+    partition_of,
+    read_whole,
+)
 from analytics_assets.warehouse.ledger import Build, BuildLedger, now
+from analytics_assets.warehouse.soundness import Soundness, judge
 
-ARCHIVED = "archived"
-ROLLED_BACK = "rolled_back"
+ARCHIVED, ROLLED_BACK = "archived", "rolled_back"
 _AS_IT_SHOULD_BE = (ARCHIVED, ROLLED_BACK)
-# How the reason begins where live rows fail a rule that is newer than they are.
-FAILS = "fails "
+# How the reason begins where inputs changed, and where live rows fail a rule that is newer.
+CHANGED, FAILS = "changed since", "fails "
 
 
 @dataclass(frozen=True)
@@ -71,12 +78,35 @@ class Snapshot:
         self._never_built: dict[str, list[str]] = {}
         self._waiting: dict[tuple[str, str], list[str]] = {}
         self._archives: dict[str, set[str]] = {}
+        self._soundness: dict[str, Soundness] = {}
 
     def files(self, table: Table) -> list[StoredFile]:
         """The table's live files."""
         if table.key not in self._files:
             self._files[table.key] = self.lake.files(table)
         return self._files[table.key]
+
+    def soundness(self, table: Table) -> Soundness:
+        """Whether what is live is what was published."""
+        if table.key not in self._soundness:
+            entries = self._builds.get(table.key, {})
+            self._soundness[table.key] = judge(self.lake, table, self.files(table), entries)
+        return self._soundness[table.key]
+
+    def sound(self, table: Table) -> list[StoredFile]:
+        """The live files that are there, in their size."""
+        return [f for f in self.files(table) if f.uri not in self.soundness(table).unsound]
+
+    def broken(self, table: Table) -> Mapping[str, str]:
+        """Partition -> why what is live of it must not be used."""
+        return self.soundness(table).broken
+
+    def verify(self, table: Table, partitions: Iterable[str]) -> None:
+        """Raise ``DamagedFiles`` unless what is live of these partitions is what was published."""
+        chosen = set(partitions)
+        verify(self.lake, [f for f in self.files(table) if partition_of(table, f.key) in chosen])
+        for key in sorted(chosen & self.broken(table).keys()):
+            raise DamagedFiles(f"{table.key} {key}: {self.broken(table)[key]}. {MENDED}")
 
     def lake_fingerprints(self, table: Table) -> dict[str, str]:
         """Storage key -> fingerprint of its live rows."""
@@ -85,6 +115,7 @@ class Snapshot:
     def forget(self, table: Table, builds: Iterable[Build] = ()) -> None:
         """The table has a new version, and these are its new entries."""
         self._files.pop(table.key, None)
+        self._soundness.pop(table.key, None)
         self._fed = {names: fed for names, fed in self._fed.items() if names[0] != table.key}
         self._never_built.clear()
         self._waiting.clear()
@@ -271,26 +302,33 @@ class Snapshot:
         A partition whose input is gone is rebuilt, and so emptied; but a source file that is gone
         takes nothing away. An archived partition is not behind while its input is as it was.
         """
+        broken = self.broken(table)
         entries = self._builds.get(table.key, {})
         live = {key for key, build in entries.items() if build.live}
         found = []
-        for partition in sorted(live.union(self.candidates(table))):
+        for partition in sorted(live.union(self.candidates(table), broken)):
             inputs = self.inputs(table, partition)
+            if why := broken.get(partition):
+                # What failed, or was rolled back, keeps what is live, which has to be mended.
+                tried = self._attempt(table, partition, _tried(table, inputs))
+                found.append(Behind(table, partition, why, tried, refused=False))
+                continue
             why = self._why(table, partition, inputs)
             if why and not self.waiting_for(table, partition):
                 behind = Behind(table, partition, why, _tried(table, inputs), refused=False)
                 judged = self._judged(behind, entries.get(partition))
                 if judged.refused_by != ARCHIVED:
-                    found.append(judged)
+                    tried = self._attempt(table, partition, judged.recipe)
+                    found.append(replace(judged, recipe=tried))
         return found
 
     def unsettled(self, table: Table) -> list[Unsettled]:
         """Live partitions that are not what their inputs would give now, whatever they wait for,
-        and those that fail a newer rule or are not judged by it yet.
+        those that fail a newer rule or are not judged by it yet, and those that are damaged.
 
         What was rolled back or archived is as it should be. Sources are not looked at.
         """
-        found = []
+        found = [Unsettled(table, *why, False) for why in sorted(self.broken(table).items())]
         entries = self._builds.get(table.key, {}) if table.source is None else {}
         for partition, build in sorted(entries.items()):
             inputs = self.inputs(table, partition)
@@ -318,6 +356,13 @@ class Snapshot:
             return replace(behind, unjudged=True)
         return replace(behind, refused=behind.why.startswith(FAILS))
 
+    def _attempt(self, table: Table, partition: str, tried: str) -> str:
+        """What is tried, with the very files: mended ones, with equal rows, are worth another."""
+        feeding = [f for up in table.upstream for f in self.feeding(up, table, [partition])]
+        own = self.files(table) if partition in self.broken(table) else []
+        read = [file.uri for file in (*feeding, *own)]
+        return hashlib.sha256(repr([tried, sorted(read)]).encode()).hexdigest()[:16]
+
     def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:
         build = self.build_of(table, partition)
         if build is None:
@@ -331,7 +376,9 @@ class Snapshot:
             if inputs.get(name) != build.inputs.get(name)
         )
         if changed and not gone:
-            return f"changed since: {', '.join(changed[:5])}"
+            return f"{CHANGED}: {', '.join(changed[:5])}"
+        if not changed and partition in self.soundness(table).unended:
+            return "the run that published it did not end"
         if build.contract_version != table.contract_version:
             return table.meaning.changed_contract(build.meaning)
         if build.fails:

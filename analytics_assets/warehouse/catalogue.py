@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,57 +21,77 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.delta_log import DamagedLog
+from analytics_assets.warehouse.integrity import damaged
 from analytics_assets.warehouse.quarantine import Quarantine, view_name
 from analytics_assets.warehouse.session import select_files
 
 
-def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[Table]) -> None:
+def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[Table]) -> bool:
     """Point the views of ``tables`` at their live files: a copy is changed and renamed into place.
 
-    Clients that have the file open go on with what they opened and are never locked out.
+    Clients that have the file open go on with what they opened and are never locked out. Returns
+    whether all could be written: what is damaged is put aside, and is behind.
     """
-    changed = list(tables)
+    changed = [table for table in tables if _is_whole(snapshot, table)]
     if not changed:
-        return
+        return True
     target = settings.catalogue
     target.parent.mkdir(parents=True, exist_ok=True)
     # Two runs that end together would each lose the other's views.
     with fasteners.InterProcessLock(str(target) + ".lock"):
         draft = target.with_name(f".{target.name}.{uuid4().hex}")
-        if target.exists():
+        if _known(target) is not None:
             shutil.copyfile(target, draft)
         try:
             with duckdb.connect(str(draft)) as connection:
-                for table in changed:
-                    _write_view(connection, snapshot, table)
-                    _write_quarantine(connection, Quarantine(snapshot.lake, table), table)
-                _write_short_names(connection, changed)
+                written = [t for t in changed if _write(connection, snapshot, t)]
+                _write_short_names(connection, written)
             os.replace(draft, target)
         finally:
             for leftover in (draft, Path(f"{draft}.wal")):
                 leftover.unlink(missing_ok=True)
+    return written == changed
 
 
-def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Table]) -> None:
-    """Refresh the views that are not of the live files: a run was killed before it came to them."""
-    known: dict[tuple[str, str], str] = {}
-    if settings.catalogue.exists():
-        with duckdb.connect(str(settings.catalogue), read_only=True) as connection:
-            listed = (
-                "select schema_name, view_name, comment from duckdb_views() where not internal"
-                " union all select schema_name, table_name, comment from duckdb_tables()"
-            )
-            known = {(row[0], row[1]): row[2] for row in connection.execute(listed).fetchall()}
-    refresh_catalogue(
+def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Table]) -> bool:
+    """Refresh the views that are not of the live files: a run was killed before it came to them.
+
+    Returns whether all could be written.
+    """
+    known = _known(settings.catalogue) or {}
+    return refresh_catalogue(
         settings,
         snapshot,
         [
             table
             for table in tables
-            if snapshot.lake.version(table) is not None
+            if _is_whole(snapshot, table)
+            and snapshot.lake.version(table) is not None
             and known.get((table.domain, table.name)) != _state(snapshot, table)
         ],
     )
+
+
+def _known(catalogue: Path) -> dict[tuple[str, str], str] | None:
+    """(schema, view or table) -> its comment; ``None`` where there is no file, or a damaged one."""
+    listed = (
+        "select schema_name, view_name, comment from duckdb_views() where not internal"
+        " union all select schema_name, table_name, comment from duckdb_tables()"
+    )
+    try:
+        with duckdb.connect(str(catalogue), read_only=True) as connection:
+            return {(row[0], row[1]): row[2] for row in connection.execute(listed).fetchall()}
+    except duckdb.Error:
+        return None
+
+
+def _is_whole(snapshot: Snapshot, table: Table) -> bool:
+    """Where files are missing, an older view says so by its error; a new one cannot be made."""
+    try:
+        return not snapshot.broken(table)
+    except DamagedLog:
+        return False
 
 
 def _state(snapshot: Snapshot, table: Table) -> str:
@@ -86,6 +107,19 @@ def _columns(table: Table) -> list[str]:
         *(quoted(column.name) for column in table.stored_columns),
         *(f"{ratio.sql()} as {quoted(ratio.name)}" for ratio in ratios),
     ]
+
+
+def _write(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table) -> bool:
+    """The views of a table; ``False`` where its files turn out to be damaged."""
+    try:
+        _write_view(connection, snapshot, table)
+    except duckdb.Error:
+        # To bind a view opens every file, also those that no build has come to.
+        if not damaged(snapshot.lake, snapshot.files(table), again=True):
+            raise
+        return False
+    _write_quarantine(connection, Quarantine(snapshot.lake, table), table)
+    return True
 
 
 def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table) -> None:
@@ -138,7 +172,8 @@ def _write_quarantine(
     """``quarantine.domain_table``, there only while rows are."""
     rows = quarantine.select_sql()
     connection.execute("create schema if not exists quarantine")
+    connection.execute(f"drop view if exists {view_name(table)}")
     if rows:
-        connection.execute(f"create or replace view {view_name(table)} as {rows}")
-    else:
-        connection.execute(f"drop view if exists {view_name(table)}")
+        # Damaged it says so to whoever asks; what is in quarantine is read by nothing else.
+        with suppress(duckdb.IOException, duckdb.InvalidInputException):
+            connection.execute(f"create view {view_name(table)} as {rows}")

@@ -1,21 +1,38 @@
 """A Delta table's log, read on rather than anew.
 
-Belongs here: knowing the current version of a table, and what was made of it, at little cost.
-Does not belong here: what is in a version (``lake.py``, ``builds.py``), or writing one.
+Belongs here: knowing the current version of a table, and what was made of it, at little cost; what
+is wrong with a log that cannot be read.
+Does not belong here: what is in a version (``lake.py``, ``builds.py``), writing one, or going back
+to one that can be read (``log_repair.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Generic, TypeVar
 
 import pyarrow.fs
+import pyarrow.parquet
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from analytics_assets.core.source import SourceError
+
 T = TypeVar("T")
+LOG = "_delta_log"
+COMMIT = re.compile(r"(\d{20})\.json")
+CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\b.*\.parquet")
+_LAST_CHECKPOINT = "_last_checkpoint"
+_ACTIONS = {"add", "remove", "metaData", "protocol", "commitInfo", "txn", "cdc", "domainMetadata"}
+
+
+class DamagedLog(SourceError):
+    """A log that cannot be read. It stops its domain, as a landing folder does that cannot be."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +70,7 @@ class DeltaLog(Generic[T]):
 
     def current(self) -> Version[T] | None:
         """The version there is now; ``None`` before the first."""
-        with self._lock:
+        with self._lock, self._explained():
             last = self._last
             # A lake may be deleted and made anew under a running process.
             if last is not None and self._written(last.number) == last.written:
@@ -62,21 +79,93 @@ class DeltaLog(Generic[T]):
                 if last.delta.version() == last.number:
                     return last
             else:
-                delta = self.open()
+                delta = self._opened()
             self._last = self._look(delta) if delta else None
             return self._last
 
     def open(self, version: int | None = None) -> DeltaTable | None:
         """The table, read anew; ``None`` where nothing was published yet."""
+        with self._explained():
+            return self._opened(version)
+
+    def read(self, version: int) -> T | None:
+        """What a version is, read anew."""
+        with self._explained():
+            delta = self._opened(version)
+            return self._parse(delta) if delta else None
+
+    def _opened(self, version: int | None = None) -> DeltaTable | None:
         try:
             return DeltaTable(self._uri, version=version, storage_options=self._options)
         except TableNotFoundError:
+            if log_files(self._fs, self._path):
+                raise
             return None
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """``DamagedLog`` for the many ways in which Delta says that it cannot read something."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+            raise
+        except BaseException as error:  # a panic of deltalake is no Exception
+            faults = log_faults(self._fs, self._path)
+            where = f"{self._uri}/{LOG}/{min(faults)}" if faults else f"{self._uri}/{LOG}"
+            lines = str(error).splitlines() or [type(error).__name__]
+            why = faults[min(faults)] if faults else lines[0].rstrip(".")
+            raise DamagedLog(
+                f"the table's log cannot be read: {why}",
+                where,
+                "Run `analytics-assets repair`, which falls back to what can be read",
+            ) from error
 
     def _look(self, delta: DeltaTable) -> Version[T]:
         number = delta.version()
         return Version(delta, number, self._written(number), self._parse(delta))
 
     def _written(self, number: int) -> int:
-        commit = f"{self._path}/_delta_log/{number:020}.json"
+        commit = f"{self._path}/{LOG}/{number:020}.json"
         return self._fs.get_file_info(commit).mtime_ns or 0
+
+
+def log_files(fs: pyarrow.fs.FileSystem, path: str) -> dict[str, pyarrow.fs.FileInfo]:
+    """Name -> file, of a table's log."""
+    selector = pyarrow.fs.FileSelector(f"{path}/{LOG}", allow_not_found=True)
+    return {
+        info.base_name: info
+        for info in fs.get_file_info(selector)
+        if info.type is pyarrow.fs.FileType.File
+    }
+
+
+def log_faults(fs: pyarrow.fs.FileSystem, path: str) -> dict[str, str]:
+    """Name of a file of the log -> what is wrong with it; a name may be of a file that is gone."""
+    files = log_files(fs, path)
+    faults = {name: why for name, info in files.items() if (why := _fault(fs, info))}
+    whole = [
+        int(m[1]) for name in files.keys() - faults.keys() if (m := CHECKPOINT.fullmatch(name))
+    ]
+    commits = {int(m[1]) for name in files if (m := COMMIT.fullmatch(name))}
+    # What is before a checkpoint may have been cleaned up.
+    first = max(whole, default=-1) + 1
+    for number in set(range(first, max(commits, default=-1) + 1)) - commits:
+        faults[f"{number:020}.json"] = "it is missing"
+    return faults
+
+
+def _fault(fs: pyarrow.fs.FileSystem, info: pyarrow.fs.FileInfo) -> str | None:
+    try:
+        with fs.open_input_file(info.path) as file:
+            if CHECKPOINT.fullmatch(info.base_name):
+                pyarrow.parquet.read_table(file)
+            elif COMMIT.fullmatch(info.base_name) or info.base_name == _LAST_CHECKPOINT:
+                actions = [json.loads(line) for line in file.read().splitlines()]
+                known = info.base_name == _LAST_CHECKPOINT or all(
+                    action.keys() <= _ACTIONS for action in actions
+                )
+                if not actions or not known:
+                    return "it is damaged"
+    except (OSError, ValueError, AttributeError, pyarrow.ArrowException):
+        return "it is damaged"
+    return None

@@ -126,6 +126,8 @@ class Lake:
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self.root = root
+        # (place, time of change, bytes) of the files that this process has found whole.
+        self.verified: set[tuple[str, int | None, int]] = set()
         self._logs: dict[str, DeltaLog[Any]] = {}
         self._options = dict(storage_options or {})
         self._fs: pyarrow.fs.FileSystem = pyarrow.fs.LocalFileSystem()
@@ -153,15 +155,16 @@ class Lake:
             )
         return self._logs[name]
 
-    def _log(self, table: Table) -> DeltaLog[list[StoredFile]]:
+    def log_of(self, table: Table) -> DeltaLog[list[StoredFile]]:
+        """The log of a table."""
         return self.log(table.key, lambda delta: _listed(self.uri(table), delta))
 
     def files(self, table: Table, version: int | None = None) -> list[StoredFile]:
         """The files of the current version (or an older one), in order of key."""
         if version is None:
-            current = self._log(table).current()
+            current = self.log_of(table).current()
             return list(current.content) if current else []
-        delta = self._log(table).open(version)
+        delta = self.log_of(table).open(version)
         return _listed(self.uri(table), delta) if delta else []
 
     def fingerprints(self, table: Table, version: int | None = None) -> dict[str, str]:
@@ -170,29 +173,26 @@ class Lake:
 
     def version(self, table: Table) -> int | None:
         """Number of the current version; ``None`` before the first."""
-        current = self._log(table).current()
+        current = self.log_of(table).current()
         return current.number if current else None
 
     def moments(self, table: Table) -> dict[int, datetime]:
         """Version -> when it was committed, the newest first."""
-        return commit_moments(self._log(table).open())
+        return commit_moments(self.log_of(table).open())
 
     def columns(self, table: Table, version: int) -> pyarrow.Schema:
         """The columns that the table had in a version."""
-        delta = self._log(table).open(version)
+        delta = self.log_of(table).open(version)
         assert delta is not None
         return pyarrow.schema(delta.schema().to_arrow())
 
-    def missing(self, files: Iterable[StoredFile]) -> list[StoredFile]:
-        """Those of the files that are not there any more."""
-        files = list(files)
-        paths = [self._base + file.uri.removeprefix(self.root) for file in files]
-        infos = self._fs.get_file_info(paths)
-        return [
-            file
-            for file, info in zip(files, infos, strict=True)
-            if info.type is not pyarrow.fs.FileType.File
-        ]
+    def infos(self, uris: Iterable[str]) -> list[pyarrow.fs.FileInfo]:
+        """What the file system says of these files, in their order."""
+        return list(self._fs.get_file_info([self.path(uri) for uri in uris]))
+
+    def path(self, uri: str) -> str:
+        """Where a file is on the lake's file system."""
+        return self._base + uri.removeprefix(self.root)
 
     def publish(
         self,
@@ -240,7 +240,7 @@ class Lake:
 
     def _created(self, table: Table) -> DeltaTable:
         # Read on, not anew: a table of many days has as many commits.
-        existing = self._log(table).current()
+        existing = self.log_of(table).current()
         if existing is not None:
             return existing.delta
         return DeltaTable.create(
@@ -256,7 +256,7 @@ class Lake:
     def discard(self, staged: Iterable[StoredFile]) -> None:
         """Delete staged files that will not be published."""
         for file in staged:
-            self._fs.delete_file(self._base + file.uri.removeprefix(self.root))
+            self._fs.delete_file(self.path(file.uri))
 
 
 def commit_moments(delta: DeltaTable | None) -> dict[int, datetime]:

@@ -6,6 +6,7 @@ Does not belong here: comparing an entry with what there is now (``builds.py``).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -35,6 +36,8 @@ _SCHEMA = pyarrow.schema(
         ("contract_version", pyarrow.string()),
         ("meaning", pyarrow.string()),
         ("fails", pyarrow.string()),
+        ("published", pyarrow.string()),
+        ("checksum", pyarrow.string()),
     ]
 )
 
@@ -46,7 +49,8 @@ class Build:
     ``refused`` is the recipe of a later build that failed its audit, ``refused_by`` the checks that
     it failed; ``code_version`` is empty where no build ever passed. The live rows were last judged
     by the contract ``contract_version`` and fail its checks ``fails``. ``meaning`` is the text of
-    what both versions stand for.
+    what both versions stand for. ``published`` is one word for the rows that were published, empty
+    where it is not known.
     """
 
     table: str
@@ -61,11 +65,13 @@ class Build:
     contract_version: str = ""
     meaning: str = ""
     fails: str = ""
+    published: str = ""
 
     @staticmethod
     def from_row(row: Mapping[str, Any]) -> Build:
         """An entry as it was kept; an earlier release knew less of it."""
         kept = {name: value for name, value in row.items() if value is not None}
+        kept.pop("checksum", None)
         # Thousands of entries share the meaning of their table.
         return Build(
             **kept
@@ -75,7 +81,8 @@ class Build:
 
     def as_row(self) -> dict[str, Any]:
         """As it is kept."""
-        return {**vars(self), "inputs": json.dumps(self.inputs, sort_keys=True)}
+        row = {**vars(self), "inputs": json.dumps(self.inputs, sort_keys=True)}
+        return {**row, "checksum": _checksum(row)}
 
     @property
     def live(self) -> bool:
@@ -86,13 +93,15 @@ class Build:
 class BuildLedger:
     """The ledger of one lake."""
 
+    NAME = "_builds"
+
     def __init__(self, lake: Lake) -> None:
-        self._uri = f"{lake.root}/_builds"
-        self._log = lake.log("_builds", _entries)
+        self._uri = f"{lake.root}/{self.NAME}"
+        self.log = lake.log(self.NAME, _entries)
 
     def read(self) -> dict[str, dict[str, Build]]:
         """Table key -> partition -> entry."""
-        current = self._log.current()
+        current = self.log.current()
         entries: dict[str, dict[str, Build]] = {}
         for build in current.content if current else ():
             entries.setdefault(build.table, {})[build.partition] = build
@@ -100,9 +109,14 @@ class BuildLedger:
 
     def read_as_of(self, moment: datetime) -> dict[tuple[str, str], Build]:
         """(table, partition) -> entry, as it was at a moment."""
-        version = version_at(commit_moments(self._log.open()), moment)
-        delta = None if version is None else self._log.open(version)
-        return {(b.table, b.partition): b for b in _entries(delta)} if delta else {}
+        version = version_at(commit_moments(self.log.open()), moment)
+        delta = None if version is None else self.log.open(version)
+        return {(b.table, b.partition): b for b in _entries(delta)}
+
+    def damaged(self) -> int:
+        """How many entries are not as they were written; they are not known."""
+        current = self.log.current()
+        return current.delta.count() - len(current.content) if current else 0
 
     def record(self, builds: Iterable[Build]) -> None:
         """Add entries, or replace those of the same table and partition."""
@@ -113,7 +127,7 @@ class BuildLedger:
         listed = ", ".join(f"'{table}'" for table in tables)
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
-                delta = self._log.open() or DeltaTable.create(
+                delta = self.log.open() or DeltaTable.create(
                     self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
                 )
                 known = {(build.table, build.partition): build for build in _entries(delta, tables)}
@@ -136,10 +150,18 @@ class BuildLedger:
                 time.sleep(0.05 * 2**attempt)
 
 
-def _entries(delta: DeltaTable, tables: list[str] | None = None) -> list[Build]:
+def _entries(delta: DeltaTable | None, tables: list[str] | None = None) -> list[Build]:
+    """The entries that are as they were written: what is not known is built again, a lie is not."""
     partitions = [("table", "in", tables)] if tables else None
-    rows = delta.to_pyarrow_table(partitions=partitions).to_pylist()
-    return [Build.from_row(row) for row in rows]
+    rows = delta.to_pyarrow_table(partitions=partitions).to_pylist() if delta else []
+    return [Build.from_row(row) for row in rows if row.get("checksum") in (None, _checksum(row))]
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    """Tells whether a stored entry is what was written; of the columns that it had then."""
+    kept = {k: value for k, value in row.items() if value is not None and k != "checksum"}
+    kept["built_at"] = kept["built_at"].astimezone(timezone.utc).isoformat()
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def now() -> datetime:

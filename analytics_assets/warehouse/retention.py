@@ -29,12 +29,10 @@ from deltalake.exceptions import CommitFailedError
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.settings import Settings
+from analytics_assets.warehouse.delta_log import CHECKPOINT, COMMIT, LOG, DamagedLog
 from analytics_assets.warehouse.lake import Lake
 
 _BUILDS = "_builds"
-_LOG = "_delta_log"
-_COMMIT = re.compile(r"(\d{20})\.json")
-_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\b.*\.parquet")
 _SCRATCH_KEPT = timedelta(days=1)
 
 
@@ -63,11 +61,11 @@ def vacuum(
     """
     problems = []
     for name in (*(table.key for table in tables), _BUILDS):
-        delta = lake.log(name, lambda delta: delta).open()
         try:
+            delta = lake.log(name, lambda delta: delta).open()
             if delta is not None:
                 yield _Cleaning(lake, name, delta, retention, as_of).run()
-        except RetentionError as error:
+        except (RetentionError, DamagedLog) as error:
             problems.append(str(error))
     if problems:
         raise RetentionError("\n".join(problems))
@@ -90,9 +88,9 @@ class _Cleaning:
         data = {
             path: info
             for path, info in listed.items()
-            if path.endswith(".parquet") and not path.startswith(_LOG)
+            if path.endswith(".parquet") and not path.startswith(LOG)
         }
-        log = {path.split("/")[1]: info for path, info in listed.items() if path.startswith(_LOG)}
+        log = {path.split("/")[1]: info for path, info in listed.items() if path.startswith(LOG)}
         needed = self._live(data.keys()) | self._removed_since(log)
         old = [info for path, info in data.items() if path not in needed and self._is_old(info)]
         for info in old:
@@ -130,7 +128,7 @@ class _Cleaning:
         """Files that were live when the retention began, or later."""
         found = set()
         for name, info in log.items():
-            if _COMMIT.fullmatch(name) and not self._is_old(info):
+            if COMMIT.fullmatch(name) and not self._is_old(info):
                 with self._fs.open_input_stream(info.path) as file:
                     actions = map(json.loads, file.read().splitlines())
                     found |= {unquote(a["remove"]["path"]) for a in actions if "remove" in a}
@@ -150,9 +148,9 @@ class _Cleaning:
         self._keep_log()
         if f"{self._delta.version():020}.checkpoint.parquet" not in log:
             self._delta.create_checkpoint()
-        commits = {int(m[1]): log[name] for name in log if (m := _COMMIT.fullmatch(name))}
+        commits = {int(m[1]): log[name] for name in log if (m := COMMIT.fullmatch(name))}
         current_then = max((v for v, info in commits.items() if self._is_old(info)), default=-1)
-        checkpoints = [int(m[1]) for name in log if (m := _CHECKPOINT.fullmatch(name))]
+        checkpoints = [int(m[1]) for name in log if (m := CHECKPOINT.fullmatch(name))]
         first = max((number for number in checkpoints if number <= current_then), default=0)
         old = [
             info

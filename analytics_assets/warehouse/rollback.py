@@ -10,13 +10,15 @@ would be built now is put aside in the ledger. Tables downstream follow as after
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from deltalake.exceptions import DeltaError
 
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.warehouse.builds import ROLLED_BACK, Snapshot
+from analytics_assets.warehouse.delta_log import DamagedLog
+from analytics_assets.warehouse.integrity import damaged, published_words
 from analytics_assets.warehouse.lake import (
     Lake,
     StoredFile,
@@ -102,11 +104,12 @@ def _plan(
     new = {file.key: file.fingerprint for file in live}
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     files = [file for file in then if file.key in keys]
-    gone = lake.missing(files)
+    gone = damaged(lake, files)
     if gone:
         raise RollbackError(
             f"{table.key}: version {version} cannot be put back, {len(gone)} of its files are gone"
-            f" (the first: {gone[0].uri}). Choose a later version, or restore a backup"
+            f" or damaged (the first: {gone[0].file.uri}). Choose a later version, or restore a"
+            " backup"
         )
     # The ledger was written after this version and before the next.
     following = moments.get(version + 1)
@@ -117,7 +120,7 @@ def _plan(
 def _ledger_of(snapshot: Snapshot, plan: _Plan) -> dict[tuple[str, str], Build]:
     try:
         entries = snapshot.ledger.read_as_of(plan.until)
-    except (OSError, DeltaError) as error:
+    except (OSError, DeltaError, DamagedLog) as error:
         raise RollbackError(
             f"{plan.table.key}: what version {plan.version} was built from is not kept any more."
             " Choose a later version, or restore a backup"
@@ -149,9 +152,12 @@ def _entries(
     entries = []
     for plan in plans:
         live = {partition_of(plan.table, file.key) for file in snapshot.files(plan.table)}
+        word = published_words(plan.table, snapshot.files(plan.table))
         for partition in plan.partitions:
             code = plan.table.code_version if partition in live else ""
             unknown = Build(plan.table.key, partition, code, {}, 0, run_id, now())
             entry = then.get((plan.table.key, partition), unknown)
+            # Killed half way it may be any version: that is no damage.
+            entry = replace(entry, published=word(partition) if then else "")
             entries.append(snapshot.hold(plan.table, entry, ROLLED_BACK))
     return entries

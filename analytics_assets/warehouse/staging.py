@@ -20,6 +20,7 @@ from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.source import Landing
 from analytics_assets.warehouse.audit import fingerprint, row_hashes_sql
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.integrity import seal
 from analytics_assets.warehouse.lake import StoredFile, partition_of
 from analytics_assets.warehouse.ledger import now
 from analytics_assets.warehouse.session import expose, literal, select_declared
@@ -58,16 +59,18 @@ class Staging:
             return {k: rows for k, (rows, _) in self._row_hashes(table, key, sql).items()}
 
         assert table.source
-        live = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) == key]
+        live = [f.uri for f in self._snapshot.sound(table) if partition_of(table, f.key) == key]
         build = self._snapshot.build_of(table, key)
         same = build is not None and build.code_version == table.code_version
+        lost = key in self._snapshot.broken(table)
         landing = Landing(
             self._session,
             key,
             reports.setdefault(key, {}),
             read_through,
             live=select_declared(table, live),
-            built_from=build.inputs if build and same and live else {},
+            # Of rows that were lost the source has to be asked for all that it has.
+            built_from=build.inputs if build and same and live and not lost else {},
         )
         with table.source.land(landing) as selects:
             yield selects
@@ -99,7 +102,7 @@ class Staging:
 
         It is no input of the ledger: a table is not behind because it was built.
         """
-        own = [f.uri for f in self._snapshot.files(table) if partition_of(table, f.key) in chunk]
+        own = [f.uri for f in self._snapshot.sound(table) if partition_of(table, f.key) in chunk]
         expose(self._session, table, own)
         self._session.execute(f"set variable run_id = {literal(self._run_id)}")
         self._session.execute(f"set variable run_time = timestamptz {literal(str(now()))}")
@@ -169,7 +172,7 @@ class Staging:
             for path, count, size, *_ in self._session.execute(copy).fetchall()
         ]
         self._lake.discard([file for file in written if not file.rows])
-        return [file for file in written if file.rows]
+        return [seal(self._lake, file) for file in written if file.rows]
 
 
 def _storage_key_sql(table: Table, partition: str) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from analytics_assets import settings
+from analytics_assets.automation.jobs import present
+from analytics_assets.automation.staleness import staleness
 from analytics_assets.definitions import build
 from analytics_assets.production.backup import backups
 from analytics_assets_tests.toy import Memory, toy_tables
-from analytics_assets_tests.workspace import Workspace, failures
+from analytics_assets_tests.workspace import Workspace, failures, materialised
 
 MONTHS = {"2024-01": [(date(2024, 1, 5), "a", 500), (date(2024, 1, 9), "b", 2000)]}
 Run = Callable[..., dg.ExecuteInProcessResult]
@@ -63,6 +66,7 @@ def test_the_schedules_are_on(toy: Toy) -> None:
     for name, cron in (
         ("backup_production_nightly", "0 5 * * *"),
         ("vacuum_lake_weekly", "0 6 * * 0"),
+        ("scrub_lake_nightly", "0 2 * * *"),
     ):
         schedule = schedules[name]
         assert isinstance(schedule, dg.ScheduleDefinition)
@@ -120,3 +124,40 @@ def test_partitions_are_archived_and_brought_back(toy: Toy) -> None:
     assert told(back)["rows"] == 1
     assert toy.workspace.warehouse(count) == [(1,)]
     assert "no table 'toy/x'" in why(toy.run("archive_partitions", table="toy/x", before="2024"))
+
+
+def test_a_scrub_fails_with_what_is_damaged_and_the_refresh_mends_it(toy: Toy) -> None:
+    toy.load(MONTHS)
+    fact = toy.tables[1]
+    files = toy.workspace.lake.files(fact)
+    done = told(toy.run("scrub_lake", percent=100))
+    assert done["files"] == sum(len(toy.workspace.lake.files(table)) for table in toy.tables)
+    path = Path(files[0].uri)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert why(toy.run("scrub_lake", percent=100)) == (
+        f"toy/fact_sales {files[0].key}: its file {path} is damaged and was put aside in _damaged"
+    )
+    with present() as (snapshot, engine):
+        (lag, *_) = staleness(toy.tables, snapshot, engine)
+    assert (lag.table, lag.why, lag.state) == (fact, "a file of it is damaged", "ready")
+    ran = toy.workspace.refresh(toy.definitions, toy.tables)
+    assert not failures(ran)
+    assert (fact.key, files[0].key) in materialised(ran)
+    assert toy.run("scrub_lake", percent=100).success
+
+
+def test_one_refresh_mends_what_a_run_finds_damaged(toy: Toy) -> None:
+    """The run that comes upon it fails and names it; what it fed is built after it is mended."""
+    toy.load(MONTHS)
+    daily = toy.tables[2]
+    path = Path(toy.workspace.lake.files(daily)[0].uri)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    toy.memory.months["2024-02"] = [(date(2024, 2, 3), "a", 7)]
+    said = failures(toy.workspace.refresh(toy.definitions, toy.tables))
+    assert all(str(path) in one for one in said)
+    assert len(said) <= 1
+    query = "select sum(sales), sum(cents) from toy.agg_yearly"
+    assert toy.workspace.production(query) == [(3, 2507)]
+    assert toy.workspace.warehouse(query) == [(3, 2507)]

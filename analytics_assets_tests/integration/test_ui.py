@@ -31,6 +31,7 @@ def test_schedules_and_sensor_run_without_being_switched_on(dev: DagsterDev) -> 
         "staleness_hourly": "RUNNING",
         "backup_production_nightly": "RUNNING",
         "vacuum_lake_weekly": "RUNNING",
+        "scrub_lake_nightly": "RUNNING",
         "alerts": "RUNNING",
         "changes": "RUNNING",
     }
