@@ -166,19 +166,20 @@ def clusters(dues: Sequence[Due], joined: Iterable[str] = ()) -> list[list[Due]]
 # ---- what waits ---------------------------------------------------------------------------------
 
 
-def _beside(tables: Sequence[Table], unsettled: Sequence[Unsettled]) -> dict[str, set[str]]:
-    """Table that is not what its inputs would give -> tables that have what it lacks.
+def _beside(
+    tables: Sequence[Table], unsettled: Sequence[Unsettled]
+) -> dict[tuple[str, frozenset[str]], set[str]]:
+    """Table that lacks changes of its inputs, and these -> tables that have what it lacks.
 
     Those that are computed from the same inputs without it: beside them it would not add up. Only
     where readers see it, or what is computed from it.
     """
-    found: dict[str, set[str]] = {}
-    for table in {one.table.key: one.table for one in unsettled if one.differs}.values():
-        cone = _computed_from({table.key}, tables)
+    found: dict[tuple[str, frozenset[str]], set[str]] = {}
+    for key, lacks in {(one.table.key, one.lacks) for one in unsettled if one.lacks}:
+        cone = _computed_from({key}, tables)
         if any(other.publish and other.key in cone for other in tables):
-            inputs = {upstream.key for upstream in table.upstream}
-            others = [other for other in tables if other.key != table.key]
-            found[table.key] = _computed_from(inputs, others)
+            others = [other for other in tables if other.key != key]
+            found[key, lacks] = _computed_from(set(lacks), others)
     return found
 
 
@@ -196,7 +197,7 @@ def _computed_from(keys: set[str], tables: Sequence[Table]) -> set[str]:
 def _lacking(
     group: Sequence[Due],
     unsettled: Sequence[Unsettled],
-    beside: Mapping[str, set[str]],
+    beside: Mapping[tuple[str, frozenset[str]], set[str]],
     joined: Collection[str],
 ) -> Iterator[str]:
     """Partitions that are not current and belong to the group, and why they are not."""
@@ -216,8 +217,8 @@ def _lacking(
             (behind.differs and key in joined and key in spans)
             or any(partition == behind.partition for partition, _ in spans.get(key, ()))
             or any(
-                behind.differs and _overlap(days, own)
-                for other in beside.get(key, set()) & spans.keys()
+                _overlap(days, own)
+                for other in beside.get((key, behind.lacks), set()) & spans.keys()
                 for _, own in spans[other]
             )
         ):

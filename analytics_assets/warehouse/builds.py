@@ -54,12 +54,14 @@ class Unsettled:
     """A live partition that is not current, and why.
 
     ``differs``: its rows are not what its inputs would give now; else they are not judged well.
+    ``lacks``: the upstream tables whose changes it does not have.
     """
 
     table: Table
     partition: str
     why: str
-    differs: bool
+    differs: bool = False
+    lacks: frozenset[str] = frozenset()
 
 
 class Snapshot:
@@ -328,7 +330,7 @@ class Snapshot:
 
         What was rolled back or archived is as it should be. Sources are not looked at.
         """
-        found = [Unsettled(table, *why, False) for why in sorted(self.broken(table).items())]
+        found = [Unsettled(table, *why) for why in sorted(self.broken(table).items())]
         entries = self._builds.get(table.key, {}) if table.source is None else {}
         for partition, build in sorted(entries.items()):
             inputs = self.inputs(table, partition)
@@ -342,7 +344,11 @@ class Snapshot:
                 continue
             if judged.refused_by:
                 why = f"refused by {judged.refused_by.replace(',', ', ')}"
-            found.append(Unsettled(table, partition, why, differs))
+            names = {
+                n for n in inputs.keys() | build.inputs if inputs.get(n) != build.inputs.get(n)
+            }
+            lacks = frozenset(name.split("@")[0] for name in names)
+            found.append(Unsettled(table, partition, why, differs, lacks))
         return found
 
     def _judged(self, behind: Behind, build: Build | None) -> Behind:
