@@ -29,7 +29,13 @@ from analytics_assets.warehouse.builds import Build, Snapshot, now
 from analytics_assets.warehouse.expectations import expect, expectation_names
 from analytics_assets.warehouse.integrity import published_words
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
-from analytics_assets.warehouse.mending import damaged_inputs, damaged_live, lost, mend
+from analytics_assets.warehouse.mending import (
+    changed_by_mending,
+    damaged_inputs,
+    damaged_live,
+    lost,
+    mend,
+)
 from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import expose
 from analytics_assets.warehouse.staging import Reports, Staging
@@ -232,6 +238,7 @@ class Builder:
         self._publish(table, good, staged, same.keys(), outcome)
         live = self._snapshot.files(table)
         word = published_words(table, staged + [f for f in live if f.key in same])
+        outcome.findings += changed_by_mending(self._snapshot, table, good, inputs, word)
         counts = dict.fromkeys(good, 0)
         for key, count in (same | audited.rows).items():
             if partition_of(table, key) in counts:
