@@ -304,7 +304,7 @@ class Builder:
 
     def _live_slices(self, table: Table, read: dict[str, str]) -> dict[str, int]:
         """Slices that are live as they were read, and their rows: they need not be written."""
-        live = by_key(self._snapshot.sound(table))
+        live = by_key(self._snapshot.trusted(table))
         return {
             key: live[key].rows
             for key, found in read.items()
@@ -344,11 +344,11 @@ class Builder:
     ) -> None:
         """Publish the storage keys that differ from the live ones; throw away the rest."""
         partitions = set(good)
-        sound = {file.uri for file in self._snapshot.sound(table)}
+        trusted = {file.uri for file in self._snapshot.trusted(table)}
         known = {file.uri for file in self._snapshot.files(table)}
         live = {
-            # What is damaged is replaced by equal rows, too.
-            file.key: file.fingerprint if file.uri in sound or file.uri not in known else ""
+            # What is broken is replaced by equal rows, too.
+            file.key: file.fingerprint if file.uri in trusted or file.uri not in known else ""
             for file in self._lake.files(table)
             if partition_of(table, file.key) in partitions
         }
