@@ -18,12 +18,8 @@ from analytics_assets import settings
 from analytics_assets.automation.repair import repair
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.source import SourceError
-from analytics_assets.production.promotion import (
-    PromotionError,
-    held_by_production,
-    production_engine,
-    promote,
-)
+from analytics_assets.production.promotion import PromotionError, production_engine
+from analytics_assets.production.release import release
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import mend_catalogue
 from analytics_assets.warehouse.lake import Lake
@@ -97,19 +93,12 @@ class Home:
     def _promote(self) -> list[str]:
         if not self.url:
             return []
-        told = []
         with production_engine(self.url) as engine, open_session(settings.load()) as session:
-            snapshot = Snapshot(self.lake)
-            held = held_by_production(engine)
-            for table in (table for table in self.tables if table.publish):
-                live, there = snapshot.lake_fingerprints(table), held.get(table.key, {})
-                differ = [k for k in live.keys() | there.keys() if live.get(k) != there.get(k)]
-                try:
-                    if differ:
-                        promote(engine, session, snapshot, table, sorted(differ), "test")
-                except PromotionError as error:
-                    told.append(str(error))
-        return told
+            try:
+                release(engine, session, Snapshot(self.lake), self.tables, "test")
+            except PromotionError as error:
+                return [str(error)]
+        return []
 
     def content(self) -> Content:
         """Rows of the warehouse, read by the live files."""

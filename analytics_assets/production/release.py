@@ -233,7 +233,7 @@ class _Release:
         try:
             self._snapshot.verify(table, keys)
         except DamagedFiles as error:
-            raise PromotionError(f"{error}. Nothing was changed") from error
+            raise PromotionError(f"{error}. Readers keep what they have") from error
 
     def _readable(
         self, table: Table, version: int, wanted: Mapping[str, str]

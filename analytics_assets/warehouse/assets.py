@@ -261,8 +261,9 @@ def _nothing(key: dg.AssetKey) -> dg.MaterializeResult:
 def _recheck(context: dg.AssetExecutionContext, tables: list[Table]) -> Iterator[Any]:
     """Only checks were asked for: judge what is live."""
     config = settings.load()
-    snapshot = Snapshot(open_lake(config.lake))
-    with open_session(config) as session:
+    with _explained("the build ledger", config.lake):
+        snapshot = Snapshot(open_lake(config.lake))
+    with _explained("checks", config.lake), open_session(config) as session:
         builder = Builder(session, snapshot, context.run_id, context.log)
         for table in tables:
             wanted = {

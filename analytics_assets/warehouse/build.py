@@ -28,7 +28,13 @@ from analytics_assets.warehouse.expectations import expect, expectation_names
 from analytics_assets.warehouse.integrity import published_words
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
 from analytics_assets.warehouse.ledger import Build, now
-from analytics_assets.warehouse.mending import damaged_inputs, damaged_live, lost, mend
+from analytics_assets.warehouse.mending import (
+    changed_by_mending,
+    damaged_inputs,
+    damaged_live,
+    lost,
+    mend,
+)
 from analytics_assets.warehouse.outcome import Outcome, refused, unavailable
 from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import expose
@@ -258,6 +264,7 @@ class Builder:
         self._publish(table, good, staged, same.keys(), outcome)
         live = self._snapshot.files(table)
         word = published_words(table, staged + [f for f in live if f.key in same])
+        outcome.findings += changed_by_mending(self._snapshot, table, good, inputs, word)
         counts = dict.fromkeys(good, 0)
         for key, count in (same | audited.rows).items():
             if partition_of(table, key) in counts:
@@ -325,7 +332,7 @@ class Builder:
 
     def _live_slices(self, table: Table, read: dict[str, str]) -> dict[str, int]:
         """Slices that are live as they were read, and their rows: they need not be written."""
-        live = by_key(self._snapshot.sound(table))
+        live = by_key(self._snapshot.trusted(table))
         return {
             key: live[key].rows
             for key, found in read.items()
@@ -365,11 +372,11 @@ class Builder:
     ) -> None:
         """Publish the storage keys that differ from the live ones; throw away the rest."""
         partitions = set(good)
-        sound = {file.uri for file in self._snapshot.sound(table)}
+        trusted = {file.uri for file in self._snapshot.trusted(table)}
         known = {file.uri for file in self._snapshot.files(table)}
         live = {
-            # What is damaged is replaced by equal rows, too.
-            file.key: file.fingerprint if file.uri in sound or file.uri not in known else ""
+            # What is broken is replaced by equal rows, too.
+            file.key: file.fingerprint if file.uri in trusted or file.uri not in known else ""
             for file in self._lake.files(table)
             if partition_of(table, file.key) in partitions
         }

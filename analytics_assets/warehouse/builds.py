@@ -103,6 +103,11 @@ class Snapshot:
         """Partition -> why what is live of it must not be used."""
         return self.soundness(table).broken
 
+    def trusted(self, table: Table) -> list[StoredFile]:
+        """The live files that need not be written again where a build gives their rows."""
+        broken = self.broken(table)
+        return [f for f in self.files(table) if partition_of(table, f.key) not in broken]
+
     def verify(self, table: Table, partitions: Iterable[str]) -> None:
         """Raise ``DamagedFiles`` unless what is live of these partitions is what was published."""
         chosen = set(partitions)

@@ -98,9 +98,10 @@ class DeltaLog(Generic[T]):
         try:
             return DeltaTable(self._uri, version=version, storage_options=self._options)
         except TableNotFoundError:
-            if log_files(self._fs, self._path):
-                raise
-            return None
+            if not any(map(COMMIT.fullmatch, log_files(self._fs, self._path))):
+                return None
+        # Damaged, or made by another run at this very moment.
+        return DeltaTable(self._uri, version=version, storage_options=self._options)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

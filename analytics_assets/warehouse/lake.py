@@ -276,6 +276,10 @@ def _listed(uri: str, delta: DeltaTable) -> list[StoredFile]:
     actions = pyarrow.table(delta.get_add_actions(flatten=True))
     columns = ("path", "num_records", "size_bytes", f"partition.{KEY}", f"partition.{FINGERPRINT}")
     read = [actions[name].to_pylist() for name in (*columns, "modification_time")]
+    for path, key in zip(read[0], read[3], strict=True):
+        # Said twice, so that a log in which one of them changed is not believed.
+        if not path.startswith(f"{KEY}={key}/"):
+            raise ValueError(f"the file {path} is listed as of {key}")
     return sorted(
         (
             StoredFile(key, f"{uri}/{path}", count, size, fingerprint, published)

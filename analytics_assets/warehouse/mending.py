@@ -8,7 +8,7 @@ Does not belong here: finding damage (``integrity.py``), rebuilding from inputs 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -25,6 +25,9 @@ from analytics_assets.warehouse.durable import checksum
 from analytics_assets.warehouse.lake import Lake, StoredFile, by_key, partition_of
 
 _MENDED = "It is mended by this very run, or another line says why it cannot be."
+_CHANGED = (
+    f"Bring the source's files back and materialise it; the old ones lie in {integrity.ASIDE}."
+)
 _LOST = "Bring the source's file back, or roll the table back to a version that is whole."
 _WRITTEN_TOGETHER = re.compile(r"[-_.]")
 
@@ -76,6 +79,27 @@ def lost(snapshot: Snapshot, table: Table, partitions: Iterable[str]) -> list[Fi
             " older version or the archive"
         )
         found.append(Finding(CONTRACT, key, what, advice=_LOST))
+    return found
+
+
+def changed_by_mending(
+    snapshot: Snapshot,
+    table: Table,
+    partitions: Iterable[str],
+    inputs: Mapping[str, Mapping[str, str]],
+    word: Callable[[str], str],
+) -> list[Finding]:
+    """Damaged partitions that were built anew from the same inputs, and came out otherwise."""
+    found = []
+    for key in partitions:
+        build = snapshot.build_of(table, key)
+        same = build and build.published and build.inputs == inputs[key]
+        if key in snapshot.broken(table) and build and same and word(key) != build.published:
+            what = (
+                f"it was damaged, and its inputs no longer give the {build.rows:,} rows that were"
+                " published: what they give now is live"
+            )
+            found.append(Finding(CONTRACT, key, what, blocking=False, advice=_CHANGED))
     return found
 
 

@@ -41,7 +41,7 @@ def scrub(lake: Lake, tables: Sequence[Table], percent: float, as_of: datetime) 
     """
     started = time.monotonic()
     done = Scrubbed()
-    nights = math.ceil(100 / percent)
+    nights = math.ceil(100 / max(percent, 0.1))
     tonight = int(as_of.timestamp()) // _DAY % nights
     for table in tables:
         done.damaged += _log_faults(lake, table.key)

@@ -16,6 +16,7 @@ from analytics_assets.warehouse.integrity import looked_at, published_words
 from analytics_assets.warehouse.lake import Lake, StoredFile, partition_of
 
 _LOST = "the table's log has lost what the build ledger says was published"
+_TORN = "the table's log holds files of it that do not belong together"
 
 
 class Entry(Protocol):
@@ -45,6 +46,8 @@ def judge(
     """Compare the live files with the disk and with the ledger's entries of their partitions."""
     damages = looked_at(lake, files)
     broken = {partition_of(table, d.file.key): f"a file of it {d.what}" for d in damages}
+    for key in _torn(files):
+        broken.setdefault(partition_of(table, key), _TORN)
     word = published_words(table, files)
     newest: dict[str, int] = {}
     for file in files:
@@ -60,3 +63,16 @@ def judge(
         else:
             broken.setdefault(key, _LOST)
     return Soundness(frozenset(d.file.uri for d in damages), broken, frozenset(unended))
+
+
+def _torn(files: Sequence[StoredFile]) -> set[str]:
+    """Storage keys with more than one fingerprint, or other rows than it counts."""
+    rows: dict[str, dict[str, int]] = {}
+    for file in files:
+        own = rows.setdefault(file.key, {})
+        own[file.fingerprint] = own.get(file.fingerprint, 0) + file.rows
+    return {
+        key
+        for key, own in rows.items()
+        if len(own) > 1 or any(int(name.split("-")[0], 16) != n for name, n in own.items())
+    }

@@ -130,7 +130,7 @@ def test_a_short_write_is_not_blamed_on_anybody(
     settle(tables, workspace.lake)
     (whole,) = (file for file in workspace.lake.files(tables[3]) if file.key == "2024-01")
     workspace.lake.publish(tables[3], [replace(whole, rows=3)], ["2024-01"], {})
-    with pytest.raises(PromotionError, match=r"2 rows were written .* has 3\. Nothing") as raised:
+    with pytest.raises(PromotionError, match="log holds files of it that do not belong") as raised:
         send(engine, workspace, tables[3], ["2024-01"])
     assert "by hand" not in str(raised.value)
     assert send(engine, workspace, tables[3], ["2024-02"]).copied == ["2024-02"]

@@ -242,6 +242,21 @@ def test_without_the_ledger_all_is_built_and_nothing_published(home: Home, all_o
     assert {table.key: home.lake.files(table) for table in home.tables} == before
 
 
+def test_a_removal_that_a_log_forgot_is_noticed(home: Home) -> None:
+    """The old file beside the new one would count every sale twice."""
+    home.sell((FIRST, "a", 5))
+    assert home.refresh() == []
+    log = home.log("raw_sales")[-1]
+    removal = b'"remove":{"path":"'
+    assert removal in log.read_bytes()
+    log.write_bytes(log.read_bytes().replace(removal, removal + b"x"))
+    why = "the table's log holds files of it that do not belong together"
+    assert home.behind()["toy/raw_sales 2024-01"] == why
+    home.sell((FIRST, "a", 6))
+    assert home.refresh() == []
+    assert mended(home)
+
+
 def test_an_entry_of_the_ledger_that_changed_is_not_believed(home: Home) -> None:
     ledger = BuildLedger(home.lake)
     entry = ledger.read()["toy/agg_yearly"]["2024"]
