@@ -120,6 +120,17 @@ DEFECTS = (
         quarantined=4,
     ),
     Defect(
+        "adds_up",
+        "users of one campaign who are left out",
+        ("all entities together have the users", "sql/daily_metrics.sql loses or doubles"),
+        in_ads_sql(
+            daily_mixpanel_metrics,
+            "where entity_id is not null and (is_trial",
+            "where entity_id <> (select min(campaign_id) from user_products) and (is_trial",
+        ),
+        quarantined=9,
+    ),
+    Defect(
         "sums_to_main_row",
         "what adsets did stands under the id of their campaign",
         ("summed over a breakdown, is that of its main row", "sql/ad_performance.sql"),

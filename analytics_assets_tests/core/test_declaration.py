@@ -90,7 +90,7 @@ def test_a_rollup_needs_columns_of_the_finer_table() -> None:
 
 def test_sql_that_reads_an_undeclared_table_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"toy\.nothing"):
-        upstream_of("with a as (select * from toy.nothing) select * from a", {})
+        upstream_of("toy/t", "with a as (select * from toy.nothing) select * from a", {})
 
 
 def test_dependency_order_and_circles() -> None:
