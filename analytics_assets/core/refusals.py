@@ -63,6 +63,8 @@ def declared_at(key: str = "") -> Place | None:
 def nearest_word(wrong: str, known: Iterable[str]) -> str:
     """The known word that was most likely meant, or nothing."""
     by_lower = {word.lower(): word for word in known}
+    if begun := [word for word in by_lower if wrong and word.startswith(wrong.lower())]:
+        return by_lower[min(begun, key=len)]
     near = difflib.get_close_matches(wrong.lower(), by_lower, 1, 0.6)
     return by_lower[near[0]] if near else ""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import duckdb
 
-from analytics_assets.core.contracts import rules
+from analytics_assets.core.contracts import quoted, rules
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.refusals import DeclarationError, nearest_word, refusal
 from analytics_assets.core.rollups import build_sql, totals_sql
@@ -26,7 +26,10 @@ _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 def bind(tables: Sequence[Table]) -> None:
     """``DeclarationError`` for the first table whose SQL, checks or expressions are wrong."""
     # A name of Python is no table, though DuckDB would find it.
-    config = {"python_enable_replacements": False, "threads": 1}
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "python_enable_replacements": False,
+        "threads": 1,
+    }
     with duckdb.connect(config=config) as session:
         session.execute("set variable run_id = ''")
         session.execute("set variable run_time = timestamptz '2000-01-01 00:00:00+00'")

@@ -128,7 +128,7 @@ DEFECTS = (
             "where entity_id is not null and (is_trial",
             "where entity_id <> (select min(campaign_id) from user_products) and (is_trial",
         ),
-        quarantined=9,
+        quarantined=1,
     ),
     Defect(
         "sums_to_main_row",

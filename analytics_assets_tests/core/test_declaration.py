@@ -59,8 +59,8 @@ def test_personal_columns_cannot_be_published(layer: str) -> None:
         ({"sql": None}, "exactly one of source, sql, rollup_of"),
         ({"columns": ()}, "no columns"),
         ({"columns": (NAME, NAME)}, "declared twice"),
-        ({"unique": ("other",)}, "unique columns not declared"),
-        ({"publish": Publish(("other",))}, "index on unknown columns"),
+        ({"unique": ("nme",)}, "no column, for unique, 'nme'; did you mean 'name'"),
+        ({"publish": Publish(("nam",))}, "no column, for an index, 'nam'; did you mean 'name'"),
     ],
 )
 def test_contradictions_are_refused(changes: dict, message: str) -> None:
@@ -69,7 +69,7 @@ def test_contradictions_are_refused(changes: dict, message: str) -> None:
 
 
 def test_a_ratio_needs_two_declared_measures() -> None:
-    with pytest.raises(DeclarationError, match="no measure named"):
+    with pytest.raises(DeclarationError, match="no measure 'customers'; there are sales"):
         MeasureList(SALES.measures, (Ratio("r", "sales", "customers", "R.", "percent"),))
 
 
@@ -165,5 +165,4 @@ def test_markdown_is_short_enough_to_be_shown_in_place() -> None:
 
 
 def test_grain_is_the_key() -> None:
-    assert declare(grain=(DAY, SHOP), measures=SALES, columns=(), publish=Publish()) \
-        .unique_columns == ("day", "shop")  # fmt: skip
+    assert declare(grain=(DAY, SHOP), columns=()).unique_columns == ("day", "shop")
