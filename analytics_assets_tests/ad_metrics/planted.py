@@ -103,8 +103,9 @@ DEFECTS = (
         ("Each count is the length of its user list", "sql/daily_metrics.sql"),
         in_ads_sql(
             daily_mixpanel_metrics,
-            "coalesce(mixpanel_purchase_refund_count, 0)",
-            "coalesce(mixpanel_purchase_refund_count, 0) + 1",
+            "coalesce(trial_user_ids, '[]')",
+            "cast(to_json(list_append(cast(coalesce(trial_user_ids, '[]') as json)::varchar[],"
+            " 'one more')) as varchar)",
         ),
         quarantined=5,
     ),

@@ -13,7 +13,15 @@ from analytics_assets.core.contracts import failure_cases, rules, table_schema
 from analytics_assets.core.declaration import Publish, Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
 from analytics_assets.core.lineage import column_lineage, upstream_of
-from analytics_assets.core.partitions import DAILY, MONTHLY, PERIODS, START, WEEKLY, YEARLY
+from analytics_assets.core.partitions import (
+    DAILY,
+    MONTHLY,
+    PERIODS,
+    START,
+    UNPARTITIONED,
+    WEEKLY,
+    YEARLY,
+)
 from analytics_assets.core.rollups import build_sql
 from analytics_assets_tests.toy import DAY, SALES, SHOP, YEAR, Memory, toy_tables
 
@@ -166,3 +174,11 @@ def test_markdown_is_short_enough_to_be_shown_in_place() -> None:
 
 def test_grain_is_the_key() -> None:
     assert declare(grain=(DAY, SHOP), columns=()).unique_columns == ("day", "shop")
+
+
+def test_no_partitions_are_no_rows() -> None:
+    """An axis of several columns is bounded by its first one, where there is a first partition."""
+    monthly = toy_tables(Memory())[3]
+    assert monthly.within_sql([]) == "false"
+    assert replace(monthly, period=UNPARTITIONED).within_sql(["all"]) == "true"
+    assert monthly.within_sql(["2024-02"]).startswith("year between ")
