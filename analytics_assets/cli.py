@@ -17,12 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from analytics_assets import domains, settings
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.refusals import DeclarationError
 from analytics_assets.core.source import SourceError
 
 HOST = "127.0.0.1"
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.command(options))
-    except SourceError as error:
+    except (DeclarationError, SourceError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -64,15 +64,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Materialise everything that is behind, then serve the UI with the daemon."""
+    tables = _declared()
     with _environment() as config:
-        _refresh(config)
+        _refresh(config, tables)
         return _serve()
 
 
 def _materialize(options: argparse.Namespace) -> int:
     """Materialise everything that is behind; exit code 1 if a run or check failed."""
+    tables = _declared()
     with _environment() as config:
-        return 0 if _refresh(config) else 1
+        return 0 if _refresh(config, tables) else 1
+
+
+def _declared() -> tuple[Table, ...]:
+    """All tables, whose SQL is known to be right before anything is started for them."""
+    from analytics_assets.warehouse.binding import bind_new
+
+    tables = domains.tables()
+    bind_new(tables)
+    return tables
 
 
 @contextmanager
@@ -96,48 +107,31 @@ def _project_file(name: str) -> Path:
     return Path(__file__).parents[1] / name
 
 
-@dataclass
-class _Row:
-    partitions: int = 0
-    rows: int = 0
-    passed: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-
-
-@dataclass
-class _Done:
-    """What runs did: a row by asset, what failed, and what was published with a warning."""
-
-    table: dict[str, _Row] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    warnings: dict[str, str] = field(default_factory=dict)
-
-
-def _refresh(config: settings.Settings) -> bool:
+def _refresh(config: settings.Settings, tables: Sequence[Table]) -> bool:
     """Bring everything up to date and print one table; ``False`` if anything failed."""
     import dagster as dg
 
     from analytics_assets.automation.refresh import finish, refresh
+    from analytics_assets.automation.summary import Done, Recorded, count, print_table
     from analytics_assets.definitions import build
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     started = time.monotonic()
-    done = _Done()
+    done = Done()
     with dg.DagsterInstance.get() as instance:
-        tables = domains.tables()
         definitions = build(tables)
+        recorded = Recorded(instance)
         try:
             for run, result in refresh(definitions, tables, instance):
                 print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
-                _count(result.all_events, done)
+                count(result, recorded, done)
         except SourceError as error:
             done.problems.append(str(error))
         was_behind = bool(done.table)
         for result in finish(definitions, domains.last_jobs(), instance):
-            _count(result.all_events, done)
+            count(result, recorded, done)
     if was_behind:
-        _print_table(done.table)
+        print_table(done.table)
     for check, why in done.warnings.items():
         print(f"\nWarning, {check}:\n{why}")
     for problem in done.problems:
@@ -145,50 +139,6 @@ def _refresh(config: settings.Settings) -> bool:
     what = f"{len(done.table)} assets materialised" if was_behind else "Everything is up to date"
     print(f"\n{what} in {time.monotonic() - started:.0f} s. Kept in {config.home}")
     return not done.problems
-
-
-def _count(events: Sequence[Any], done: _Done) -> None:
-    from analytics_assets.automation.problems import check_text
-
-    seconds: dict[str, float] = {}
-    for event in events:
-        if event.event_type_value == "ASSET_MATERIALIZATION":
-            entry = event.step_materialization_data.materialization
-            row = done.table.setdefault("/".join(entry.asset_key.path), _Row())
-            values = {name: getattr(value, "value", 0) for name, value in entry.metadata.items()}
-            row.partitions += 1
-            row.rows += int(
-                values.get("dagster/partition_row_count", values.get("dagster/row_count", 0))
-            )
-            seconds["/".join(entry.asset_key.path)] = float(values.get("seconds", 0))
-        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
-            check = event.asset_check_evaluation_data
-            asset = "/".join(check.asset_key.path)
-            row = done.table.setdefault(asset, _Row())
-            row.passed += check.passed
-            row.failed += not check.passed
-            if not check.passed and check.severity.value == "WARN":
-                done.warnings[f"{asset} {check.check_name}"] = check_text(check)
-        elif event.event_type_value == "STEP_FAILURE":
-            failure = event.step_failure_data
-            done.problems.append(
-                failure.user_failure_data.description
-                if failure.user_failure_data
-                else failure.error.to_string()
-            )
-    for key, value in seconds.items():
-        done.table[key].seconds += value
-
-
-def _print_table(table: dict[str, _Row]) -> None:
-    width = max(map(len, table))
-    head = f"{'asset':<{width}}  partitions        rows  passed  failed  seconds"
-    print(f"\n{head}\n{'-' * len(head)}")
-    for key, row in table.items():
-        print(
-            f"{key:<{width}}  {row.partitions:>10,}  {row.rows:>10,}  {row.passed:>6}"
-            f"  {row.failed:>6}  {row.seconds:>7.1f}"
-        )
 
 
 def _serve() -> int:
@@ -300,7 +250,7 @@ def _api(options: argparse.Namespace) -> int:
 
 def _tables(options: argparse.Namespace) -> int:
     """Print the data dictionary, made from the declarations, as Markdown."""
-    print_tables(domains.tables())
+    print_tables(_declared())
     return 0
 
 

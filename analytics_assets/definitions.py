@@ -13,6 +13,7 @@ from analytics_assets.automation.rollback import rollback_jobs
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.assets import production_assets, release_jobs, size_checks
 from analytics_assets.warehouse.assets import warehouse_assets
+from analytics_assets.warehouse.binding import bind_new
 
 
 def build(tables: Sequence[Table]) -> dg.Definitions:
@@ -38,4 +39,6 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
-    return build(domains.tables())
+    tables = domains.tables()
+    bind_new(tables)
+    return build(tables)

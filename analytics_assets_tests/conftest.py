@@ -28,7 +28,10 @@ def _quiet() -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """Socket folder of a server for the whole session."""
+    """Socket folder of a server for the whole session; ``TEST_POSTGRES`` is of one that runs."""
+    if running := os.environ.get("TEST_POSTGRES"):
+        yield running
+        return
     from analytics_assets.production import server
 
     # A Unix socket's path is at most 107 bytes; pytest's own folders are longer than that.

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from analytics_assets.ad_metrics.words import quotient
 from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Type
-from analytics_assets.core.declaration import Check
 
 ENTITY_TYPES = ("campaign", "adset", "ad")
 BREAKDOWN_TYPES = ("country", "region", "device")
@@ -357,53 +356,3 @@ def daily_words(breakdown: bool) -> dict[str, str]:
 
 
 _SQL = {"bigint": "bigint", "money": "decimal(18, 2)", "decimal": "decimal(18, 4)"}
-
-COUNTS_ARE_LENGTHS = " or ".join(f"json_array_length({u.ids}) <> {u.count}" for u in USER_LISTS)
-NOT_SUBSETS = " or ".join(
-    f"not list_has_all(cast({whole} as json)::varchar[], cast({part} as json)::varchar[])"
-    for part, whole in SUBSETS
-)
-
-
-def list_checks(name: str, keys: str) -> tuple[Check, ...]:
-    """Checks of the user lists of every row."""
-    return (
-        Check(
-            "count_is_length",
-            "Each count is the length of its user list",
-            f"select _partition, {keys} from {name} where {COUNTS_ARE_LENGTHS}",
-            "Lists and counts come from the same rows in sql/daily_metrics.sql: look there.",
-        ),
-        Check(
-            "subsets",
-            "Refunded are converted, converted are post-trial, post-trial are trial users; refunded"
-            " purchasers are purchasers",
-            f"select _partition, {keys} from {name} where {NOT_SUBSETS}",
-            "Look at the flags in sql/user_product_metrics.sql.",
-        ),
-    )
-
-
-_NAMES = [measure.name for measure in AD_MEASURES.measures]
-_TYPES = ", ".join(f"('{name}')" for name in BREAKDOWN_TYPES)
-SUMS_TO_MAIN_ROW = Check(
-    "sums_to_main_row",
-    "Each additive measure of an entity, summed over a breakdown, is that of its main row",
-    f"""
-with parts as (
-    select entity_type, entity_id, date, breakdown_type,
-        {", ".join(f"sum({name}) as {name}" for name in _NAMES)}
-    from ad_metrics.daily_mixpanel_metrics_breakdown
-    group by all
-),
-types as (select * from (values {_TYPES}) as t (breakdown_type))
-select strftime(date, '%Y-%m-%d') as _partition, entity_type, entity_id, breakdown_type
-from (ad_metrics.daily_mixpanel_metrics cross join types) as whole
-full join parts using (entity_type, entity_id, date, breakdown_type)
-where {" or ".join(f"coalesce(whole.{n}, 0) <> coalesce(parts.{n}, 0)" for n in _NAMES)}
-order by all""",
-    "The breakdowns lose or double users or spend: look at sql/ad_performance.sql (the rest of a"
-    " breakdown is `unknown`) and at the users' country, region and device.",
-    at_fault="_broken.entity_type = _row.entity_type and _broken.entity_id = _row.entity_id"
-    " and _broken.breakdown_type = _row.breakdown_type",
-)

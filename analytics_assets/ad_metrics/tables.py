@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from analytics_assets.ad_metrics.checks import ADDS_UP, SUMS_TO_MAIN_ROW, list_checks
 from analytics_assets.ad_metrics.measures import (
     AD_MEASURES,
     BREAKDOWN,
@@ -16,16 +17,16 @@ from analytics_assets.ad_metrics.measures import (
     DERIVED_COLUMNS,
     ENTITY,
     OUTCOME_SUMS,
-    SUMS_TO_MAIN_ROW,
     daily_words,
-    list_checks,
 )
 from analytics_assets.ad_metrics.source_tables import AD_IDS, PRODUCT, SOURCES, flag, text, usd
 from analytics_assets.ad_metrics.words import REACH_DAYS, WORDS, action_types, quotient
 from analytics_assets.core.columns import Column
-from analytics_assets.core.declaration import Check, Personal, Publish, Table, read_sql
+from analytics_assets.core.declaration import Check, Publish, Table
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import DAILY
+from analytics_assets.core.sql_files import read_sql
+from analytics_assets.core.validation import Personal
 
 # ---- from SQL -----------------------------------------------------------------------------------
 
@@ -36,7 +37,7 @@ def _from_sql(name: str, file: str = "", **declared) -> Table:
     """A table whose rows a file of ``sql/`` selects; what it reads is found in the SQL."""
     words = {**WORDS, **declared.pop("words", {})}
     sql = read_sql(Path(__file__).parent / "sql" / f"{file or name}.sql", words)
-    reads = (*upstream_of(sql, _known), *declared.pop("also_reads", ()))
+    reads = (*upstream_of(f"ad_metrics/{name}", sql, _known), *declared.pop("also_reads", ()))
     table = Table(f"ad_metrics/{name}", sql=sql, reads=reads, **declared)
     _known[table.sql_name] = table
     return table
@@ -309,7 +310,11 @@ daily_mixpanel_metrics = _from_sql(
     measures=AD_MEASURES,
     columns=DERIVED_COLUMNS,
     words=daily_words(breakdown=False),
-    checks=list_checks("ad_metrics.daily_mixpanel_metrics", "entity_type, entity_id, date"),
+    checks=(
+        *list_checks("ad_metrics.daily_mixpanel_metrics", "entity_type, entity_id, date"),
+        ADDS_UP,
+    ),
+    proven_by=("adds_up",),
     publish=Publish(
         ("date, entity_type",),
         personal=_PERSONAL,
@@ -362,6 +367,8 @@ daily_mixpanel_metrics_overview = _from_sql(
             )
         )
     },
+    measured_from=daily_mixpanel_metrics,
+    measured_where="entity_type = 'campaign'",
     publish=Publish(),
     description="All campaigns together by day.",
 )

@@ -36,9 +36,10 @@ from analytics_assets.bank_kpis.phases import wanted_phase
 from analytics_assets.bank_kpis.source_tables import source_tables
 from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.declaration import Publish, Table, read_sql
-from analytics_assets.core.lineage import tables_in
+from analytics_assets.core.declaration import Publish, Table
+from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED, Period
+from analytics_assets.core.sql_files import read_sql
 
 _PARTS = {
     "cartera_total": "total",
@@ -115,10 +116,11 @@ def bank_tables(
 
     def from_sql(name: str, period: Period, also: tuple[str, ...] = (), **declared) -> None:
         sql = read_sql(Path(__file__).parent / "sql" / f"{name}.sql", words)
-        own = f"bank_kpis.{name}"
-        read = sorted((tables_in(sql) | set(also)) - {own})
-        reads = tuple(known[other] for other in read)
-        known[own] = Table(f"bank_kpis/{name}", sql=sql, reads=reads, period=period, **declared)
+        key = f"bank_kpis/{name}"
+        read = {*upstream_of(key, sql, known), *(known[other] for other in also)}
+        reads = tuple(sorted(read, key=lambda table: table.key))
+        table = Table(key, sql=sql, reads=reads, period=period, **declared)
+        known[table.sql_name] = table
 
     from_sql(
         "bank_months",

@@ -23,10 +23,11 @@ from analytics_assets.behavior.columns import (
 )
 from analytics_assets.behavior.sources import BehavioralEventsSource
 from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Ratio
-from analytics_assets.core.declaration import Check, Table, read_sql
+from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.core.rollups import measures_sql
+from analytics_assets.core.sql_files import read_sql
 
 # Thresholds of the warnings.
 FEWEST_USERS, MOST_NULLS, MOST_WITHOUT_PHASE = 5, 0.1, 0.9
@@ -64,7 +65,8 @@ def _from_sql(name: str, **declared) -> Table:
     """A table whose rows ``sql/<name>.sql`` selects; what it reads is found in the SQL."""
     words = declared.pop("words", {})
     sql = read_sql(Path(__file__).parent / "sql" / f"{name}.sql", words)
-    table = Table(f"behavior/{name}", sql=sql, reads=upstream_of(sql, _known), **declared)
+    key = f"behavior/{name}"
+    table = Table(key, sql=sql, reads=upstream_of(key, sql, _known), **declared)
     _known[table.sql_name] = table
     return table
 

@@ -37,11 +37,12 @@ from analytics_assets.births.sources import (
     SinascSource,
 )
 from analytics_assets.core.columns import Column, DeclarationError, Dimension
-from analytics_assets.core.declaration import Check, Publish, Table, read_sql
+from analytics_assets.core.declaration import Check, Publish, Table
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import MONTHLY, WEEKLY, YEARLY
 from analytics_assets.core.rollups import measures_sql
 from analytics_assets.core.small_cells import protect, public_name
+from analytics_assets.core.sql_files import read_sql
 from analytics_assets.warehouse.session import literal
 
 # Shares of unreadable values above this say that a file has other columns or codes than it should.
@@ -110,7 +111,8 @@ def _from_sql(name: str, **declared) -> Table:
     """A table whose rows ``sql/<name>.sql`` selects; what it reads is found in the SQL."""
     replacements = {"measures": _MEASURES, "measure_names": _NAMES, **declared.pop("words", {})}
     sql = read_sql(Path(__file__).parent / "sql" / f"{name}.sql", replacements)
-    table = Table(f"births/{name}", sql=sql, reads=upstream_of(sql, _known), **declared)
+    key = f"births/{name}"
+    table = Table(key, sql=sql, reads=upstream_of(key, sql, _known), **declared)
     _known[table.sql_name] = table
     return table
 

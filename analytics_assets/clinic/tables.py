@@ -33,10 +33,12 @@ from analytics_assets.clinic.words import (
     one_of_sql,
 )
 from analytics_assets.core.columns import CALENDAR, Column, Dimension, Measure, MeasureList, Ratio
-from analytics_assets.core.declaration import Check, Personal, Publish, Table, read_sql
+from analytics_assets.core.declaration import Check, Publish, Table
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import DAILY, MONTHLY
 from analytics_assets.core.rollups import measures_sql
+from analytics_assets.core.sql_files import read_sql
+from analytics_assets.core.validation import Personal
 
 # By default production knows patients by their keyed hash.
 PATIENT_IDS = os.environ.get("CLINIC_PUBLISH_PATIENT_IDS", "") not in ("", "0")
@@ -168,7 +170,8 @@ def _from_sql(name: str, words: dict[str, str] | None = None, **declared) -> Tab
         **(words or {}),
     }
     sql = read_sql(Path(__file__).parent / "sql" / f"{name}.sql", replacements)
-    table = Table(f"clinic/{name}", sql=sql, reads=upstream_of(sql, _known), **declared)
+    key = f"clinic/{name}"
+    table = Table(key, sql=sql, reads=upstream_of(key, sql, _known), **declared)
     _known[table.sql_name] = table
     return table
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
+
+from analytics_assets.core.refusals import DeclarationError, declared_at, no_such, refusal
 
 Type = Literal[
     "text",
@@ -26,6 +28,7 @@ Type = Literal[
 ]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 # Columns of a calendar axis -> how they read from a ``{date}``.
 CALENDAR = {
@@ -34,14 +37,19 @@ CALENDAR = {
 }
 
 
-class DeclarationError(ValueError):
-    """A declaration that contradicts itself; raised when the code location is loaded."""
-
-
 def check_name(name: str, what: str) -> None:
     # Names are spliced into SQL as identifiers, so nothing but plain words may become one.
-    if not _NAME.fullmatch(name):
-        raise DeclarationError(f"{what} {name!r}: use letters, digits and underscores, at most 59")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise _refused(what, name, "use letters, digits and underscores, at most 59")
+
+
+def _refused(what: str, name: object, why: str) -> DeclarationError:
+    return refusal(f"{what} {name!r}", why, declared_at(str(name)))
+
+
+def _check_type(what: str, name: str, given: str) -> None:
+    if given not in get_args(Type):
+        raise _refused(what, name, no_such("type", given, get_args(Type)))
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,11 @@ class Column:
 
     def __post_init__(self) -> None:
         check_name(self.name, "column")
+        _check_type("column", self.name, self.type)
+        limits = (self.minimum, self.maximum)
+        if None not in limits and self.minimum > self.maximum:  # type: ignore[operator]
+            why = f"no value is from {self.minimum:g} to {self.maximum:g}; exchange the limits"
+            raise _refused("column", self.name, why)
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,10 @@ class Measure:
     nullable: bool = False
     late: bool = False
 
+    def __post_init__(self) -> None:
+        check_name(self.name, "measure")
+        _check_type("measure", self.name, self.type)
+
     def column(self) -> Column:
         """The stored column: NULL only where it is withheld."""
         return Column(
@@ -109,6 +126,9 @@ class Ratio:
     unit: str
     scale: int = 1
 
+    def __post_init__(self) -> None:
+        check_name(self.name, "ratio")
+
     def sql(self) -> str:
         """The expression, the same text in DuckDB and PostgreSQL, rounded to 4 decimals."""
         return (
@@ -129,11 +149,17 @@ class MeasureList:
     ratios: tuple[Ratio, ...] = ()
 
     def __post_init__(self) -> None:
-        names = {measure.name for measure in self.measures}
+        names: list[str] = []
+        for measure in self.measures:
+            usual = measure.usually
+            if usual is not None and usual not in names and not _NUMBER.fullmatch(usual):
+                why = no_such("number or earlier measure", usual, names)
+                raise _refused("measure", measure.name, f"of its usual value, {why}")
+            names.append(measure.name)
         for ratio in self.ratios:
-            missing = {ratio.numerator, ratio.denominator} - names
-            if missing:
-                raise DeclarationError(f"ratio {ratio.name}: no measure named {sorted(missing)}")
+            for name in (ratio.numerator, ratio.denominator):
+                if name not in names:
+                    raise _refused("ratio", ratio.name, no_such("measure", name, names))
 
 
 @dataclass(frozen=True)
@@ -150,6 +176,13 @@ class Dimension:
     keys: int = 1
     date_sql: str | None = None
     from_date: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "axis")
+        names = [column.name for column in self.columns]
+        if not 1 <= self.keys <= len(names):
+            why = f"{self.keys} of its {len(names)} columns cannot be keys; give 1 to {len(names)}"
+            raise _refused("axis", self.name, why)
 
     @property
     def key_names(self) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 """How a table is declared, once.
 
-Belongs here: what a table is (where it comes from, its parts, who may read it) and what can be
-refused by looking at the declaration alone.
-Does not belong here: the parts of a row (``columns.py``); reading, computing or storing anything,
-and any word of a domain.
+Belongs here: what a table is: where it comes from, its parts, who may read it.
+Does not belong here: the parts of a row (``columns.py``), what is refused (``validation.py``);
+reading, computing or storing anything, and any word of a domain.
 """
 
 from __future__ import annotations
@@ -12,27 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from analytics_assets.core.columns import (
-    Column,
-    DeclarationError,
-    Dimension,
-    MeasureList,
-    check_name,
-)
+from analytics_assets.core.columns import Column, Dimension, MeasureList
 from analytics_assets.core.partitions import UNPARTITIONED, Period
+from analytics_assets.core.refusals import DeclarationError, Place, declared_at, refusal
 from analytics_assets.core.source import Source
+from analytics_assets.core.validation import Compression, Layer, Personal, check_table
 
 if TYPE_CHECKING:
     from analytics_assets.core.meaning import Meaning
-
-Personal = Literal["refused", "left out", "promoted"]
-Layer = Literal["sources", "staging", "facts", "dimensions", "marts", "aggregates"]
-
-# What people read. Marts may hold single records: what names a person is a pseudonym there.
-READABLE: tuple[Layer, ...] = ("dimensions", "marts", "aggregates")
 
 
 @dataclass(frozen=True)
@@ -90,8 +78,10 @@ class Table:
     ``reach``: upstream key -> days around a partition that it is computed from, as in (0, 60).
     ``time_column`` (date) or an axis of time in the grain decides the partition of a row.
     ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
-    measures count, all of them for each value of the columns ``each``. ``parts_of``: the aggregate
-    to whose rows these add up, where that does not follow from ``rollup_of``.
+    measures count (only those that are ``measured_where``), all of them for each value of the
+    columns ``each``. ``proven_by``: the own checks that hold a partition back whose measures are
+    wrong, where they are no sums over one table. ``parts_of``: the aggregate to whose rows these
+    add up, where that does not follow from ``rollup_of``.
     ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the
     partitions that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It
     must give the same rows again where nothing else that it reads has changed.
@@ -124,70 +114,28 @@ class Table:
     keeps_rows: bool = False
     reads_itself: bool = False
     measured_from: Table | None = None
+    measured_where: str = ""
     each: tuple[str, ...] = ()
+    proven_by: tuple[str, ...] = ()
     parts_of: Table | None = None
-    compression: Literal["zstd", "snappy"] = "zstd"
+    compression: Compression = "zstd"
     failures_csv: bool = False
     indexed: tuple[str, ...] = ()
     owner: str = "team:data"
     # A file that comes just after the nightly look at the sources waits a day for the next one.
     fresh_within: timedelta | None = timedelta(hours=30)
     expected_every: timedelta | None = None
+    # Where it is declared, for those who have to mend it; kept where ``replace`` derives a table.
+    place: Place | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for part in self.key.split("/"):
-            check_name(part, "table")
-        if self.key.count("/") != 1:
-            raise DeclarationError(f"{self.key}: a key is <domain>/<table>")
-        if [self.source, self.sql, self.rollup_of].count(None) != 2:
-            raise DeclarationError(f"{self.key}: give exactly one of source, sql, rollup_of")
-        if self.reads_itself and self.sql is None:
-            raise DeclarationError(f"{self.key}: only a table of SQL can read itself")
-        if self.compute and self.sql is None:
-            raise DeclarationError(f"{self.key}: compute takes the rows that an sql selects")
-        if self.expected_every and not self.source:
-            raise DeclarationError(f"{self.key}: expected_every is of a table that has a source")
-        if not self.stored_columns:
-            raise DeclarationError(f"{self.key}: no columns")
-        aliases = self.publish.aliases if self.publish else ()
-        names = [*(column.name for column in self.all_columns), *aliases]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise DeclarationError(f"{self.key}: columns declared twice: {doubled}")
-        missing = sorted(set(self.unique_columns) - set(names))
-        if missing:
-            raise DeclarationError(f"{self.key}: unique columns not declared: {missing}")
-        for index in self.indexed:
-            missing = sorted({name.strip() for name in index.split(",")} - set(names))
-            if missing:
-                raise DeclarationError(f"{self.key}: index on unknown columns: {missing}")
-        if self.publish:
-            self._check_publishable()
+        if self.place is None:
+            object.__setattr__(self, "place", declared_at(self.key))
+        check_table(self)
 
-    def _check_publishable(self) -> None:
-        if self.layer not in READABLE:
-            raise DeclarationError(
-                f"{self.key}: {self.layer} hold single records and cannot be published;"
-                " publish an aggregate of it, or a mart"
-            )
-        personal = [column.name for column in self.all_columns if column.personal]
-        assert self.publish
-        if personal and self.publish.personal == "refused":
-            raise DeclarationError(f"{self.key}: personal columns cannot be published: {personal}")
-        known = {column.name for column in self.stored_columns}
-        unknown = sorted(set(self.publish.aliases.values()) - known)
-        if unknown:
-            raise DeclarationError(f"{self.key}: aliases of unknown columns: {unknown}")
-        check_name(self.published_name, "name in production")
-        if self.publish.threshold < 0 or self.publish.threshold == 1:
-            raise DeclarationError(
-                f"{self.key}: no count is below a threshold of {self.publish.threshold};"
-                " give 2 or more, or 0 for none"
-            )
-        for index in self.publish.indexes:
-            missing = sorted({name.strip() for name in index.split(",")} - known)
-            if missing:
-                raise DeclarationError(f"{self.key}: index on unknown columns: {missing}")
+    def refused(self, why: str) -> DeclarationError:
+        """The error that says why this table cannot be as it is declared."""
+        return refusal(self.key, why, self.place)
 
     @property
     def domain(self) -> str:
@@ -268,7 +216,7 @@ class Table:
         if self.period is UNPARTITIONED:
             return f"'{UNPARTITIONED.only_key}'"
         if self.time is None:
-            raise DeclarationError(f"{self.key}: nothing tells the partition of a row")
+            raise self.refused("nothing tells the partition of a row; give time_column")
         return self.period.key_sql(self.time)
 
     @property
@@ -318,14 +266,6 @@ class Table:
         return self.meaning.contract_version
 
 
-def read_sql(path: Path, replacements: Mapping[str, str] | None = None) -> str:
-    """The text of a ``.sql`` file with each ``{name}`` replaced."""
-    text = path.read_text(encoding="utf-8")
-    for name, value in (replacements or {}).items():
-        text = text.replace("{" + name + "}", value)
-    return text
-
-
 def in_dependency_order(tables: Sequence[Table]) -> list[Table]:
     """The tables, each after everything that it is computed from."""
     done: dict[str, Table] = {}
@@ -333,7 +273,8 @@ def in_dependency_order(tables: Sequence[Table]) -> list[Table]:
 
     def visit(table: Table, path: tuple[str, ...]) -> None:
         if table.key in path:
-            raise DeclarationError(f"tables depend on each other: {' <- '.join(path)}")
+            circle = (*path[path.index(table.key) :], table.key)
+            raise table.refused(f"tables depend on each other: {' <- '.join(circle)}")
         if table.key in done:
             return
         for upstream in table.upstream:

@@ -6,17 +6,20 @@ Does not belong here: running SQL.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 import dagster as dg
 import sqlglot
 from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 
-from analytics_assets.core.columns import DeclarationError
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.refusals import Place, declared_at, no_such, refusal
 from analytics_assets.core.rollups import build_sql
+from analytics_assets.core.sql_files import FileSql
 
 
 def tables_in(sql: str) -> set[str]:
@@ -30,13 +33,29 @@ def tables_in(sql: str) -> set[str]:
     }
 
 
-def upstream_of(sql: str, known: dict[str, Table]) -> tuple[Table, ...]:
-    """The declared tables that a SELECT reads; ``DeclarationError`` names one that is unknown."""
-    names = sorted(tables_in(sql))
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise DeclarationError(f"SQL reads tables that are not declared before it: {unknown}")
-    return tuple(known[name] for name in names)
+def upstream_of(key: str, sql: str, known: Mapping[str, Table]) -> tuple[Table, ...]:
+    """The declared tables that the SELECT of the table ``key`` reads, itself left out.
+
+    ``DeclarationError`` for SQL that cannot be read and for a table that is unknown.
+    """
+    try:
+        names = tables_in(sql) - {key.replace("/", ".")}
+    except ParseError as error:
+        found = error.errors[0]
+        near = f" near {found['highlight']!r}" if found.get("highlight") else ""
+        what = str(found.get("description", "it cannot be parsed")).rstrip(".")
+        raise refusal(key, f"its SQL: {what}{near}", _place(key, sql, found.get("line"))) from None
+    except TokenError:
+        raise refusal(key, "its SQL: a quote is not closed", _place(key, sql)) from None
+    for name in sorted(names - known.keys()):
+        lines = (n for n, line in enumerate(sql.splitlines(), 1) if name in line)
+        why = f"its SQL reads what is not declared before it: {no_such('table', name, known)}"
+        raise refusal(key, why, _place(key, sql, next(lines, None)))
+    return tuple(known[name] for name in sorted(names))
+
+
+def _place(key: str, sql: str, line: int | None = None) -> Place | None:
+    return sql.place(line or 1) if isinstance(sql, FileSql) else declared_at(key)
 
 
 @cache

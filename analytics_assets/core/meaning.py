@@ -119,6 +119,7 @@ def _contract(table: Table) -> Iterator[tuple[str, Any]]:
     finer = table.rollup_of or table.measured_from
     if finer or table.parts_of:
         yield "reconciliation", _reconciliation(table, finer)
+    yield "proof", table.proven_by
     for check in table.checks:
         at_fault = essential(check.at_fault)
         yield f"check {check.name}", (essential(check.sql), check.blocking, at_fault, check.told)
@@ -129,6 +130,7 @@ def _reconciliation(table: Table, finer: Table | None) -> list[Any]:
     return [
         finer and finer.key,
         table.each,
+        essential(table.measured_where),
         table.parts_of and table.parts_of.key,
         [(measure.name, essential(measure.sql)) for measure in compared],
     ]

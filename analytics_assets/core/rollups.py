@@ -7,8 +7,9 @@ Does not belong here: running it, or the SQL of any particular table.
 
 from __future__ import annotations
 
-from analytics_assets.core.columns import Column, DeclarationError, Dimension
+from analytics_assets.core.columns import Column, Dimension
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.refusals import no_such
 
 
 def measures_sql(table_measures: tuple, indent: str = "        ") -> str:
@@ -23,7 +24,7 @@ def build_sql(table: Table) -> str:
     if table.sql is not None:
         return table.sql
     if table.rollup_of is None:
-        raise DeclarationError(f"{table.key} comes from a source, not from SQL")
+        raise table.refused("it comes from a source, not from SQL")
     return _rollup_sql(table, table.rollup_of)
 
 
@@ -34,7 +35,7 @@ def _rollup_sql(table: Table, finer: Table) -> str:
     half way through a year still has one row.
     """
     if not table.measures or table.measures != finer.measures:
-        raise DeclarationError(f"{table.key}: not the same measures as {finer.key}")
+        raise table.refused(f"its measures are not those of {finer.key}, which it adds up")
     keys, attributes = [], []
     for dimension in table.grain:
         for position, column in enumerate(dimension.columns):
@@ -54,9 +55,11 @@ def _rollup_sql(table: Table, finer: Table) -> str:
 def _from_finer(table: Table, finer: Table, dimension: Dimension, column: Column) -> str:
     if column.name in {stored.name for stored in finer.stored_columns}:
         return column.name
-    if dimension.date_sql and finer.time:
+    if column.name in dimension.from_date and finer.time:
         return dimension.from_date[column.name].format(date=finer.time)
-    raise DeclarationError(f"{table.key}: {column.name} cannot be derived from {finer.key}")
+    columns = [stored.name for stored in finer.stored_columns]
+    why = no_such("column", column.name, columns)
+    raise table.refused(f"{column.name} cannot be derived from {finer.key}: {why}")
 
 
 def totals_sql(table: Table, partition_sql: str, source: Table | None = None) -> str:
@@ -76,4 +79,7 @@ def totals_sql(table: Table, partition_sql: str, source: Table | None = None) ->
         sums = ", ".join(f"sum({m.name}) as {m.name}" for m in table.measures.measures)
     else:
         sums = ", ".join(f"{m.sql} as {m.name}" for m in table.measures.measures)
-    return f"select {partition_sql} as _partition, {sums} from {source.sql_name} group by all"
+    counted = f" where {table.measured_where}" if table.measured_where else ""
+    return (
+        f"select {partition_sql} as _partition, {sums} from {source.sql_name}{counted} group by all"
+    )

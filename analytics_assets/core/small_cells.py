@@ -287,13 +287,15 @@ def _public(table: Table, withheld: Table) -> Table:
         key=f"{table.key}{_SUFFIX}",
         rollup_of=None,
         measured_from=None,
+        measured_where="",
         each=(),
         parts_of=None,
         sql=_public_sql(table, withheld),
         reads=(table, withheld),
         measures=MeasureList(hidden, table.measures.ratios),
         publish=Publish(table.publish.indexes, name=table.name),
-        checks=(_none_small(table),),
+        checks=(_none_small(table), _shown_as_counted(table, withheld)),
+        proven_by=("shown_as_counted",),
         description=f"{table.description} Cells below {table.publish.threshold}, and those that"
         " would give them away, are withheld: NULL.",
     )
@@ -370,6 +372,32 @@ def _small(table: Table) -> dict[str, str]:
             whole = table.measures.measures[counted.of - 1].name
             found[counted.name] += f" or {whole} - {counted.name} {between}"
     return found
+
+
+def _shown_as_counted(table: Table, withheld: Table) -> Check:
+    """Withheld cells cannot be added up, so each that is not is compared with the exact one."""
+    assert table.measures
+    public, keys = table.sql_name + _SUFFIX, table.unique_columns
+    same = " and ".join(f"shown.{key} = exact.{key}" for key in keys)
+    changed = " or ".join(
+        f"shown.{m.name} is not null and shown.{m.name} is distinct from exact.{m.name}"
+        for m in table.measures.measures
+    )
+    return Check(
+        "shown_as_counted",
+        f"Every cell that is shown is that of {table.name}, and no row is missing of which nothing"
+        " is withheld",
+        sql=f"""
+select coalesce(shown._partition, exact._partition) as _partition,
+    {", ".join(f"coalesce(shown.{key}, exact.{key}) as {key}" for key in keys)}
+from (select *, {_keys_sql(table)} as node_keys from {table.sql_name}) as exact
+full join {public} as shown on {same}
+where exact.{keys[0]} is null or {changed}
+    or (shown.{keys[0]} is null and exact.node_keys not in (
+        select keys from {withheld.sql_name} where table_name = '{table.sql_name}'))""",
+        advice="The SQL of the public table (core/small_cells.py) loses or changes cells: compare"
+        " both tables.",
+    )
 
 
 def _none_small(table: Table) -> Check:

@@ -21,10 +21,11 @@ from deltalake.exceptions import DeltaError
 
 from analytics_assets import settings
 from analytics_assets.core.contracts import quoted, table_schema
-from analytics_assets.core.declaration import READABLE, Table, in_dependency_order
+from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
 from analytics_assets.core.lineage import column_lineage
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.validation import READABLE
 from analytics_assets.warehouse.audit import CONTRACT, RECONCILES
 from analytics_assets.warehouse.build import Builder, check_names
 from analytics_assets.warehouse.builds import Snapshot

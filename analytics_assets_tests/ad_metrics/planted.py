@@ -103,8 +103,9 @@ DEFECTS = (
         ("Each count is the length of its user list", "sql/daily_metrics.sql"),
         in_ads_sql(
             daily_mixpanel_metrics,
-            "coalesce(mixpanel_purchase_refund_count, 0)",
-            "coalesce(mixpanel_purchase_refund_count, 0) + 1",
+            "coalesce(trial_user_ids, '[]')",
+            "cast(to_json(list_append(cast(coalesce(trial_user_ids, '[]') as json)::varchar[],"
+            " 'one more')) as varchar)",
         ),
         quarantined=5,
     ),
@@ -118,6 +119,17 @@ DEFECTS = (
             "replace(coalesce(trial_user_ids, '[]'), 'device', 'other')",
         ),
         quarantined=4,
+    ),
+    Defect(
+        "adds_up",
+        "users of one campaign who are left out",
+        ("all entities together have the users", "sql/daily_metrics.sql loses or doubles"),
+        in_ads_sql(
+            daily_mixpanel_metrics,
+            "where entity_id is not null and (is_trial",
+            "where entity_id <> (select min(campaign_id) from user_products) and (is_trial",
+        ),
+        quarantined=1,
     ),
     Defect(
         "sums_to_main_row",

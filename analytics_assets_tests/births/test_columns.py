@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics_assets.births.columns import COLUMN_NAMES, SOURCE_COLUMNS, SourceColumn, state_codes
+from analytics_assets.births.tables import _AGE_GROUPS, _WEIGHT_CLASSES, _bands
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.source import Landing
 from analytics_assets_tests.births.landed import FACT, PLACES, record
@@ -388,3 +389,17 @@ def test_a_date_reads_the_same_in_every_spelling(session: duckdb.DuckDBPyConnect
     ):
         found = births(session, [{**record(), "DTNASC": text} for text in texts])
         assert [row["DTNASC"] for row in found] == days
+
+
+@pytest.mark.parametrize(("bands", "last"), [(_AGE_GROUPS, "45+"), (_WEIGHT_CLASSES, "4000+")])
+def test_a_class_holds_what_its_name_says(
+    session: duckdb.DuckDBPyConnection, bands: tuple[tuple[str, int], ...], last: str
+) -> None:
+    banded = f"select value, case {_bands('value', bands, last)} end from range(6000) t (value)"
+    for value, name in session.execute(banded).fetchall():
+        low, high = name.removesuffix("+"), float("inf")
+        if name.startswith("<"):
+            low, high = 0, int(name[1:]) - 1
+        elif "-" in name:
+            low, high = name.split("-")
+        assert int(low) <= value <= float(high), (value, name)

@@ -13,7 +13,15 @@ from analytics_assets.core.contracts import failure_cases, rules, table_schema
 from analytics_assets.core.declaration import Publish, Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
 from analytics_assets.core.lineage import column_lineage, upstream_of
-from analytics_assets.core.partitions import DAILY, MONTHLY, PERIODS, START, WEEKLY, YEARLY
+from analytics_assets.core.partitions import (
+    DAILY,
+    MONTHLY,
+    PERIODS,
+    START,
+    UNPARTITIONED,
+    WEEKLY,
+    YEARLY,
+)
 from analytics_assets.core.rollups import build_sql
 from analytics_assets_tests.toy import DAY, SALES, SHOP, YEAR, Memory, toy_tables
 
@@ -59,8 +67,8 @@ def test_personal_columns_cannot_be_published(layer: str) -> None:
         ({"sql": None}, "exactly one of source, sql, rollup_of"),
         ({"columns": ()}, "no columns"),
         ({"columns": (NAME, NAME)}, "declared twice"),
-        ({"unique": ("other",)}, "unique columns not declared"),
-        ({"publish": Publish(("other",))}, "index on unknown columns"),
+        ({"unique": ("nme",)}, "no column, for unique, 'nme'; did you mean 'name'"),
+        ({"publish": Publish(("nam",))}, "no column, for an index, 'nam'; did you mean 'name'"),
     ],
 )
 def test_contradictions_are_refused(changes: dict, message: str) -> None:
@@ -69,7 +77,7 @@ def test_contradictions_are_refused(changes: dict, message: str) -> None:
 
 
 def test_a_ratio_needs_two_declared_measures() -> None:
-    with pytest.raises(DeclarationError, match="no measure named"):
+    with pytest.raises(DeclarationError, match="no measure 'customers'; there are sales"):
         MeasureList(SALES.measures, (Ratio("r", "sales", "customers", "R.", "percent"),))
 
 
@@ -90,7 +98,7 @@ def test_a_rollup_needs_columns_of_the_finer_table() -> None:
 
 def test_sql_that_reads_an_undeclared_table_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"toy\.nothing"):
-        upstream_of("with a as (select * from toy.nothing) select * from a", {})
+        upstream_of("toy/t", "with a as (select * from toy.nothing) select * from a", {})
 
 
 def test_dependency_order_and_circles() -> None:
@@ -165,5 +173,12 @@ def test_markdown_is_short_enough_to_be_shown_in_place() -> None:
 
 
 def test_grain_is_the_key() -> None:
-    assert declare(grain=(DAY, SHOP), measures=SALES, columns=(), publish=Publish()) \
-        .unique_columns == ("day", "shop")  # fmt: skip
+    assert declare(grain=(DAY, SHOP), columns=()).unique_columns == ("day", "shop")
+
+
+def test_no_partitions_are_no_rows() -> None:
+    """An axis of several columns is bounded by its first one, where there is a first partition."""
+    monthly = toy_tables(Memory())[3]
+    assert monthly.within_sql([]) == "false"
+    assert replace(monthly, period=UNPARTITIONED).within_sql(["all"]) == "true"
+    assert monthly.within_sql(["2024-02"]).startswith("year between ")

@@ -23,6 +23,7 @@ from analytics_assets.production import server
 from analytics_assets.production.assets import production_assets
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.production.standing import promoted
+from analytics_assets.warehouse.binding import bind
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.expectations import expectation_names
 from analytics_assets.warehouse.session import open_session
@@ -266,3 +267,24 @@ def test_a_single_withheld_cell_fails_the_check(workspace: Workspace) -> None:
     ]
     found = settle(broken, workspace.lake)
     assert {finding.check for finding in found} >= {"none_alone"}
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [
+        "update {public} set cents = cents + 1 where cents is not null",
+        "delete from {public} where shop = 'a'",
+        "insert into {public} by name select 'z' as shop, date '2024-01-09' as day, 9 as sales,"
+        " 9 as big_sales, 9 as cents, '2024-01' as _partition",
+    ],
+)
+def test_what_is_shown_and_was_not_counted_fails_the_check(defect: str) -> None:
+    shown = [(date(2024, 1, 1), shop, 1500) for shop in "ab" for _ in range(9)]
+    tables = with_threshold(toy_tables(Memory()))
+    bind(tables)
+    public = next(table for table in tables if table.name == "agg_shop_daily_public")
+    check = next(check for check in public.checks if check.name == "shown_as_counted")
+    session = built(tables, shown)
+    assert session.execute(check.sql).fetchall() == []
+    session.execute(defect.format(public=public.sql_name))
+    assert session.execute(check.sql).fetchall()

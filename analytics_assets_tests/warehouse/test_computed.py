@@ -199,5 +199,5 @@ def test_a_table_is_kept_with_indexes_while_they_are_declared(lake: Lake, source
 
 
 def test_indexes_are_of_columns_that_there_are(source: Memory) -> None:
-    with pytest.raises(DeclarationError, match="index on unknown columns: \\['price'\\]"):
+    with pytest.raises(DeclarationError, match="no column, for indexed, 'price'"):
         replace(toy_tables(source)[1], indexed=("shop, price",))

@@ -1,0 +1,38 @@
+"""SQL that lies in files.
+
+Belongs here: the text of a file, and which of its lines a line of that text comes from.
+Does not belong here: what the SQL reads (``lineage.py``), or running it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from analytics_assets.core.refusals import Place
+
+
+class FileSql(str):
+    """SQL from a file, which knows its lines there."""
+
+    path: Path
+    lines: tuple[int, ...]
+
+    def place(self, line: int) -> Place:
+        """Where a line of this text, counted from 1, stands in the file."""
+        return Place(str(self.path), self.lines[min(max(line, 1), len(self.lines)) - 1])
+
+
+def read_sql(path: Path, replacements: Mapping[str, str] | None = None) -> FileSql:
+    """The text of a ``.sql`` file with each ``{name}`` replaced."""
+    written: list[str] = []
+    lines: list[int] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), 1):
+        for name, value in (replacements or {}).items():
+            line = line.replace("{" + name + "}", value)
+        written.append(line)
+        # A word may stand for many lines.
+        lines += [number] * len(line.splitlines())
+    sql = FileSql("".join(written))
+    sql.path, sql.lines = path, tuple(lines or [1])
+    return sql
