@@ -74,5 +74,5 @@ def _torn(files: Sequence[StoredFile]) -> set[str]:
     return {
         key
         for key, own in rows.items()
-        if len(own) > 1 or any(int(name.split("-")[0], 16) != n for name, n in own.items())
+        if len(own) > 1 or any(name.split("-")[0] != f"{n:x}" for name, n in own.items())
     }
