@@ -173,7 +173,7 @@ class _Release:
         What is there but unknown to the ledger is entered.
         """
         if standing.gone:
-            self._lost[table.key] = self._of_then(table, standing.held)
+            self._keep_lost(table, self._of_then(table, standing.held), standing.held)
             self._make(table, standing)
             return self._without(table, standing, standing.held)
         if standing.rows == "missing":
@@ -192,8 +192,7 @@ class _Release:
         self._verified(table, then.files.keys() - then.older.keys())
         spoilt = differing(self._connection, self._session, table, then.files)
         delete(self._connection, table, sorted(spoilt))
-        lost = {k: file for k, file in then.files.items() if k in spoilt and k in standing.held}
-        self._lost[table.key] = replace(then, files=lost)
+        self._keep_lost(table, then, standing.held.keys() & spoilt)
         well = {key: file for key, file in then.files.items() if key not in spoilt}
         unknown = sorted(well.keys() - standing.held.keys())
         self._enter(table, then, unknown, "compared")
@@ -201,6 +200,11 @@ class _Release:
         found = {k: Promoted(f.fingerprint, f.rows, then.number(k)) for k, f in well.items()}
         kept = replace(standing, held={**found, **_only(standing.held, well)})
         return self._without(table, kept, standing.held.keys() - well.keys())
+
+    def _keep_lost(self, table: Table, then: Offer, keys: Collection[str]) -> None:
+        """Remember the versions of what readers had and have no more."""
+        lost = {key: file for key, file in then.files.items() if key in keys}
+        self._lost[table.key] = replace(then, files=lost)
 
     def _without(self, table: Table, standing: Standing, gone: Collection[str]) -> Standing:
         """The standing without these partitions, of which nothing is left."""

@@ -128,7 +128,7 @@ class Builder:
             return False
         if self._snapshot.is_unjudged(table, partition):
             return True
-        gone = table.source is not None and not self._snapshot.inputs(table, partition)
+        gone = self._snapshot.is_gone(table, partition)
         return gone and partition in self._snapshot.failing(table)
 
     def _judge(self, table: Table, partitions: list[str], outcome: Outcome) -> list[Build]:

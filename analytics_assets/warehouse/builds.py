@@ -206,6 +206,10 @@ class Snapshot:
             for file in self.feeding(upstream, table, [partition])
         }
 
+    def is_gone(self, table: Table, partition: str) -> bool:
+        """Whether it comes from a source that does not offer it any more."""
+        return table.source is not None and partition not in self._landed(table)
+
     def _landed(self, table: Table) -> Mapping[str, Mapping[str, str]]:
         assert table.source is not None
         if table.key not in self._sources:
@@ -378,7 +382,7 @@ class Snapshot:
         build = self.build_of(table, partition)
         if build is None:
             return "never built"
-        gone = table.source is not None and not inputs
+        gone = self.is_gone(table, partition)
         if build.code_version != table.code_version:
             return None if gone else table.meaning.changed_rows(build.meaning)
         changed = sorted(

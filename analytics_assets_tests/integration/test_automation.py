@@ -248,6 +248,10 @@ def test_a_run_that_died_is_asked_for_again_after_a_while(
         job, status=dg.DagsterRunStatus.FAILURE, tags=dict(months.tags)
     )
 
+    # What it failed to do is left alone for a while, and the rest becomes visible.
+    (release,), _ = sensed(workspace)
+    assert release.job_name == "births_release"
+    assert launch(workspace, release).success
     assert sensed(workspace)[0] == []
 
     monkeypatch.setattr(jobs, "RETRY_AFTER", timedelta(0))

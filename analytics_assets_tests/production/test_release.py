@@ -19,7 +19,7 @@ from analytics_assets.core.declaration import Check, Publish, Table
 from analytics_assets.core.partitions import DAILY, MONTHLY, UNPARTITIONED, WEEKLY, YEARLY
 from analytics_assets.definitions import build
 from analytics_assets.production.outlook import Due, clusters, span
-from analytics_assets_tests.toy import Memory, toy_tables
+from analytics_assets_tests.toy import Memory, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace, failures, materialised
 
 FIRST = {
@@ -297,6 +297,42 @@ def test_what_waits_and_was_lost_comes_back_as_it_was(toy: Toy) -> None:
         toy.refresh()
         assert toy.workspace.production("select * from toy.agg_yearly order by 1") == before
         assert toy.total() == 4300
+
+
+def test_an_asset_that_is_materialised_by_hand_makes_the_release(toy: Toy) -> None:
+    yearly = dg.AssetKey(["production", "toy", "agg_yearly"])
+
+    def by_hand() -> dg.ExecuteInProcessResult:
+        job = build(toy.tables).resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            instance=toy.workspace.instance,
+            asset_selection=[yearly],
+            partition_key="2024",
+            raise_on_error=False,
+        )
+
+    def changed(result: dg.ExecuteInProcessResult) -> list[object]:
+        return [
+            event.step_materialization_data.materialization.metadata["changed"].value
+            for event in result.all_events
+            if event.event_type_value == "ASSET_MATERIALIZATION" and event.asset_key == yearly
+        ]
+
+    toy.load(FIRST)
+    toy.memory.months = dict(RESTATED)
+    settle(toy.tables, toy.workspace.lake)
+    result = by_hand()
+    assert (result.success, changed(result)) == (True, [True])
+    assert toy.total() == 4600, "all tables of the domain are released with it"
+    result = by_hand()
+    assert (result.success, changed(result)) == (True, [False])
+
+    toy.memory.months = FIRST | {"2024-01": [(date(2024, 1, 5), "a", 1)]}
+    settle(toy.tables, toy.workspace.lake)
+    result = by_hand()
+    assert (result.success, changed(result)) == (False, [])
+    assert "toy/agg_yearly 2024: waits with what follows" in failures([(None, result)])[0]
+    assert toy.total() == 4600
 
 
 def test_a_release_is_taken_back_by_its_number(toy: Toy) -> None:

@@ -262,7 +262,7 @@ def test_an_entry_of_the_ledger_that_changed_is_not_believed(home: Home) -> None
     entry = ledger.read()["toy/agg_yearly"]["2024"]
     assert ledger.damaged() == 0
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("analytics_assets.warehouse.builds._row_checksum", lambda row: "0")
+        monkeypatch.setattr("analytics_assets.warehouse.ledger._checksum", lambda row: "0")
         ledger.record([entry])
     assert "toy/agg_yearly" not in BuildLedger(home.lake).read()
     assert BuildLedger(home.lake).damaged() == 1
