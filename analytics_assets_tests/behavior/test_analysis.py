@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analytics_assets.behavior.analysis import Abab, Refusal, abab, interrupted_time_series
@@ -140,6 +140,9 @@ def test_the_interval_holds_what_the_test_does_not_reject(
 
 @settings(max_examples=40, deadline=None)
 @given(parts=_PARTS, scale=st.sampled_from([0.5, 2.0, 10.0]), shift=st.integers(-50, 50))
+@example(
+    parts=[[0, 0, 16, 20, 20], [0, 10, 20], [0, 14, 20], [0, 0, 4, 20, 20]], scale=2.0, shift=42
+)
 def test_units_do_not_matter(parts: list[list[float]], scale: float, shift: int) -> None:
     first = of(in_phases(parts))
     second = of(in_phases([[scale * value + shift for value in part] for part in parts]))

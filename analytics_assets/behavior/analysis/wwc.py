@@ -43,14 +43,20 @@ def criteria(parts: Sequence[Vector]) -> dict[str, bool]:
     alike = max(abs(means[0] - means[2]), abs(means[1] - means[3]))
     unlike = min(abs(means[i] - means[j]) for i in (0, 2) for j in (1, 3))
     fewest = min(map(len, parts))
+    # Rounding, which differs by unit, decides no tie.
+    tie = 1e-9 * float(np.ptp(np.concatenate(parts)))
+
+    def less(one: float, other: float) -> bool:
+        return bool(other - one > tie)
+
     passed = (
         len(changes) >= 3,
         fewest >= FEWEST_POINTS,
         fewest >= ENOUGH_POINTS,
-        all(low.mean() < high.mean() for low, high in changes),
-        all(low.mean() < high.mean() for low, high in ends),
+        all(less(low.mean(), high.mean()) for low, high in changes),
+        all(less(low.mean(), high.mean()) for low, high in ends),
         all(_improving(low, high) >= 0.8 for low, high in changes),
-        alike < unlike,
+        less(alike, unlike),
     )
     return dict(zip(CRITERIA, passed, strict=True))
 
