@@ -70,7 +70,7 @@ class DeltaLog(Generic[T]):
 
     def current(self) -> Version[T] | None:
         """The version there is now; ``None`` before the first."""
-        with self._lock, self._explained():
+        with self._lock, self.explained():
             last = self._last
             # A lake may be deleted and made anew under a running process.
             if last is not None and self._written(last.number) == last.written:
@@ -85,12 +85,12 @@ class DeltaLog(Generic[T]):
 
     def open(self, version: int | None = None) -> DeltaTable | None:
         """The table, read anew; ``None`` where nothing was published yet."""
-        with self._explained():
+        with self.explained():
             return self._opened(version)
 
     def read(self, version: int) -> T | None:
         """What a version is, read anew."""
-        with self._explained():
+        with self.explained():
             delta = self._opened(version)
             return self._parse(delta) if delta else None
 
@@ -104,7 +104,7 @@ class DeltaLog(Generic[T]):
         return DeltaTable(self._uri, version=version, storage_options=self._options)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
         """``DamagedLog`` for the many ways in which Delta says that it cannot read something."""
         try:
             yield

@@ -124,30 +124,35 @@ class BuildLedger:
         if not new:
             return
         tables = sorted({table for table, _ in new})
-        listed = ", ".join(f"'{table}'" for table in tables)
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
-                delta = self.log.open() or DeltaTable.create(
-                    self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
-                )
-                known = {(build.table, build.partition): build for build in _entries(delta, tables)}
-                rows = [build.as_row() for build in (known | new).values()]
-                write_deltalake(
-                    # The very version that was read: what another run has added since is then a
-                    # conflict, and not lost.
-                    delta,
-                    pyarrow.Table.from_pylist(rows, schema=_SCHEMA),
-                    mode="overwrite",
-                    predicate=f"table in ({listed})",
-                    partition_by=["table"],
-                    # What an earlier release wrote lacks columns.
-                    schema_mode="merge",
-                )
+                self._write(new, tables)
                 return
             except CommitFailedError:
                 if attempt + 1 == _COMMIT_ATTEMPTS:
                     raise
                 time.sleep(0.05 * 2**attempt)
+
+    def _write(self, new: Mapping[tuple[str, str], Build], tables: list[str]) -> None:
+        delta = self.log.open() or DeltaTable.create(
+            self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
+        )
+        with self.log.explained():
+            entries = _entries(delta, tables)
+        known = {(build.table, build.partition): build for build in entries}
+        rows = [build.as_row() for build in (known | new).values()]
+        listed = ", ".join(f"'{table}'" for table in tables)
+        write_deltalake(
+            # The very version that was read: what another run has added since is then a conflict,
+            # and not lost.
+            delta,
+            pyarrow.Table.from_pylist(rows, schema=_SCHEMA),
+            mode="overwrite",
+            predicate=f"table in ({listed})",
+            partition_by=["table"],
+            # What an earlier release wrote lacks columns.
+            schema_mode="merge",
+        )
 
 
 def _entries(delta: DeltaTable | None, tables: list[str] | None = None) -> list[Build]:
