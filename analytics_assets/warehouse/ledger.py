@@ -139,8 +139,8 @@ class BuildLedger:
         )
         with self.log.explained():
             entries = _entries(delta, tables)
-        known = {(build.table, build.partition): build for build in entries}
-        rows = [build.as_row() for build in (known | new).values()]
+        known: dict[tuple[str, str], Build] = {(b.table, b.partition): b for b in entries}
+        rows = [build.as_row() for build in {**known, **new}.values()]
         listed = ", ".join(f"'{table}'" for table in tables)
         write_deltalake(
             # The very version that was read: what another run has added since is then a conflict,
