@@ -280,7 +280,9 @@ def _of_table(
             yield Lag("production", table, (key,), "ready", due[key].why, since)
     standing = seen.standings[table.key]
     if standing.why and not any(one.why == standing.why for one in due.values()):
-        why = f"{standing.why}; the next run compares it with the warehouse"
+        sound = standing.rows == "sound"
+        then = "makes it anew over the rows" if sound else "compares it with the warehouse"
+        why = f"{standing.why}; the next run {then}"
         yield Lag("production", table, (), "ready", why, standing.since)
 
 

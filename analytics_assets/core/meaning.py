@@ -56,6 +56,11 @@ class Meaning:
         changed = _listed(name for name, _ in _changes(was, self.rows))
         return f"its {changed} changed" if was and changed else "its declaration changed"
 
+    def has_columns_of(self, before: str) -> bool:
+        """Whether rows of the text that was kept have the same columns, and of the same types."""
+        was = _read(before)[0]
+        return not was or was.get("columns") == self.rows.get("columns")
+
     def changed_contract(self, before: str) -> str:
         """What of the contract differs from the text that was kept, in words."""
         was = _read(before)[1]

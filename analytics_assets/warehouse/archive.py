@@ -24,7 +24,7 @@ import pyarrow.parquet
 from analytics_assets.core.contracts import arrow_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.warehouse.builds import ARCHIVED, Snapshot, recipe
+from analytics_assets.warehouse.builds import ARCHIVED, Snapshot, input_word
 from analytics_assets.warehouse.durable import checksum, clear_drafts, drafted
 from analytics_assets.warehouse.integrity import DamagedFiles, seal, verify
 from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, partition_of
@@ -93,7 +93,7 @@ def archive(
     entries = []
     for key in found:
         unknown = Build(table.key, key, "", {}, 0, run_id, as_of)
-        wanted = recipe(table, snapshot.inputs(table, key))
+        wanted = input_word(table, snapshot.inputs(table, key))
         entries.append(replace(unknown, refused=wanted, refused_by=ARCHIVED))
     snapshot.ledger.record(entries)
     keys = [file.key for files in found.values() for file in files]

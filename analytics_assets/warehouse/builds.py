@@ -104,9 +104,18 @@ class Snapshot:
         return self.soundness(table).broken
 
     def trusted(self, table: Table) -> list[StoredFile]:
-        """The live files that need not be written again where a build gives their rows."""
-        broken = self.broken(table)
-        return [f for f in self.files(table) if partition_of(table, f.key) not in broken]
+        """The live files that need not be written again where a build gives their rows.
+
+        A number of another type has the same fingerprint, and lies otherwise.
+        """
+        entries = self._builds.get(table.key, {})
+        same = {
+            text: table.meaning.has_columns_of(text)
+            for text in {e.meaning for e in entries.values()}
+        }
+        other = {key for key, entry in entries.items() if not same[entry.meaning]}
+        anew = self.broken(table).keys() | other
+        return [f for f in self.files(table) if partition_of(table, f.key) not in anew]
 
     def verify(self, table: Table, partitions: Iterable[str]) -> None:
         """Raise ``DamagedFiles`` unless what is live of these partitions is what was published."""
@@ -365,7 +374,11 @@ class Snapshot:
         if build is None:
             return behind
         # What a contract refused another one may accept; what people put aside stays there.
-        if build.refused in (behind.recipe, behind.recipe.split()[0]):
+        known = {behind.recipe, behind.recipe.split()[0]}
+        if build.refused_by == ARCHIVED:
+            # It stays there while its input is as it was, whatever would be made of it now.
+            known.add(input_word(behind.table, self.inputs(behind.table, behind.partition)))
+        if build.refused in known:
             return replace(behind, refused=True, refused_by=build.refused_by)
         if self.is_unjudged(behind.table, behind.partition):
             return replace(behind, unjudged=True)
@@ -402,6 +415,12 @@ class Snapshot:
             # Rebuilding changes nothing, but tells people that the partition is well again.
             return "what made its last build fail was taken back"
         return None
+
+
+def input_word(table: Table, inputs: Mapping[str, str]) -> str:
+    """One word for the inputs of a partition."""
+    text = json.dumps([table.key, dict(inputs)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def recipe(table: Table, inputs: Mapping[str, str]) -> str:

@@ -167,6 +167,9 @@ def _fault(fs: pyarrow.fs.FileSystem, info: pyarrow.fs.FileInfo) -> str | None:
                 )
                 if not actions or not known:
                     return "it is damaged"
-    except (OSError, ValueError, AttributeError, pyarrow.ArrowException):
+                for action in actions:
+                    # Statistics are JSON within JSON, which some readers parse and some do not.
+                    json.loads((action.get("add") or {}).get("stats") or "{}")
+    except (OSError, ValueError, AttributeError, TypeError, pyarrow.ArrowException):
         return "it is damaged"
     return None

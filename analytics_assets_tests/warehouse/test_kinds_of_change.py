@@ -31,6 +31,8 @@ from analytics_assets.core.columns import MeasureList, Ratio
 from analytics_assets.core.declaration import Check, Publish, Table
 from analytics_assets.core.small_cells import protect
 from analytics_assets.definitions import build as definitions_of
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.catalogue import mend_catalogue
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets_tests import toy
 from analytics_assets_tests.conftest import as_admin
@@ -233,8 +235,8 @@ class Site:
         self._folder, self._home = folder, settings.load().home
         self._url = os.environ["PRODUCTION_URL"]
         self._found: dict[str, Found] = {}
-        tables = toy_tables(kiosk(folder))
-        workspace.refresh(definitions_of(tables), tables)
+        self._tables = toy_tables(kiosk(folder))
+        workspace.refresh(definitions_of(self._tables), self._tables)
 
     def found(self, kind: Kind) -> Found:
         """What came of a change, which is made once."""
@@ -254,6 +256,8 @@ class Site:
         shutil.copytree(self._home, home)
         patch.setenv("ANALYTICS_HOME", str(home))
         patch.setenv("PRODUCTION_URL", f"postgresql://promoter@/{name}?host={host}")
+        # Its views are over the files of the home that it is a copy of.
+        mend_catalogue(settings.load(), Snapshot(open_lake(settings.load().lake)), self._tables)
 
 
 def _done(tables: Sequence[Table]) -> Found:
