@@ -189,25 +189,39 @@ def begin_writing(connection: sa.Connection, domain: str) -> None:
     )
 
 
-def new_release(
-    connection: sa.Connection, domain: str, kind: str, run_id: str, why: str = ""
-) -> int:
-    """Number of a new release; its moment is that of all its ledger entries."""
-    values = {"domain": domain, "kind": kind, "partitions": 0, "why": why, "run_id": run_id}
-    return int(connection.scalar(sa.insert(release).returning(release.c.id), values))
+class OpenRelease:
+    """A release under way; it has a number, and is one, once something is entered."""
+
+    def __init__(
+        self, connection: sa.Connection, domain: str, kind: str, run_id: str, why: str = ""
+    ) -> None:
+        self._connection = connection
+        self._values = {"domain": domain, "kind": kind, "partitions": 0, "why": why}
+        self._number = 0
+        self.run_id = run_id
+
+    @property
+    def number(self) -> int:
+        """Its number; its moment is that of all its ledger entries."""
+        if not self._number:
+            insert = sa.insert(release).returning(release.c.id)
+            values = self._values | {"run_id": self.run_id}
+            self._number = int(self._connection.scalar(insert, values))
+        return self._number
+
+    def close(self) -> int:
+        """Enter how much it holds; returns its number, 0 where it became none."""
+        if self._number:
+            entered = ledger.c.release_id == self._number
+            counted = sa.select(sa.func.count()).where(entered).scalar_subquery()
+            mine = release.c.id == self._number
+            self._connection.execute(sa.update(release).where(mine).values(partitions=counted))
+        return self._number
 
 
 def moment(connection: sa.Connection, number: int) -> datetime | None:
     """When a release was made."""
     return connection.scalar(sa.select(release.c.made_at).where(release.c.id == number))
-
-
-def close_release(connection: sa.Connection, number: int) -> None:
-    """Enter how much a release holds; one that holds nothing was none."""
-    mine = release.c.id == number
-    counted = sa.select(sa.func.count()).where(ledger.c.release_id == number).scalar_subquery()
-    connection.execute(sa.update(release).where(mine).values(partitions=counted))
-    connection.execute(sa.delete(release).where(mine, release.c.partitions == 0))
 
 
 def watch(connection: sa.Connection, relation_name: str) -> None:

@@ -22,6 +22,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.small_cells import share_sql
+from analytics_assets.core.source import SourceError
 from analytics_assets.production import server
 from analytics_assets.production.encoding import stored_name
 from analytics_assets.production.parity import Comparison, compare
@@ -52,22 +53,33 @@ def fail(failures: Sequence[str]) -> None:
 def released(context: dg.OpExecutionContext, tables: Sequence[Table]) -> "Iterator[Report]":
     """Release a domain, and be ready to tell of it."""
     config = settings.load()
-    snapshot = Snapshot(open_lake(config.lake))
     started = time.monotonic()
     with (
         open_session(config) as session,
         production_engine(server.urls(config).promoter) as engine,
     ):
-        try:
-            done = release(
-                engine, session, snapshot, tables, context.run_id, config.promotion_gate_percent
-            )
-        except PromotionError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
-        except sa.exc.OperationalError as error:
-            _retry(context, tables[0].domain, error)
+        with _explained(context, tables[0].domain):
+            snapshot = Snapshot(open_lake(config.lake))
+            gate = config.promotion_gate_percent
+            done = release(engine, session, snapshot, tables, context.run_id, gate)
         seconds = time.monotonic() - started
         yield Report(context, session, engine, snapshot, tables, done, seconds)
+
+
+@contextmanager
+def _explained(context: dg.OpExecutionContext, domain: str) -> Iterator[None]:
+    """Ends the run with a sentence; nothing was changed."""
+    try:
+        yield
+    except (PromotionError, SourceError) as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    except sa.exc.OperationalError as error:
+        _retry(context, domain, error)
+    except sa.exc.DBAPIError as error:
+        reason = " ".join(str(error.orig).split()).rstrip(".")
+        raise dg.Failure(
+            f"{domain}: PostgreSQL: {reason}. Readers keep what they have", allow_retries=False
+        ) from error
 
 
 def _retry(context: dg.OpExecutionContext, domain: str, error: sa.exc.OperationalError) -> NoReturn:

@@ -155,15 +155,17 @@ class Hold:
     confirmed: bool
 
 
-def holds(connection: sa.Connection, table: Table | None = None) -> dict[tuple[str, str], Hold]:
-    """(table, partition) -> what is on hold; of all tables if none is given."""
+def holds(connection: sa.Connection) -> dict[tuple[str, str], Hold]:
+    """(table, partition) -> what is on hold, of all tables."""
     if not sa.inspect(connection).has_table("hold", schema=records.SCHEMA):
         return {}
     on_hold = records.hold.c
-    wanted = sa.true() if table is None else on_hold.table_name == table.key
+    # By name: what an earlier release made has fewer columns.
+    wanted = (on_hold.table_name, on_hold.partition)
+    kept = (on_hold.fingerprint, on_hold.why, on_hold.confirmed)
     return {
-        (row.table_name, row.partition): Hold(row.fingerprint, row.why, row.confirmed)
-        for row in connection.execute(sa.select(records.hold).where(wanted))
+        (name, partition): Hold(*hold)
+        for name, partition, *hold in connection.execute(sa.select(*wanted, *kept))
     }
 
 

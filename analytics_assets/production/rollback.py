@@ -52,7 +52,7 @@ def roll_back(
         records.begin_writing(connection, domain)
         standings = look(connection, tables)
         why = f"production was put back to {moment.isoformat(timespec='seconds')}"
-        number = records.new_release(connection, domain, "rollback", run_id, why)
+        opened = records.OpenRelease(connection, domain, "rollback", run_id, why)
         for place, table in enumerate(table.promoted for table in tables if table.publish):
             standing = standings[table.key]
             present, then = standing.held, promoted(connection, table, moment)
@@ -77,7 +77,7 @@ def roll_back(
                 move.load(connection, session)
                 move.review(connection)
                 move.replace(connection)
-                move.enter(connection, run_id, number)
+                move.enter(connection, run_id, opened.number)
             live = snapshot.lake_fingerprints(table)
             versions = {
                 key: (live.get(key, ""), why)
@@ -88,7 +88,7 @@ def roll_back(
             if changed:
                 done[table.key] = changed
                 remember(connection, [table])
-        records.close_release(connection, number)
+        opened.close()
     return done
 
 

@@ -354,6 +354,21 @@ def test_a_release_is_taken_back_by_its_number(toy: Toy) -> None:
     assert not result.success
 
 
+def test_what_production_refuses_is_one_sentence_and_changes_nothing(toy: Toy) -> None:
+    toy.load(FIRST)
+    toy.by_hand("create materialized view public.mine as select * from toy.agg_yearly")
+    toy.change("agg_yearly", publish=Publish(("cents",)))
+    (said,) = failures(toy.load(RESTATED))
+    assert said == (
+        "toy/agg_yearly: public.mine is made from it and is no plain view, so it cannot be made"
+        " again. Drop it, try again, and make it anew. Nothing was changed"
+    )
+    assert toy.total() == 4300
+    toy.by_hand("drop materialized view public.mine")
+    assert not failures(toy.refresh())
+    assert toy.total() == 4600
+
+
 def test_a_renamed_table_leaves_nothing_behind(toy: Toy) -> None:
     toy.load(FIRST)
     toy.change("agg_yearly", publish=Publish(name="years"))
