@@ -282,7 +282,10 @@ def _listed(uri: str, delta: DeltaTable) -> list[StoredFile]:
             raise ValueError(f"the file {path} is listed as of {key}")
     return sorted(
         (
-            StoredFile(key, f"{uri}/{path}", count, size, fingerprint, published)
+            # What a damaged log does not say any more is not what was published.
+            StoredFile(
+                key, f"{uri}/{path}", count or 0, size or 0, fingerprint or "", published or 0
+            )
             for path, count, size, key, fingerprint, published in zip(*read, strict=True)
         ),
         key=lambda file: (file.key, file.uri),
