@@ -104,14 +104,19 @@ class DeltaLog(Generic[T]):
         return DeltaTable(self._uri, version=version, storage_options=self._options)
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
-        """``DamagedLog`` for the many ways in which Delta says that it cannot read something."""
+    def explained(self, writing: bool = False) -> Iterator[None]:
+        """``DamagedLog`` for the many ways in which Delta says that it cannot read something.
+
+        What fails in ``writing`` is blamed on the log only where it is at fault: disks are full.
+        """
         try:
             yield
         except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
             raise
         except BaseException as error:  # a panic of deltalake is no Exception
             faults = log_faults(self._fs, self._path)
+            if writing and not faults:
+                raise
             where = f"{self._uri}/{LOG}/{min(faults)}" if faults else f"{self._uri}/{LOG}"
             lines = str(error).splitlines() or [type(error).__name__]
             why = faults[min(faults)] if faults else lines[0].rstrip(".")

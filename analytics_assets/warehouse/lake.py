@@ -220,15 +220,16 @@ class Lake:
         keys = sorted(replaced)
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
-                delta = self._created(table)
-                delta.create_write_transaction(
-                    actions,
-                    mode="overwrite",
-                    schema=storage_schema(table),
-                    partition_by=[KEY, FINGERPRINT],
-                    partition_filters=[(KEY, "in", keys)],
-                    commit_properties=CommitProperties(custom_metadata=dict(notes)),
-                )
+                with self._log(table).explained(writing=True):
+                    delta = self._created(table)
+                    delta.create_write_transaction(
+                        actions,
+                        mode="overwrite",
+                        schema=storage_schema(table),
+                        partition_by=[KEY, FINGERPRINT],
+                        partition_filters=[(KEY, "in", keys)],
+                        commit_properties=CommitProperties(custom_metadata=dict(notes)),
+                    )
                 break
             except CommitFailedError:
                 if attempt + 1 == _COMMIT_ATTEMPTS:

@@ -126,7 +126,8 @@ class BuildLedger:
         tables = sorted({table for table, _ in new})
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
-                self._write(new, tables)
+                with self.log.explained(writing=True):
+                    self._write(new, tables)
                 return
             except CommitFailedError:
                 if attempt + 1 == _COMMIT_ATTEMPTS:
