@@ -220,7 +220,7 @@ class Lake:
         keys = sorted(replaced)
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
-                with self._log(table).explained(writing=True):
+                with self.log_of(table).explained(writing=True):
                     delta = self._created(table)
                     delta.create_write_transaction(
                         actions,
