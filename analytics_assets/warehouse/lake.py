@@ -9,6 +9,7 @@ Does not belong here: computing or judging rows.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from analytics_assets.warehouse.delta_log import DeltaLog
 T = TypeVar("T")
 KEY, FINGERPRINT = "_partition", "_fingerprint"
 _COMMIT_ATTEMPTS = 8
+_PATH = re.compile(r"[A-Za-z0-9_=/.-]+")
 
 
 @dataclass(frozen=True)
@@ -279,7 +281,8 @@ def _listed(uri: str, delta: DeltaTable) -> list[StoredFile]:
     read = [actions[name].to_pylist() for name in (*columns, "modification_time")]
     for path, key in zip(read[0], read[3], strict=True):
         # Said twice, so that a log in which one of them changed is not believed.
-        if not path.startswith(f"{KEY}={key}/"):
+        # A path of other letters is written in another way where it is removed, and so stays.
+        if not path.startswith(f"{KEY}={key}/") or not _PATH.fullmatch(path):
             raise ValueError(f"the file {path} is listed as of {key}")
     return sorted(
         (
