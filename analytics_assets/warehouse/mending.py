@@ -8,7 +8,7 @@ Does not belong here: finding damage (``integrity.py``), rebuilding from inputs 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -58,13 +58,30 @@ def mend(snapshot: Snapshot, table: Table, partitions: Collection[str], run_id: 
         keys = [key for key in live if partition_of(table, key) == partition]
         damaged = [key for key in keys if not sound.issuperset(live[key].uris)]
         copies = [_copies(snapshot.lake, table, key, live[key].fingerprint) for key in damaged]
-        if copies and all(copies):
-            files = [file for found in copies for file in found]
+        files = [file for found in copies for file in found]
+        if copies and all(copies) and _is_as_published(snapshot, table, partition, damaged, files):
             snapshot.lake.publish(table, files, damaged, {"run_id": run_id, "mended": "copies"})
             rows[partition] = sum(live[key].rows for key in keys)
     if rows:
         snapshot.forget(table)
     return Mended(rows, findings)
+
+
+def _is_as_published(
+    snapshot: Snapshot,
+    table: Table,
+    partition: str,
+    replaced: Collection[str],
+    files: Sequence[StoredFile],
+) -> bool:
+    """Whether the partition would be what the ledger says was published.
+
+    Beside files that a log has lost, copies would make half of an older version look like a newer.
+    """
+    build = snapshot.build_of(table, partition)
+    kept = [file for file in snapshot.files(table) if file.key not in replaced]
+    word = integrity.published_words(table, [*kept, *files])(partition)
+    return build is not None and build.published in ("", word)
 
 
 def lost(snapshot: Snapshot, table: Table, partitions: Iterable[str]) -> list[Finding]:
