@@ -58,11 +58,18 @@ TESTS = {
     "warehouse/audit": ("warehouse/test_quarantine.py", _LAWS, _DEFECTS),
     "warehouse/assets": ("warehouse/test_reach.py", "warehouse/test_quarantine.py", _DEFECTS),
     "warehouse/build": ("warehouse/test_builds.py", "warehouse/test_computed.py", _LAWS),
-    "warehouse/builds": ("warehouse/test_builds.py", "warehouse/test_reach.py", _LAWS),
+    "warehouse/builds": (
+        "warehouse/test_builds.py",
+        "warehouse/test_reach.py",
+        "warehouse/test_changed_declarations.py",
+        "warehouse/test_integrity.py",
+        _LAWS,
+    ),
     "warehouse/binding": ("core/test_refusals.py",),
     "warehouse/delta_log": ("warehouse/test_integrity.py",),
     "warehouse/integrity": ("warehouse/test_integrity.py",),
     "warehouse/ledger": (
+        "warehouse/test_quarantine.py",
         "warehouse/test_integrity.py",
         "warehouse/test_changed_declarations.py",
     ),
@@ -88,7 +95,7 @@ TESTS = {
     "production/freshness": ("automation/test_staleness.py",),
     "production/parity": ("production/test_parity.py",),
     "production/review": ("production/test_promotion.py", "automation/test_rollback.py"),
-    "production/rollback": ("automation/test_rollback.py", _LAWS),
+    "production/rollback": ("automation/test_rollback.py", "production/test_release.py", _LAWS),
     "production/schema": (
         "production/test_promotion.py",
         "production/test_release.py",
