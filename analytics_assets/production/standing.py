@@ -105,7 +105,7 @@ def _entries(rows: Iterable[sa.Row]) -> dict[str, str]:
 def look(connection: sa.Connection, tables: Sequence[Table]) -> dict[str, Standing]:
     """Table -> how it stands; of the published ones."""
     published = [table.promoted for table in tables if table.publish]
-    rows, known, written = _recorded(connection)
+    rows, known, written = _recorded(connection, [table.key for table in published])
     held, entries = _held(rows), _entries(rows)
     found = _relations(connection, published)
     return {
@@ -122,16 +122,17 @@ def look(connection: sa.Connection, tables: Sequence[Table]) -> dict[str, Standi
 
 
 def _recorded(
-    connection: sa.Connection,
+    connection: sa.Connection, keys: Sequence[str]
 ) -> tuple[Sequence[sa.Row], dict[str, sa.Row], dict[str, sa.Row]]:
     """The ledger's last entries, known relations and foreign writes, as far as there are any."""
     if not records.there(connection):
         return [], {}, {}
+    mine = records.ledger.c.table_name.in_(keys)
     if not records.up_to_date(connection):
         columns = [c for c in records.ledger.c if c not in records.LATER]
-        return connection.execute(latest(sa.true(), columns)).all(), {}, {}
+        return connection.execute(latest(mine, columns)).all(), {}, {}
     return (
-        connection.execute(latest(sa.true())).all(),
+        connection.execute(latest(mine)).all(),
         {row.table_name: row for row in connection.execute(sa.select(records.relation))},
         {row.relation: row for row in connection.execute(sa.select(records.written))},
     )

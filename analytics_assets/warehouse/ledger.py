@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any
 
 import pyarrow
@@ -22,6 +22,7 @@ from deltalake.exceptions import CommitFailedError
 from analytics_assets.warehouse.lake import Lake, commit_moments, version_at
 
 _COMMIT_ATTEMPTS = 8
+_MEANING = "meaning"
 _SCHEMA = pyarrow.schema(
     [
         ("table", pyarrow.string()),
@@ -72,12 +73,7 @@ class Build:
         """An entry as it was kept; an earlier release knew less of it."""
         kept = {name: value for name, value in row.items() if value is not None}
         kept.pop("checksum", None)
-        # Thousands of entries share the meaning of their table.
-        return Build(
-            **kept
-            | {"inputs": json.loads(row["inputs"])}
-            | {"meaning": sys.intern(kept.get("meaning", ""))}
-        )
+        return Build(**kept | {"inputs": json.loads(row["inputs"])})
 
     def as_row(self) -> dict[str, Any]:
         """As it is kept."""
@@ -159,15 +155,35 @@ class BuildLedger:
 def _entries(delta: DeltaTable | None, tables: list[str] | None = None) -> list[Build]:
     """The entries that are as they were written: what is not known is built again, a lie is not."""
     partitions = [("table", "in", tables)] if tables else None
-    rows = delta.to_pyarrow_table(partitions=partitions).to_pylist() if delta else []
+    rows = _rows(delta.to_pyarrow_table(partitions=partitions)) if delta else []
     return [Build.from_row(row) for row in rows if row.get("checksum") in (None, _checksum(row))]
+
+
+def _rows(table: pyarrow.Table) -> list[dict[str, Any]]:
+    """The rows; thousands of them share the meaning of their table, which is made once."""
+    if _MEANING not in table.column_names:
+        return table.to_pylist()
+    place = table.column_names.index(_MEANING)
+    meaning = table.column(_MEANING).combine_chunks().dictionary_encode()
+    texts, places = meaning.dictionary.to_pylist(), meaning.indices.to_pylist()
+    rows = table.remove_column(place).to_pylist()
+    for row, number in zip(rows, places, strict=True):
+        row[_MEANING] = None if number is None else texts[number]
+    return rows
 
 
 def _checksum(row: Mapping[str, Any]) -> str:
     """Tells whether a stored entry is what was written; of the columns that it had then."""
     kept = {k: value for k, value in row.items() if value is not None and k != "checksum"}
+    if _MEANING in kept:
+        kept[_MEANING] = _word(kept[_MEANING])
     kept["built_at"] = kept["built_at"].astimezone(timezone.utc).isoformat()
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=10_000)
+def _word(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def now() -> datetime:
