@@ -10,7 +10,7 @@ UI and can be selected one by one, but a run pays Dagster's cost of a step once,
 import re
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,6 @@ from analytics_assets import settings
 from analytics_assets.core.contracts import quoted, table_schema
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
-from analytics_assets.core.lineage import column_lineage
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.validation import READABLE
 from analytics_assets.warehouse.audit import CONTRACT, RECONCILES
@@ -33,6 +32,7 @@ from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.delta_log import DamagedLog
 from analytics_assets.warehouse.expectations import DRIFT, VOLUME
 from analytics_assets.warehouse.integrity import damaged
+from analytics_assets.warehouse.known_lineage import known_lineage
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.quarantine import view_name
@@ -71,17 +71,20 @@ def steps(tables: Sequence[Table]) -> list[list[Table]]:
 
 def warehouse_assets(tables: Sequence[Table]) -> list[dg.AssetsDefinition]:
     """All tables of the warehouse as assets."""
-    return [_step_asset(step) for step in steps(tables)]
+    lineages = known_lineage(tables)
+    return [_step_asset(step, lineages) for step in steps(tables)]
 
 
-def _step_asset(tables: list[Table]) -> dg.AssetsDefinition:
+def _step_asset(
+    tables: list[Table], lineages: Mapping[str, dg.TableColumnLineage | None]
+) -> dg.AssetsDefinition:
     first = tables[0]
     name = f"{first.domain}_{first.layer}_{first.period.name}_{first.name}"
     partitions = first.period.definition
 
     @dg.multi_asset(
         name=name,
-        specs=[_spec(table) for table in tables],
+        specs=[_spec(table, lineages[table.key]) for table in tables],
         check_specs=[spec for table in tables for spec in _check_specs(table)],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
@@ -99,8 +102,7 @@ def _step_asset(tables: list[Table]) -> dg.AssetsDefinition:
     return step
 
 
-def _spec(table: Table) -> dg.AssetSpec:
-    lineage = column_lineage(table)
+def _spec(table: Table, lineage: dg.TableColumnLineage | None) -> dg.AssetSpec:
     metadata: dict[str, Any] = {
         "dagster/column_schema": table_schema(table, lineage),
         "dagster/table_name": table.sql_name,
