@@ -58,7 +58,8 @@ class Recovery:
 
         What is there but unknown to the ledger is entered.
         """
-        if standing.gone:
+        empty = not standing.held and not self._snapshot.files(table)
+        if standing.gone or (standing.rows == "missing" and empty):
             self._keep_lost(table, self._of_then(table, standing.held), standing.held)
             self.make(table, standing)
             return self.without(table, standing, standing.held)

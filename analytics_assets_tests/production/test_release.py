@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics_assets import settings
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.refresh import refresh
 from analytics_assets.automation.staleness import Lag, staleness
@@ -19,6 +20,8 @@ from analytics_assets.core.declaration import Check, Publish, Table
 from analytics_assets.core.partitions import DAILY, MONTHLY, UNPARTITIONED, WEEKLY, YEARLY
 from analytics_assets.definitions import build
 from analytics_assets.production.outlook import Due, clusters, span
+from analytics_assets.production.release import release
+from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.toy import Memory, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace, failures, materialised
 
@@ -282,6 +285,19 @@ def test_what_is_done_to_production_is_named_and_mended_and_nothing_else_is_copi
         assert not any(sent)
     else:
         assert again == copied
+
+
+def test_an_empty_table_of_another_shape_is_made_anew(toy: Toy) -> None:
+    with present() as (snapshot, engine), open_session(settings.load()) as session:
+        release(engine, session, snapshot, toy.tables, "run")
+    toy.by_hand("comment on table toy_store.agg_yearly is 'of an earlier release'")
+    assert toy.why() == {
+        "production/toy/agg_yearly": "its rows are stored in another way than declared; the next"
+        " run compares it with the warehouse"
+    }
+    toy.refresh()
+    assert toy.behind() == []
+    assert toy.refresh() == []
 
 
 def test_what_waits_and_was_lost_comes_back_as_it_was(toy: Toy) -> None:
