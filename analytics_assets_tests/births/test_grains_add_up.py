@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
-from contextlib import closing
 from datetime import datetime, timezone
 
-import psycopg2
 import pytest
 
 from analytics_assets.births.sample import generate
+from analytics_assets_tests.faults.test_readers import Reader
 from analytics_assets_tests.warehouse.test_restatement import change_records
 from analytics_assets_tests.workspace import Workspace, failures
 
@@ -41,27 +39,6 @@ ONE_STATEMENT = (
 )
 
 
-class Reader(threading.Thread):
-    """Asks until told to stop; counts the answers of each kind."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        super().__init__()
-        self._asking = stop
-        self.seen: Counter[tuple[str, ...]] = Counter()
-        self.error: Exception | None = None
-
-    def run(self) -> None:
-        url = os.environ["PRODUCTION_URL"].replace("promoter@", "dashboard_reader@")
-        try:
-            with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-                connection.autocommit = True
-                while not self._asking.is_set():
-                    cursor.execute(ONE_STATEMENT)
-                    self.seen.update(cursor.fetchall())
-        except Exception as error:
-            self.error = error
-
-
 def deliver(workspace: Workspace, month: int, births: int) -> None:
     """Other ways of delivery of so many births of a month."""
 
@@ -78,7 +55,7 @@ def test_all_grains_have_the_same_totals_whatever_happens(workspace: Workspace) 
     generate(workspace.source, births=900, states=("AC",), first_year=2023, years=2, dbf_years=1)
     assert not failures(workspace.refresh())
     stop = threading.Event()
-    readers = [Reader(stop) for _ in range(2)]
+    readers = [Reader(ONE_STATEMENT, stop) for _ in range(2)]
     for reader in readers:
         reader.start()
     for number in range(RESTATEMENTS):
@@ -104,13 +81,13 @@ def test_all_grains_have_the_same_totals_whatever_happens(workspace: Workspace) 
     assert workspace.run("confirm_promotion", table="births").success
     assert not failures(workspace.refresh())
 
-    while sum(sum(reader.seen.values()) for reader in readers) < READS and readers[0].is_alive():
+    while sum(len(reader.answers) for reader in readers) < READS and readers[0].is_alive():
         stop.wait(1)
     stop.set()
     for reader in readers:
         reader.join()
         assert reader.error is None
-    answers = readers[0].seen + readers[1].seen
+    answers = Counter(row for reader in readers for answer in reader.answers for row in answer)
     torn = {answer: n for answer, n in answers.items() if len(set(answer[:-1])) > 1}
     print(
         f"\n{sum(answers.values()):,} reads saw {len(answers)} versions, {len(torn)} of them torn"
