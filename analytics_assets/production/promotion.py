@@ -150,7 +150,8 @@ class Move:
         if inserted != wanted:
             raise PromotionError(
                 f"{table.key}: {inserted:,} rows were written where the log of the warehouse has"
-                f" {wanted:,}. Nothing was changed"
+                f" {wanted:,}. Nothing was changed. Run again; if it stays so, look for a trigger"
+                " or rule that somebody put on the table"
             )
 
     def enter(self, connection: sa.Connection, run_id: str, release_id: int) -> None:
