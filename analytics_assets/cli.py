@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analytics_assets import domains, settings
+from analytics_assets import registry, settings
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.refusals import DeclarationError
 from analytics_assets.core.source import SourceError
@@ -38,9 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sub = commands.add_parser(name, help=str(query.__doc__))
         sub.add_argument("sql", nargs="?")
         sub.set_defaults(command=query)
-    download = commands.add_parser("download", help=str(_download.__doc__))
-    download.add_argument("year", type=int, nargs="+")
-    download.set_defaults(command=_download)
     status = commands.add_parser("status", help=str(_status.__doc__))
     status.set_defaults(command=_status)
     api = commands.add_parser("api", help=str(_api.__doc__))
@@ -49,14 +46,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_parser(name, help=str(keep.__doc__)).set_defaults(command=keep)
     tables = commands.add_parser("tables", help=str(_tables.__doc__))
     tables.set_defaults(command=_tables)
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        # Only who may ask for a command of a domain waits until the domains are imported.
+        if not given or given[0] not in commands.choices:
+            _add_commands_of_domains(commands)
+        options = parser.parse_args(given)
         return int(options.command(options))
     except (DeclarationError, SourceError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _add_commands_of_domains(commands: Any) -> None:
+    for domain in registry.asked():
+        for own in domain.commands:
+            sub = commands.add_parser(own.name, help=str(own.run.__doc__))
+            sub.add_argument(own.argument, type=own.type, nargs="+")
+            sub.set_defaults(
+                command=lambda options, own=own: own.run(getattr(options, own.argument))
+            )
 
 
 # ---- run and materialize ------------------------------------------------------------------------
@@ -81,7 +92,7 @@ def _declared() -> tuple[Table, ...]:
     """All tables, whose SQL is known to be right before anything is started for them."""
     from analytics_assets.warehouse.binding import bind_new
 
-    tables = domains.tables()
+    tables = registry.tables()
     bind_new(tables)
     return tables
 
@@ -99,7 +110,7 @@ def _environment() -> Iterator[settings.Settings]:
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     config.dagster_home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_project_file("dagster.yaml"), config.dagster_home / "dagster.yaml")
-    domains.prepare_landing()
+    registry.prepare()
     yield config
 
 
@@ -109,6 +120,8 @@ def _project_file(name: str) -> Path:
 
 def _refresh(config: settings.Settings, tables: Sequence[Table]) -> bool:
     """Bring everything up to date and print one table; ``False`` if anything failed."""
+    for problem in registry.problems(tables):
+        print(problem, file=sys.stderr)
     import dagster as dg
 
     from analytics_assets.automation.refresh import finish, refresh
@@ -128,7 +141,7 @@ def _refresh(config: settings.Settings, tables: Sequence[Table]) -> bool:
         except SourceError as error:
             done.problems.append(str(error))
         was_behind = bool(done.table)
-        for result in finish(definitions, domains.last_jobs(), instance):
+        for result in finish(definitions, registry.last_jobs(), instance):
             count(result, recorded, done)
     if was_behind:
         print_table(done.table)
@@ -170,19 +183,6 @@ def _default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-# ---- download -----------------------------------------------------------------------------------
-
-
-def _download(options: argparse.Namespace) -> int:
-    """Fetch the official files of some years into the landing folder (SINASC_DOWNLOAD_URL)."""
-    from analytics_assets.births.download import download_year
-
-    for year in options.year:
-        for path in download_year(year):
-            print(path)
-    return 0
-
-
 # ---- status -------------------------------------------------------------------------------------
 
 
@@ -192,7 +192,7 @@ def _status(options: argparse.Namespace) -> int:
     from analytics_assets.automation.staleness import as_text, stale, staleness
     from analytics_assets.warehouse.ledger import now
 
-    tables = domains.tables()
+    tables = registry.tables()
     with present() as (snapshot, engine):
         lags = staleness(tables, snapshot, engine)
         late = stale(lags, tables, snapshot, now())
@@ -212,7 +212,7 @@ def _scrub(options: argparse.Namespace) -> int:
     from analytics_assets.warehouse.ledger import now
     from analytics_assets.warehouse.scrub import scrub
 
-    done = scrub(open_lake(settings.load().lake), domains.tables(), 100, now())
+    done = scrub(open_lake(settings.load().lake), registry.tables(), 100, now())
     print(f"{done.files:,} files, {done.bytes:,} bytes read in {done.seconds:.1f} s.")
     for damage in done.damaged:
         print(damage, file=sys.stderr)
@@ -224,7 +224,7 @@ def _repair(options: argparse.Namespace) -> int:
     from analytics_assets.automation.repair import repair
 
     with _environment() as config:
-        done = list(repair(config, domains.tables()))
+        done = list(repair(config, registry.tables()))
     print("\n".join(done) or "Every log can be read. Nothing was changed.")
     return 0
 
@@ -238,7 +238,7 @@ def _api(options: argparse.Namespace) -> int:
     from analytics_assets.api.settings import ApiSettingsError
 
     try:
-        serve(domains.tables())
+        serve(registry.tables(), registry.routers())
     except ApiSettingsError as error:
         print(error, file=sys.stderr)
         return 1

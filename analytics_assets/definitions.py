@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from analytics_assets import domains
+from analytics_assets import registry
 from analytics_assets.automation.alerts import alerts_sensor
 from analytics_assets.automation.jobs import changes_sensor, jobs, nightly_schedules
 from analytics_assets.automation.maintenance import maintenance_definitions
@@ -32,13 +32,13 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
         own,
         staleness_definitions(tables),
         maintenance_definitions(tables),
-        *domains.definitions({table.domain for table in tables}),
+        *registry.definitions({table.domain for table in tables}),
     )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
-    tables = domains.tables()
+    tables = registry.tables()
     bind_new(tables)
     return build(tables)

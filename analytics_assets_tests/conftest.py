@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from analytics_assets.ad_metrics.sample import generate
+from analytics_assets.domains.ad_metrics.sample import generate
 from analytics_assets_tests.workspace import Workspace
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"

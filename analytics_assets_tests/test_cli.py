@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analytics_assets import cli
-from analytics_assets.births.sample import generate
+from analytics_assets.domains.births.sample import generate
 from analytics_assets_tests.workspace import Workspace
 
 

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from analytics_assets import settings
 from analytics_assets.automation.plan import PlannedRun
 from analytics_assets.automation.refresh import refresh
-from analytics_assets.births.tables import TABLES
 from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build
+from analytics_assets.domains.births.tables import TABLES
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.production.release import Promotion, release

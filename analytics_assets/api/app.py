@@ -5,16 +5,12 @@ Does not belong here: naming a table, or finding out which there are: they are h
 nothing here has to import what builds them.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Security
+from fastapi import APIRouter, FastAPI, Security
 from fastapi.middleware.cors import CORSMiddleware
 
-from analytics_assets.api.ad_metrics import ad_metrics_router
-from analytics_assets.api.banks import banks_router
-from analytics_assets.api.births import births_router
-from analytics_assets.api.clinic import clinic_router
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import documented, handle_errors
 from analytics_assets.api.gate import guard
@@ -30,8 +26,16 @@ _ABOUT = (
 )
 
 
-def create_app(tables: Sequence[Table], url: str, settings: ApiSettings) -> FastAPI:
-    """The app over the promoted ones of these tables; ``url``: production, as its reader."""
+Router = Callable[[Sequence[Table], Database], APIRouter]
+
+
+def create_app(
+    tables: Sequence[Table], routers: Sequence[Router], url: str, settings: ApiSettings
+) -> FastAPI:
+    """The app over the promoted ones of these tables; ``url``: production, as its reader.
+
+    ``routers``: the routes that domains word themselves, given what is promoted.
+    """
     promoted = [table for table in tables if table.publish]
     database, metrics = Database(url, settings), Metrics()
 
@@ -52,7 +56,7 @@ def create_app(tables: Sequence[Table], url: str, settings: ApiSettings) -> Fast
     handle_errors(app)
     app.include_router(watch_router(metrics, settings))
     app.include_router(meta_router(promoted, database))
-    for router in (births_router, ad_metrics_router, banks_router, clinic_router):
+    for router in routers:
         app.include_router(router(promoted, database))
     if settings.cors_origins:
         app.add_middleware(

@@ -10,7 +10,7 @@ import uvicorn
 
 from analytics_assets import settings
 from analytics_assets.api import settings as api_settings
-from analytics_assets.api.app import create_app
+from analytics_assets.api.app import Router, create_app
 from analytics_assets.api.requests import log_to_stdout
 from analytics_assets.core.declaration import Table
 from analytics_assets.production import server
@@ -18,13 +18,13 @@ from analytics_assets.production import server
 _LAST_ANSWERS = 10
 
 
-def serve(tables: Sequence[Table]) -> None:
+def serve(tables: Sequence[Table], routers: Sequence[Router]) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is being answered, for up to 10 seconds.
 
     Raises ``ApiSettingsError`` for settings that would let anybody in.
     """
     config = api_settings.load()
-    app = create_app(tables, server.urls(settings.load()).reader, config)
+    app = create_app(tables, routers, server.urls(settings.load()).reader, config)
     log_to_stdout()
     uvicorn.run(
         app,

@@ -6,7 +6,7 @@ Does not belong here: reading anything; each domain has its own ``sources.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -58,6 +58,14 @@ class ConfiguredSource(Source, Protocol):
 
     def settings(self) -> Mapping[str, str]:
         """Name -> value of each setting that changes rows; another value rebuilds everything."""
+
+
+@runtime_checkable
+class OutspokenSource(Source, Protocol):
+    """A source that can say before a run what is wrong with its input."""
+
+    def problems(self) -> Iterable[str]:
+        """A sentence for each file that will not be landed as it is, or is missing."""
 
 
 class SourceError(Exception):

@@ -12,17 +12,17 @@ from typing import Any
 import duckdb
 
 from analytics_assets import settings
-from analytics_assets.ad_metrics.measures import BREAKDOWN, DAY, ENTITY
-from analytics_assets.ad_metrics.sample import FIRST_DAY
-from analytics_assets.ad_metrics.sample.world import World, draw
-from analytics_assets.ad_metrics.tables import (
+from analytics_assets.core.contracts import sql_type
+from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.core.source import Landing
+from analytics_assets.domains.ad_metrics.measures import BREAKDOWN, DAY, ENTITY
+from analytics_assets.domains.ad_metrics.sample import FIRST_DAY
+from analytics_assets.domains.ad_metrics.sample.world import World, draw
+from analytics_assets.domains.ad_metrics.tables import (
     TABLES,
     daily_mixpanel_metrics,
     daily_mixpanel_metrics_breakdown,
 )
-from analytics_assets.core.contracts import sql_type
-from analytics_assets.core.declaration import Table, in_dependency_order
-from analytics_assets.core.source import Landing
 from analytics_assets.warehouse.audit import Finding
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot

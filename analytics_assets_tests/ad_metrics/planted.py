@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.ad_metrics.sample import write
-from analytics_assets.ad_metrics.source_tables import AD_PERFORMANCE_DAILY, mixpanel_events
-from analytics_assets.ad_metrics.tables import (
+from analytics_assets.core.declaration import Table
+from analytics_assets.domains.ad_metrics.sample import write
+from analytics_assets.domains.ad_metrics.source_tables import AD_PERFORMANCE_DAILY, mixpanel_events
+from analytics_assets.domains.ad_metrics.tables import (
     daily_mixpanel_metrics,
     daily_mixpanel_metrics_breakdown,
     user_product_events,
 )
-from analytics_assets.core.declaration import Table
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.ad_metrics.landed import (
     edit,

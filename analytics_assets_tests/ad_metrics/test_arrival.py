@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.ad_metrics.sample import write
-from analytics_assets.ad_metrics.source_tables import mixpanel_events
-from analytics_assets.ad_metrics.sources import EventsSource
-from analytics_assets.ad_metrics.tables import (
+from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.domains.ad_metrics.sample import write
+from analytics_assets.domains.ad_metrics.source_tables import mixpanel_events
+from analytics_assets.domains.ad_metrics.sources import EventsSource
+from analytics_assets.domains.ad_metrics.tables import (
     TABLES,
     daily_mixpanel_metrics,
     user_product_lifecycles,
 )
-from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.session import open_session

@@ -14,14 +14,14 @@ import dagster as dg
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.ad_metrics.sample import FIRST_DAY, write
-from analytics_assets.ad_metrics.tables import (
+from analytics_assets.definitions import build
+from analytics_assets.domains.ad_metrics.sample import FIRST_DAY, write
+from analytics_assets.domains.ad_metrics.tables import (
     TABLES,
     daily_mixpanel_metrics,
     daily_mixpanel_metrics_breakdown,
     id_hierarchy_mapping,
 )
-from analytics_assets.definitions import build
 from analytics_assets_tests.ad_metrics.landed import metrics, small_world
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.workspace import Workspace, failures, materialised

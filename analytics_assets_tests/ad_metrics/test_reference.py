@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.ad_metrics.sample import write
+from analytics_assets.domains.ad_metrics.sample import write
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.ad_metrics.landed import (
     Metrics,

@@ -23,18 +23,18 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 
-from analytics_assets import settings
-from analytics_assets.ad_metrics.sample import FIRST_DAY, write
-from analytics_assets.ad_metrics.tables import (
+from analytics_assets import registry, settings
+from analytics_assets.api.app import create_app
+from analytics_assets.api.settings import ApiSettings
+from analytics_assets.domains.ad_metrics.sample import FIRST_DAY, write
+from analytics_assets.domains.ad_metrics.tables import (
     daily_mixpanel_metrics,
     daily_mixpanel_metrics_breakdown,
     id_hierarchy_mapping,
     id_name_mapping,
 )
-from analytics_assets.api.app import create_app
-from analytics_assets.api.settings import ApiSettings
-from analytics_assets.bank_kpis.assets import settle_production
-from analytics_assets.bank_kpis.sample import generate
+from analytics_assets.domains.bank_kpis.assets import settle_production
+from analytics_assets.domains.bank_kpis.sample import generate
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.ledger import now
@@ -199,7 +199,7 @@ def client_of(
     production: Production, api_settings: ApiSettings = PATIENT
 ) -> Iterator[httpx.Client]:
     """A client of an app of its own over this production."""
-    app = create_app(TABLES, production.reader, api_settings)
+    app = create_app(TABLES, registry.routers(), production.reader, api_settings)
     with served(app) as url, httpx.Client(base_url=url, timeout=30) as client:
         yield client
 

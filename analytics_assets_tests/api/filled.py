@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from analytics_assets import domains
+from analytics_assets import registry
 from analytics_assets.core.columns import Dimension
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
@@ -18,7 +18,7 @@ from analytics_assets.production.promotion import delete
 from analytics_assets.production.standing import promoted, remember
 
 Row = Mapping[str, Any]
-TABLES = domains.tables()
+TABLES = registry.tables()
 _INCOMING = "incoming"
 PLACES = {
     "region": [("1", "Norte"), ("3", "Sudeste")],

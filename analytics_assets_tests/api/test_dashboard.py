@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from jsonschema import validate
 
-from analytics_assets.ad_metrics.sample import FIRST_DAY
+from analytics_assets.domains.ad_metrics.sample import FIRST_DAY
 from analytics_assets_tests.api.conftest import LOST_DAY, Production
 
 DASHBOARD = "/api/dashboard"

@@ -9,7 +9,7 @@ import httpx
 import jwt
 import pytest
 
-from analytics_assets import cli
+from analytics_assets import cli, registry
 from analytics_assets.api import settings as api_settings
 from analytics_assets.api.app import create_app
 from analytics_assets.api.settings import ApiSettings, ApiSettingsError
@@ -77,7 +77,7 @@ def test_keys_and_tokens(guarded: httpx.Client, headers: dict[str, str], let_in:
 
 
 def test_without_keys_only_this_machine_is_answered(production: Production) -> None:
-    app = create_app(TABLES, production.reader, ApiSettings())
+    app = create_app(TABLES, registry.routers(), production.reader, ApiSettings())
 
     async def status(address: str, host: str) -> int:
         transport = httpx.ASGITransport(app, client=(address, 5))

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analytics_assets import registry
 from analytics_assets.api.app import create_app
 from analytics_assets.core.small_cells import protect
 from analytics_assets_tests.api.conftest import PATIENT, Production, client_of, served
@@ -138,7 +139,7 @@ def test_what_is_withheld_is_null(own_production: Production, writer: sa.Engine)
             yearly,
             [r | withheld if r["year"] == hidden else r for r in rows_of(yearly)],
         )
-    app = create_app(withholding, own_production.reader, PATIENT)
+    app = create_app(withholding, registry.routers(), own_production.reader, PATIENT)
     with served(app) as url, httpx.Client(base_url=url) as client:
         years = all_rows(client, f"{BIRTHS}/state/yearly", state_code="12")
         assert [row["total_births"] is None for row in years] == [False, True, False, False]

@@ -13,9 +13,9 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from analytics_assets import settings
-from analytics_assets.bank_kpis.sample import PORTFOLIO_HEADER, write_workbook
-from analytics_assets.bank_kpis.tables import TABLES
 from analytics_assets.core.declaration import Table
+from analytics_assets.domains.bank_kpis.sample import PORTFOLIO_HEADER, write_workbook
+from analytics_assets.domains.bank_kpis.tables import TABLES
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.production.release import release

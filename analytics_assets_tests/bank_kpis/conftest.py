@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from analytics_assets.bank_kpis.sample import generate
+from analytics_assets.domains.bank_kpis.sample import generate
 from analytics_assets_tests.bank_kpis.books import WIDE, Bank
 from analytics_assets_tests.conftest import as_admin
 

@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from analytics_assets import settings
-from analytics_assets.bank_kpis.assets import JOB, settle_production
-from analytics_assets.bank_kpis.tables import TABLES
 from analytics_assets.definitions import build
+from analytics_assets.domains.bank_kpis.assets import JOB, settle_production
+from analytics_assets.domains.bank_kpis.tables import TABLES
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.quarantine import Quarantine

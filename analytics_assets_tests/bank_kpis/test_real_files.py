@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from analytics_assets.bank_kpis.layouts import ICAP, PORTFOLIO, WRITE_OFFS
-from analytics_assets.bank_kpis.workbooks import read
+from analytics_assets.domains.bank_kpis.layouts import ICAP, PORTFOLIO, WRITE_OFFS
+from analytics_assets.domains.bank_kpis.workbooks import read
 from analytics_assets_tests.bank_kpis.books import Bank, change, only
 
 NAME = "CNBV_Cartera_Bancos_2017_2019.xlsx"

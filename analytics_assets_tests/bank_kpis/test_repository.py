@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.bank_kpis.repository import (
+from analytics_assets.domains.bank_kpis.repository import (
     MetricRepository,
     UnknownBank,
     UnknownMetric,

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from analytics_assets.bank_kpis.layouts import ICAP, PORTFOLIO, TDA, WRITE_OFFS
-from analytics_assets.bank_kpis.sample import WRITE_OFFS_HEADER, write_workbook
-from analytics_assets.bank_kpis.workbooks import institution_code, month_of, plain, read
+from analytics_assets import registry
 from analytics_assets.core.source import SourceError
+from analytics_assets.domains.bank_kpis.layouts import ICAP, PORTFOLIO, TDA, WRITE_OFFS
+from analytics_assets.domains.bank_kpis.sample import WRITE_OFFS_HEADER, write_workbook
+from analytics_assets.domains.bank_kpis.tables import TABLES
+from analytics_assets.domains.bank_kpis.workbooks import institution_code, month_of, plain, read
 from analytics_assets_tests.bank_kpis.books import (
     PORTFOLIO as NAME,
 )
@@ -230,16 +232,12 @@ def test_a_workbook_that_is_refused_says_why(
         read(path, layout)
 
 
-def test_a_refused_workbook_is_named_and_takes_nothing_away(
-    wide: Bank, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from analytics_assets.bank_kpis.sources import prepare_landing
-
+def test_a_refused_workbook_is_named_and_takes_nothing_away(wide: Bank) -> None:
     wide.write(NAME, portfolio(portfolio_row(40059, MAY)))
     assert wide.build() == []
     (wide.folder / NAME).write_text("half a file")
     (wide.folder / f"~${NAME}").write_text("Excel has it open")
     assert wide.build() == []
-    prepare_landing()
-    assert f"Refused {wide.folder / NAME}: it cannot be read" in capsys.readouterr().err
+    (problem,) = registry.problems(TABLES)
+    assert problem.startswith(f"{wide.folder / NAME}: it cannot be read")
     assert len(wide.ask("select * from bank_kpis.monthly_kpis")) == 1

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from analytics_assets.behavior.sample import generate
+from analytics_assets.domains.behavior.sample import generate
 from analytics_assets_tests.behavior.database import Database
 from analytics_assets_tests.conftest import as_admin
 

@@ -10,10 +10,10 @@ from typing import Any
 import psycopg2
 
 from analytics_assets import settings
-from analytics_assets.behavior.columns import EVENT_COLUMNS
-from analytics_assets.behavior.tables import TABLES, behavioral_events
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
+from analytics_assets.domains.behavior.columns import EVENT_COLUMNS
+from analytics_assets.domains.behavior.tables import TABLES, behavioral_events
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake, open_lake

@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.behavior.sample import generate
-from analytics_assets.behavior.sources import EXPORT_SECONDS
-from analytics_assets.behavior.tables import TABLES, behavioral_events, export_quality
 from analytics_assets.core.declaration import Table
+from analytics_assets.domains.behavior.sample import generate
+from analytics_assets.domains.behavior.sources import EXPORT_SECONDS
+from analytics_assets.domains.behavior.tables import TABLES, behavioral_events, export_quality
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.behavior.database import Database
 from analytics_assets_tests.conftest import as_admin

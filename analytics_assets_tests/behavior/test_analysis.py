@@ -13,10 +13,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from analytics_assets.behavior.analysis import Abab, Refusal, abab, interrupted_time_series
-from analytics_assets.behavior.analysis.abab import PHASES, pooled_effect
-from analytics_assets.behavior.analysis.wwc import CRITERIA, FAILS, MEETS, RESERVATIONS, rating
-from analytics_assets.behavior.sample.series import (
+from analytics_assets.domains.behavior.analysis import Abab, Refusal, abab, interrupted_time_series
+from analytics_assets.domains.behavior.analysis.abab import PHASES, pooled_effect
+from analytics_assets.domains.behavior.analysis.wwc import (
+    CRITERIA,
+    FAILS,
+    MEETS,
+    RESERVATIONS,
+    rating,
+)
+from analytics_assets.domains.behavior.sample.series import (
     Effects,
     draw_scores,
     draw_starts,
@@ -383,7 +389,8 @@ def test_without_an_effect_5_percent_are_found() -> None:
 
 def test_the_analyses_need_no_dagster() -> None:
     code = (
-        "import sys; from analytics_assets.behavior.analysis import abab, interrupted_time_series;"
+        "import sys;"
+        " from analytics_assets.domains.behavior.analysis import abab, interrupted_time_series;"
         " assert not {'dagster', 'duckdb', 'deltalake'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics_assets.behavior import sources
-from analytics_assets.behavior.tables import behavioral_events
+from analytics_assets.domains.behavior import sources
+from analytics_assets.domains.behavior.tables import behavioral_events
 from analytics_assets_tests.behavior.database import LIKE, Database, behind, build, exported, lake
 
 DAY, OTHER, THIRD = "2024-01-05", "2024-01-06", "2024-01-07"

@@ -7,9 +7,13 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 import pytest
 
-from analytics_assets.behavior.monitoring import failed_runs, slow_days, unlike_a_week_before
-from analytics_assets.behavior.sources import EXPORT_SECONDS
-from analytics_assets.behavior.tables import behavioral_events, export_quality
+from analytics_assets.domains.behavior.monitoring import (
+    failed_runs,
+    slow_days,
+    unlike_a_week_before,
+)
+from analytics_assets.domains.behavior.sources import EXPORT_SECONDS
+from analytics_assets.domains.behavior.tables import behavioral_events, export_quality
 from analytics_assets.warehouse.assets import asset_key
 from analytics_assets_tests.behavior.database import Database, build
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from analytics_assets.behavior import postgres, sources
-from analytics_assets.behavior.tables import behavioral_events
 from analytics_assets.core.source import SourceError, SourceUnavailable
+from analytics_assets.domains.behavior import postgres, sources
+from analytics_assets.domains.behavior.tables import behavioral_events
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets_tests.behavior.database import (
     Database,
@@ -103,7 +103,7 @@ def test_too_many_connections_pass(
         if len(pauses) == 2:
             as_admin(postgres, f"alter database {name} connection limit -1")
 
-    monkeypatch.setattr("analytics_assets.behavior.postgres.time.sleep", freed)
+    monkeypatch.setattr("analytics_assets.domains.behavior.postgres.time.sleep", freed)
     assert sources.BehavioralEventsSource().inputs()
     assert pauses == [1, 2]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.behavior.sample import Effects, generate
-from analytics_assets.behavior.tables import TABLES
+from analytics_assets.domains.behavior.sample import Effects, generate
+from analytics_assets.domains.behavior.tables import TABLES
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets_tests.behavior.database import Database
 from analytics_assets_tests.conftest import as_admin, make_workspace

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from analytics_assets.behavior.columns import EVENT_COLUMNS
-from analytics_assets.behavior.tables import TABLES, behavioral_events
 from analytics_assets.core.contracts import pandera_schema
+from analytics_assets.domains.behavior.columns import EVENT_COLUMNS
+from analytics_assets.domains.behavior.tables import TABLES, behavioral_events
 from analytics_assets_tests.behavior.database import (
     Database,
     behind,

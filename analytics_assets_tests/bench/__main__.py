@@ -24,10 +24,10 @@ from pathlib import Path
 
 import duckdb
 
-from analytics_assets.ad_metrics.sample import generate as generate_ads
-from analytics_assets.births.sample import STATE_BIRTHS, generate
-from analytics_assets.births.tables import TABLES
 from analytics_assets.core.contracts import quoted, sql_type
+from analytics_assets.domains.ad_metrics.sample import generate as generate_ads
+from analytics_assets.domains.births.sample import STATE_BIRTHS, generate
+from analytics_assets.domains.births.tables import TABLES
 from analytics_assets.warehouse.lake import Lake
 
 LAST_YEAR = 2024

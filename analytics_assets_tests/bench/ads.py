@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from analytics_assets.ad_metrics.sample import FIRST_DAY, generate
+from analytics_assets.domains.ad_metrics.sample import FIRST_DAY, generate
 
 DAYS, CAMPAIGNS, ADSETS, ADS = 100, 60, 240, 700
 EVENTS_A_USER = 4.16

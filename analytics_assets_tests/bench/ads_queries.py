@@ -22,13 +22,13 @@ import duckdb
 import sqlalchemy as sa
 
 from analytics_assets import settings
-from analytics_assets.ad_metrics.tables import (
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Table
+from analytics_assets.domains.ad_metrics.tables import (
     daily_mixpanel_metrics,
     daily_mixpanel_metrics_breakdown,
     daily_mixpanel_metrics_overview,
 )
-from analytics_assets.core.columns import Column
-from analytics_assets.core.declaration import Table
 from analytics_assets.production import encoding, records, schema, server
 from analytics_assets.production.promotion import production_engine
 

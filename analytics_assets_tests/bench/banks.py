@@ -24,9 +24,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from analytics_assets import settings
-from analytics_assets.bank_kpis.repository import MetricRepository, reading_engine
-from analytics_assets.bank_kpis.tables import TABLES
 from analytics_assets.core.declaration import Table
+from analytics_assets.domains.bank_kpis.repository import MetricRepository, reading_engine
+from analytics_assets.domains.bank_kpis.tables import TABLES
 from analytics_assets.production import records, schema, server
 from analytics_assets.production.promotion import production_engine
 

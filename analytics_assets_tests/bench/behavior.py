@@ -28,10 +28,10 @@ import duckdb
 import psycopg2
 
 from analytics_assets import settings
-from analytics_assets.behavior.analysis import abab, interrupted_time_series
-from analytics_assets.behavior.postgres import source_url
-from analytics_assets.behavior.sample import generate
-from analytics_assets.behavior.tables import behavioral_events
+from analytics_assets.domains.behavior.analysis import abab, interrupted_time_series
+from analytics_assets.domains.behavior.postgres import source_url
+from analytics_assets.domains.behavior.sample import generate
+from analytics_assets.domains.behavior.tables import behavioral_events
 from analytics_assets.warehouse.audit import audit
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot

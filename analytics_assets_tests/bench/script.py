@@ -24,13 +24,13 @@ import psycopg2
 import sqlalchemy as sa
 
 from analytics_assets import settings
-from analytics_assets.births.columns import COLUMN_NAMES
-from analytics_assets.births.landing import LANDING
-from analytics_assets.births.tables import TABLES, raw_births, raw_health_facilities
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED, WEEKLY, YEARLY
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.source import Landing
+from analytics_assets.domains.births.columns import COLUMN_NAMES
+from analytics_assets.domains.births.landing import LANDING
+from analytics_assets.domains.births.tables import TABLES, raw_births, raw_health_facilities
 from analytics_assets.production import server
 from analytics_assets.production.encoding import measure_defaults
 

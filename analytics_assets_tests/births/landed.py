@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets import settings
-from analytics_assets.births.tables import TABLES
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.domains.births.tables import TABLES
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake

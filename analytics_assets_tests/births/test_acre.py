@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from analytics_assets.births.measures import BIRTH_MEASURES
-from analytics_assets.births.tables import TABLES
+from analytics_assets.domains.births.measures import BIRTH_MEASURES
+from analytics_assets.domains.births.tables import TABLES
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.workspace import Workspace, failures
 

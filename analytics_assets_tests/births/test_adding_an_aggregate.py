@@ -8,10 +8,10 @@ import dagster as dg
 import pytest
 
 from analytics_assets import cli
-from analytics_assets.births import tables
-from analytics_assets.births.sample import generate
 from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build
+from analytics_assets.domains.births import tables
+from analytics_assets.domains.births.sample import generate
 from analytics_assets_tests.workspace import Workspace, failures, with_upstream
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"

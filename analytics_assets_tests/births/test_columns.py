@@ -13,10 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics_assets.births.columns import COLUMN_NAMES, SOURCE_COLUMNS, SourceColumn, state_codes
-from analytics_assets.births.tables import _AGE_GROUPS, _WEIGHT_CLASSES, _bands
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.source import Landing
+from analytics_assets.domains.births.columns import (
+    COLUMN_NAMES,
+    SOURCE_COLUMNS,
+    SourceColumn,
+    state_codes,
+)
+from analytics_assets.domains.births.tables import _AGE_GROUPS, _WEIGHT_CLASSES, _bands
 from analytics_assets_tests.births.landed import FACT, PLACES, record
 
 Row = Mapping[str, Any]

@@ -13,9 +13,9 @@ from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
 
-from analytics_assets.births.download import download, download_year
-from analytics_assets.births.landing import STATES, scan
 from analytics_assets.core.source import SourceError
+from analytics_assets.domains.births.download import download, download_year
+from analytics_assets.domains.births.landing import STATES, scan
 
 CONTENT = b"DTNASC;PESO\n03022024;3215\n" * 2000
 NOW = (0.0, 0.0, 0.0)

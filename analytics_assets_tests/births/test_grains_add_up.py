@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from analytics_assets.births.sample import generate
+from analytics_assets.domains.births.sample import generate
 from analytics_assets_tests.faults.test_readers import Reader
 from analytics_assets_tests.warehouse.test_restatement import change_records
 from analytics_assets_tests.workspace import Workspace, failures

@@ -15,8 +15,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from analytics_assets.births import sources
 from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.domains.births import sources
 from analytics_assets_tests.births.conftest import GOOD
 from analytics_assets_tests.births.files import dbc_bytes, dbf_bytes
 from analytics_assets_tests.births.landed import (

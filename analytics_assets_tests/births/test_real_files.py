@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from analytics_assets.births import unpacking
-from analytics_assets.births.landing import scan
-from analytics_assets.births.sources import SinascSource
+from analytics_assets.domains.births import unpacking
+from analytics_assets.domains.births.landing import scan
+from analytics_assets.domains.births.sources import SinascSource
 from analytics_assets_tests.births.landed import Landed, land, query, rows_of_table
 
 # DATASUS and Observatorio Obstetrico Brasileiro: births by the mother's state, Acre.

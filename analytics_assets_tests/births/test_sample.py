@@ -12,9 +12,9 @@ import pyarrow.csv as pa_csv
 import pyogrio
 import pytest
 
-from analytics_assets.births import sample
-from analytics_assets.births.columns import REFERENCE
-from analytics_assets.births.sample.shares import STATE_BIRTHS
+from analytics_assets.domains.births import sample
+from analytics_assets.domains.births.columns import REFERENCE
+from analytics_assets.domains.births.sample.shares import STATE_BIRTHS
 
 BIRTHS = 40_000
 YEAR = 2024

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analytics_assets.births import tables
-from analytics_assets.births.measures import BIRTH_MEASURES
-from analytics_assets.births.sample import generate
 from analytics_assets.core.columns import DeclarationError
 from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build
+from analytics_assets.domains.births import tables
+from analytics_assets.domains.births.measures import BIRTH_MEASURES
+from analytics_assets.domains.births.sample import generate
 from analytics_assets_tests.subtraction import Sums, limits
 from analytics_assets_tests.workspace import Workspace, failures
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets import settings
-from analytics_assets.clinic.landing import FEEDS
-from analytics_assets.clinic.tables import TABLES
 from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.domains.clinic.landing import FEEDS
+from analytics_assets.domains.clinic.tables import TABLES
 from analytics_assets.warehouse.audit import Finding
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from analytics_assets.clinic import sources
 from analytics_assets.core.source import SourceError
+from analytics_assets.domains.clinic import sources
 from analytics_assets_tests.clinic.landed import (
     EVENT,
     PROFILE,

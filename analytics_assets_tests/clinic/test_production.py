@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from analytics_assets.clinic.pseudonyms import key_file
-from analytics_assets.clinic.sample import generate
-from analytics_assets.clinic.tables import TABLES, agg_ab_funnel_daily
 from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build
+from analytics_assets.domains.clinic.pseudonyms import key_file
+from analytics_assets.domains.clinic.sample import generate
+from analytics_assets.domains.clinic.tables import TABLES, agg_ab_funnel_daily
 from analytics_assets_tests.clinic.landed import TABLE
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.workspace import Workspace, failures, materialised
@@ -148,7 +148,7 @@ def test_ids_are_promoted_only_when_switched_on() -> None:
     """The switch is read when the code location is loaded, so another process has it on."""
     assert marts(TABLES) == {("refused", False, False)}
     code = (
-        "from analytics_assets.clinic.tables import TABLES\n"
+        "from analytics_assets.domains.clinic.tables import TABLES\n"
         "from analytics_assets_tests.clinic.test_production import marts\n"
         "assert marts(TABLES) == {('promoted', True, True)}, marts(TABLES)\n"
     )

@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
-from analytics_assets.clinic import pseudonyms
 from analytics_assets.core.source import SourceError
+from analytics_assets.domains.clinic import pseudonyms
 from analytics_assets_tests.clinic.landed import (
     EVENT,
     PROFILE,

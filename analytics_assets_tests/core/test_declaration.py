@@ -46,7 +46,7 @@ def test_single_records_cannot_be_published(layer: str) -> None:
 
 
 def test_births_fact_cannot_be_published() -> None:
-    from analytics_assets.births.tables import fact_births
+    from analytics_assets.domains.births.tables import fact_births
 
     with pytest.raises(DeclarationError, match="births/fact_births"):
         replace(fact_births, publish=Publish())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analytics_assets import cli, definitions, domains
+from analytics_assets import cli, definitions, registry
 from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Type
 from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.refusals import DeclarationError, nearest_word
@@ -91,7 +91,7 @@ _ROLLUP = "grain=(MONTH, SHOP),\n    measures=MEASURES,\n    rollup_of=daily"
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a domain that is the only one there is."""
     monkeypatch.setattr(
-        domains, "tables", lambda: runpy.run_path(str(tmp_path / "tables.py"))["TABLES"]
+        registry, "tables", lambda: runpy.run_path(str(tmp_path / "tables.py"))["TABLES"]
     )
     return tmp_path
 
@@ -333,7 +333,7 @@ def test_dagster_is_told_the_same_sentence(scratch: Path) -> None:
 
 def test_the_sql_of_every_table_and_check_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANALYTICS_DOMAINS", raising=False)
-    bind(domains.tables())
+    bind(registry.tables())
 
 
 def test_words_that_stand_for_many_lines_do_not_move_the_place(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 
-from analytics_assets.births.sample import generate
+from analytics_assets.domains.births.sample import generate
 
 STATE, YEAR, BIRTHS = "AC", 2023, 3000
 

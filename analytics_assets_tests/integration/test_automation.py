@@ -15,8 +15,8 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from analytics_assets.automation import jobs
-from analytics_assets.births.tables import TABLES
 from analytics_assets.core.partitions import MONTHLY, PERIODS, UNPARTITIONED, WEEKLY, YEARLY
+from analytics_assets.domains.births.tables import TABLES
 from analytics_assets_tests.integration.landing import YEAR, add_grams, land_year, spoil_weights
 from analytics_assets_tests.workspace import Workspace
 

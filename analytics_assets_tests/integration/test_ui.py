@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from analytics_assets.births.tables import TABLES
+from analytics_assets.domains.births.tables import TABLES
 from analytics_assets_tests.integration.dagster_dev import DagsterDev, wait_for
 from analytics_assets_tests.integration.landing import BIRTHS, YEAR
 from analytics_assets_tests.workspace import Workspace

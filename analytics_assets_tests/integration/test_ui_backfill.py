@@ -16,8 +16,8 @@ from typing import Any
 import playwright.sync_api as playwright
 import pytest
 
-from analytics_assets.births.tables import TABLES
 from analytics_assets.core.partitions import MONTHLY, WEEKLY, YEARLY
+from analytics_assets.domains.births.tables import TABLES
 from analytics_assets_tests.integration.dagster_dev import PROJECT, DagsterDev, wait_for
 from analytics_assets_tests.integration.landing import BIRTHS, YEAR, add_grams
 from analytics_assets_tests.workspace import Workspace, changed_keys

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from analytics_assets import settings
-from analytics_assets.births.tables import TABLES
 from analytics_assets.core.declaration import Table
+from analytics_assets.domains.births.tables import TABLES
 from analytics_assets.warehouse import archive as module
 from analytics_assets.warehouse.archive import (
     Archived,

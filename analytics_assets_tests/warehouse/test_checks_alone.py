@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from analytics_assets.births.sample import generate
-from analytics_assets.births.tables import agg_state_monthly
+from analytics_assets.domains.births.sample import generate
+from analytics_assets.domains.births.tables import agg_state_monthly
 from analytics_assets_tests.workspace import Workspace, failures, with_upstream
 
 

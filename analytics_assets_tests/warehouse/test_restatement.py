@@ -10,8 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from analytics_assets.births.sample import generate
-from analytics_assets.births.tables import TABLES
+from analytics_assets.domains.births.sample import generate
+from analytics_assets.domains.births.tables import TABLES
 from analytics_assets_tests.conftest import make_workspace
 from analytics_assets_tests.workspace import Workspace, changed_keys, failures, materialised
 

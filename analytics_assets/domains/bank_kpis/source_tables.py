@@ -1,0 +1,122 @@
+"""The tables that something lands in: workbooks, an older wide table, institutions, metrics.
+
+Belongs here: declarations of what is not computed from other tables.
+Does not belong here: how it is read (``sources.py``), what is computed from it (``tables.py``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Publish, Table
+from analytics_assets.core.partitions import MONTHLY
+from analytics_assets.domains.bank_kpis.checks import LEGACY_READABLE, landed_checks
+from analytics_assets.domains.bank_kpis.columns import (
+    BANK_CODE,
+    BANK_NAME,
+    INSTITUTION,
+    LEVEL,
+    METRIC_ID,
+    text,
+)
+from analytics_assets.domains.bank_kpis.layouts import LAYOUTS
+from analytics_assets.domains.bank_kpis.metrics import TYPES, Metric
+from analytics_assets.domains.bank_kpis.sources import (
+    InstitutionSource,
+    LegacySource,
+    WorkbookSource,
+)
+from analytics_assets.warehouse.reference import ReferenceSource
+
+
+def _landed_columns(values: tuple[str, ...]) -> tuple[Column, ...]:
+    return (
+        INSTITUTION,
+        text("month", "First day of the month that the row is of.", False),
+        text("periodo", "Period, as landed."),
+        text("fecha", "Date, as landed."),
+        text("date_problem", "How the date contradicts the period."),
+        *(text(name, f"{name.replace('_', ' ').capitalize()}, as landed.") for name in values),
+        text("source_file", "Workbook that the row came in.", False),
+        text("source_sheet", "Sheet of the workbook.", False),
+        text("source_row", "Row of the sheet.", False),
+        text("unreadable_cells", "Cells that are neither a number nor a word for none."),
+    )
+
+
+_ABOUT = {
+    "cnbv_portfolio": "Credit by stage and segment, and reserves, as the workbooks have them.",
+    "cnbv_icap": "Capital adequacy ratios, as the workbooks have them.",
+    "cnbv_tda": "Adjusted non-performing ratios (TDA), as the workbooks have them.",
+    "cnbv_write_offs": "Write-offs and debt relief, as the workbooks have them.",
+}
+
+
+def _raw(name: str) -> Table:
+    values = LAYOUTS[name].columns
+    return Table(
+        f"bank_kpis/{name}",
+        layer="sources",
+        period=MONTHLY,
+        columns=_landed_columns(values),
+        source=WorkbookSource(name),
+        unique=("source_file", "source_sheet", "source_row"),
+        checks=landed_checks(name, values),
+        description=_ABOUT[name],
+    )
+
+
+def source_tables(metrics_file: Path, metrics: tuple[Metric, ...]) -> tuple[Table, ...]:
+    """All of them, for the metrics of a file."""
+    names = ("fecha", "banco_norm", *(metric.metric_code for metric in metrics))
+    legacy = Table(
+        "bank_kpis/legacy_monthly_kpis",
+        layer="sources",
+        period=MONTHLY,
+        columns=(
+            text("fecha", "Month, as landed."),
+            *(text(name, f"{name}, as landed.") for name in names[1:]),
+        ),
+        source=LegacySource(names),
+        unique=("fecha", "banco_norm"),
+        checks=(LEGACY_READABLE,),
+        description="An existing wide table to migrate from (LEGACY_KPIS), as it is.",
+    )
+    institutions = Table(
+        "bank_kpis/institutions",
+        layer="sources",
+        columns=(INSTITUTION, BANK_CODE, BANK_NAME, LEVEL),
+        source=InstitutionSource(),
+        unique=("institution_code",),
+        description="Institutions by code: banks, consolidated banks, groups, the system.",
+    )
+    return (*map(_raw, LAYOUTS), legacy, institutions, _dim_metric(metrics_file))
+
+
+def _dim_metric(metrics_file: Path) -> Table:
+    return Table(
+        "bank_kpis/dim_metric",
+        layer="dimensions",
+        columns=(
+            METRIC_ID,
+            text("metric_code", "Code: imor.", False),
+            text("metric_name", "Name.", False),
+            Column(
+                "metric_type",
+                "text",
+                "Kind.",
+                nullable=False,
+                values=TYPES,
+            ),
+            text("unit", "Unit in which to show it; ratios are stored as 0 to 1, shown in %."),
+            Column("precision", "integer", "Digits to show.", "digits", nullable=False, minimum=0),
+            Column("is_active", "boolean", "Offered to readers.", nullable=False),
+            text("formula", "SQL over the columns of bank_months.", False),
+            text("description", "What it is.", False),
+        ),
+        unique=("metric_id",),
+        source=ReferenceSource(metrics_file),
+        publish=Publish(("metric_code",)),
+        description="Metrics: a new one is a row here, with its formula.",
+    )

@@ -1,0 +1,238 @@
+"""ABAB (withdrawal) designs: baseline, intervention, baseline, intervention, in one subject.
+
+Belongs here: the effect, its randomisation test and interval, effect sizes, for one subject and
+for several.
+Does not belong here: published criteria (``wwc.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from analytics_assets.domains.behavior.analysis.estimates import Estimate, Refusal, Vector, Whole
+from analytics_assets.domains.behavior.analysis.wwc import FEWEST_POINTS, criteria, rating
+
+PHASES = ("baseline_1", "intervention_A_1", "baseline_2", "intervention_A_2")
+MOST_DESIGNS = 20_000  # beyond, designs are drawn
+_DRAWN = 1_999
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """What the statistic would be under other assignments: of the outcome, and of the assignment
+    that was used as if it were an outcome, by which an effect of any size can be taken out."""
+
+    outcome: Vector
+    assignment: Vector
+
+
+@dataclass(frozen=True)
+class Abab:
+    """The effect of an intervention in one subject.
+
+    ``effect``: mean under intervention less mean in baseline, in units of the outcome, with the
+    interval and p-value of a randomisation test over ``designs`` assignments. ``hedges_g``: the
+    effect in standard deviations within phases, with the small-sample correction. ``nap``: share of
+    pairs of baseline and following intervention points that improve, ties half. ``tau_u``: the same
+    pairs, improving less worsening, less the trend of the baseline. ``criteria``, ``rating``: of
+    the What Works Clearinghouse.
+    """
+
+    effect: Estimate
+    designs: int
+    phase_means: Mapping[str, float]
+    phase_points: Mapping[str, int]
+    hedges_g: float
+    nap: float
+    tau_u: float
+    criteria: Mapping[str, bool]
+    rating: str
+    randomisation: Randomisation
+
+
+def abab(
+    frame: pd.DataFrame,
+    *,
+    time: str,
+    phase: str,
+    outcome: str,
+    phases: Sequence[str] = PHASES,
+    improvement: Literal["increase", "decrease"] = "increase",
+    randomisation: Literal["starts", "labels"] = "starts",
+    fewest: int = FEWEST_POINTS,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Abab:
+    """Analyse one subject's series, one row a moment.
+
+    ``phases`` names the four phases in their order. ``randomisation`` says what chance decided:
+    ``starts``, when each phase began, all phases having at least ``fewest`` points (Edgington 1975;
+    Onghena 1992), or ``labels``, the phase type of each point, which holds only for points that do
+    not depend on each other. All assignments are tried, or 1,999 drawn with ``seed`` where there
+    are more than 20,000; p = (k + 1) / (n + 1), k of the n others being at least as far from 0. The
+    interval has the effects that this very test does not reject. Rows without an outcome are left
+    out. Raises ``Refusal`` for a missing phase, too few points, and phases that overlap.
+    """
+    used = frame.dropna(subset=[outcome]).sort_values(time, kind="stable")
+    values = used[outcome].to_numpy(float)
+    numbers = _phase_numbers(used, time, phase, phases, fewest)
+    treated = (numbers % 2).astype(float)
+    parts = [values[numbers == number] for number in range(4)]
+    effect = float(values[treated == 1].mean() - values[treated == 0].mean())
+    generator = np.random.default_rng(seed)
+    if randomisation == "starts":
+        others = _other_starts(np.flatnonzero(np.diff(numbers)) + 1, len(values), fewest, generator)
+        reference = Randomisation(_by_starts(values, others), _by_starts(treated, others))
+    else:
+        labels = generator.permuted(np.tile(treated, (_DRAWN, 1)), axis=1)
+        reference = Randomisation(_by_labels(values, labels), _by_labels(treated, labels))
+    sign = 1.0 if improvement == "increase" else -1.0
+    judged = criteria([sign * part for part in parts])
+    return Abab(
+        _tested(effect, reference, confidence),
+        len(reference.outcome),
+        {name: float(part.mean()) for name, part in zip(phases, parts, strict=True)},
+        {name: len(part) for name, part in zip(phases, parts, strict=True)},
+        _hedges_g(effect, parts),
+        _nap([sign * part for part in parts]),
+        _tau_u([sign * part for part in parts]),
+        judged,
+        rating(judged),
+        reference,
+    )
+
+
+def pooled_effect(results: Iterable[Abab], confidence: float = 0.95, seed: int = 0) -> Estimate:
+    """Mean effect of several subjects, each of whom was randomised by itself."""
+    generator = np.random.default_rng(seed)
+    effects, outcome, assignment = [], np.zeros(_DRAWN), np.zeros(_DRAWN)
+    for result in results:
+        effects.append(result.effect.value)
+        # The assignment that was used is one that might have been drawn.
+        drawn = generator.integers(len(result.randomisation.outcome) + 1, size=_DRAWN)
+        outcome += np.append(result.randomisation.outcome, result.effect.value)[drawn]
+        assignment += np.append(result.randomisation.assignment, 1.0)[drawn]
+    if not effects:
+        raise Refusal("no subject has a series that can be analysed")
+    n = len(effects)
+    reference = Randomisation(outcome / n, assignment / n)
+    return _tested(float(np.mean(effects)), reference, confidence)
+
+
+def _phase_numbers(
+    used: pd.DataFrame, time: str, phase: str, phases: Sequence[str], fewest: int
+) -> Whole:
+    """0 to 3 for each row, which never falls."""
+    unknown = sorted(set(used[phase].astype(str)) - set(phases))
+    if unknown:
+        raise Refusal(f"{', '.join(unknown)}: none of the phases {', '.join(phases)}")
+    order = {name: number for number, name in enumerate(phases)}
+    numbers: Whole = np.array([order[name] for name in used[phase]], dtype=np.int64)
+    points = np.bincount(numbers, minlength=4)
+    for name, count in zip(phases, points, strict=True):
+        if not count:
+            raise Refusal(f"phase {name} is missing")
+        if count < fewest:
+            raise Refusal(f"phase {name} has {count} points; at least {fewest} are needed")
+    moments = used[time].to_numpy()
+    for earlier, later in zip(range(3), range(1, 4), strict=True):
+        last, first = moments[numbers == earlier][-1], moments[numbers == later][0]
+        if first <= last:
+            raise Refusal(
+                f"phases overlap: {phases[later]} begins at {first}, {phases[earlier]} ends at"
+                f" {last}"
+            )
+    if used[time].duplicated().any():
+        raise Refusal("two rows are of one moment; sum or average them first")
+    return numbers
+
+
+def _other_starts(
+    observed: Whole, points: int, fewest: int, generator: np.random.Generator
+) -> Whole:
+    """Starts of the second to fourth phase, a row an assignment, without the one that was used."""
+    free = points - 4 * fewest + 3
+    if comb(free, 3) <= MOST_DESIGNS:
+        chosen = np.array(list(combinations(range(free), 3)))
+    else:
+        drawn = np.sort(generator.integers(free, size=(2 * _DRAWN, 3)), axis=1)
+        distinct = drawn[(np.diff(drawn, axis=1) > 0).all(axis=1)]
+        return (distinct + np.arange(3) * (fewest - 1) + fewest)[:_DRAWN]
+    starts = chosen + np.arange(3) * (fewest - 1) + fewest
+    return starts[(starts != observed).any(axis=1)]
+
+
+def _by_starts(values: Vector, starts: Whole) -> Vector:
+    """Mean under intervention less mean in baseline, for each assignment."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    first, second, third = starts.T
+    n = len(values)
+    count = second - first + n - third
+    treated = total[second] - total[first] + total[n] - total[third]
+    return treated / count - (total[n] - treated) / (n - count)
+
+
+def _by_labels(values: Vector, labels: Vector) -> Vector:
+    count = labels.sum(axis=1)
+    treated = labels @ values
+    return treated / count - (values.sum() - treated) / (len(values) - count)
+
+
+def _tested(effect: float, reference: Randomisation, confidence: float) -> Estimate:
+    """The randomisation test of no effect, and the effects that it does not reject.
+
+    Without an effect of size d the statistics were ``outcome - d * assignment``, and the one of the
+    assignment that was used ``effect - d``. So another assignment is at least as extreme for all d
+    between two ends, which include ``effect``; the interval follows by sorting ends.
+    """
+    outcome, assignment = reference.outcome, reference.assignment
+    n = len(outcome)
+    # Sums in another order differ in the last digits.
+    slack = 1e-9 * max(abs(effect), float(np.abs(outcome).max(initial=0.0)))
+    p_value = (int((np.abs(outcome) >= abs(effect) - slack).sum()) + 1) / (n + 1)
+    differs = 1 - np.abs(assignment) > 1e-12
+    below, above = np.full(n, -np.inf), np.full(n, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = np.stack(
+            [(effect - outcome) / (1 - assignment), (effect + outcome) / (1 + assignment)]
+        )
+    below[differs], above[differs] = ends[:, differs].min(axis=0), ends[:, differs].max(axis=0)
+    rank = int((1 - confidence) * (n + 1) + 1e-9)
+    if not rank:
+        return Estimate(effect, -np.inf, np.inf, p_value)
+    low, high = np.sort(below)[rank - 1], np.sort(above)[n - rank]
+    return Estimate(effect, float(low), float(high), p_value)
+
+
+def _hedges_g(effect: float, parts: Sequence[Vector]) -> float:
+    """Hedges (1981): J = 1 - 3 / (4 df - 1), pooled within the four phases."""
+    df = sum(len(part) - 1 for part in parts)
+    variance = sum(float(((part - part.mean()) ** 2).sum()) for part in parts) / df
+    if not variance:
+        return float("nan")
+    return (1 - 3 / (4 * df - 1)) * effect / variance**0.5
+
+
+def _signs(before: Vector, after: Vector) -> Vector:
+    return np.sign(after[None, :] - before[:, None])
+
+
+def _nap(parts: Sequence[Vector]) -> float:
+    """Parker and Vannest (2009), over both pairs of baseline and intervention."""
+    signs = np.concatenate([_signs(parts[i], parts[i + 1]).ravel() for i in (0, 2)])
+    return float(((signs + 1) / 2).mean())
+
+
+def _tau_u(parts: Sequence[Vector]) -> float:
+    """Parker et al. (2011), A against B less the trend of A, over both pairs."""
+    pairs = sum(len(parts[i]) * len(parts[i + 1]) for i in (0, 2))
+    score = sum(_signs(parts[i], parts[i + 1]).sum() for i in (0, 2))
+    trend = sum(float(np.triu(_signs(parts[i], parts[i]), 1).sum()) for i in (0, 2))
+    return float((score - trend) / pairs)

@@ -1,0 +1,26 @@
+"""What the behavioural events bring to the platform."""
+
+from analytics_assets.core.domain import Domain, Setting
+from analytics_assets.domains.behavior.monitoring import DEFINITIONS
+from analytics_assets.domains.behavior.sources import prepare_sample
+from analytics_assets.domains.behavior.tables import TABLES
+
+DOMAIN = Domain(
+    about="events of a PostgreSQL database, validated and exported by day, with interrupted time"
+    " series and ABAB analyses",
+    tables=TABLES,
+    settings=(
+        Setting(
+            "BEHAVIOR_SOURCE_URL",
+            "a generated database on the embedded server",
+            "operational database with `behavioral_events`; a secret",
+        ),
+        Setting(
+            "BEHAVIOR_MATERIALIZED",
+            "off",
+            "1 keeps `behavior.behavioral_events` as an indexed table in `warehouse.duckdb`",
+        ),
+    ),
+    samples=(prepare_sample,),
+    definitions=DEFINITIONS,
+)

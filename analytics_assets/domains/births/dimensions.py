@@ -1,0 +1,104 @@
+"""The dimension tables that ship with the package: places, occupations and code lists.
+
+Belongs here: declarations of tables whose rows are facts of the code book or of geography.
+Does not belong here: dimensions that depend on births (``tables.py``).
+"""
+
+from __future__ import annotations
+
+from analytics_assets.core.columns import Column
+from analytics_assets.core.declaration import Publish, Table
+from analytics_assets.domains.births.columns import REFERENCE
+from analytics_assets.domains.births.grains import (
+    MUNICIPALITY,
+    OCCUPATION,
+    REGION,
+    STATE,
+    STATE_CODE,
+)
+from analytics_assets.warehouse.reference import ReferenceSource
+from analytics_assets.warehouse.session import literal
+
+
+def _reference(name: str, file: str, description: str, *columns: Column, where: str = "") -> Table:
+    """A dimension that ships with the package."""
+    return Table(
+        f"births/{name}",
+        layer="dimensions",
+        columns=columns,
+        unique=(columns[0].name,),
+        source=ReferenceSource(REFERENCE / file, where),
+        publish=Publish(),
+        description=description,
+    )
+
+
+dim_region = _reference("dim_region", "regions.csv", "The five regions.", *REGION.columns)
+dim_state = _reference(
+    "dim_state",
+    "states.csv",
+    "The 27 states.",
+    *STATE.columns[:3],
+    REGION.columns[0],
+)
+dim_municipality = _reference(
+    "dim_municipality",
+    "municipalities.csv",
+    "The municipalities, and one unknown in each state.",
+    *MUNICIPALITY.columns[:2],
+    STATE_CODE,
+    Column("is_capital", "integer", "1 for the capital of its state.", nullable=False),
+    Column("latitude", "decimal", "Latitude of its seat.", "degrees", minimum=-90, maximum=90),
+    Column("longitude", "decimal", "Longitude of its seat.", "degrees", minimum=-180, maximum=180),
+)
+dim_occupation = _reference(
+    "dim_occupation",
+    "occupations.csv",
+    "Occupations (CBO-2002, and CBO-1994 before 2006).",
+    *OCCUPATION.columns,
+    Column("classification", "text", "Which classification the code is of.", nullable=False),
+)
+CODE_LISTS = {
+    "dim_birth_place": "birth_place",
+    "dim_marital_status": "marital_status",
+    "dim_schooling": "schooling",
+    "dim_schooling_2010": "schooling_2010",
+    "dim_gestation_class": "gestation_class",
+    "dim_plurality": "plurality",
+    "dim_delivery": "delivery",
+    "dim_prenatal_visits": "prenatal_visits",
+    "dim_sex": "sex",
+    "dim_race": "race",
+    "dim_anomaly": "anomaly",
+    "dim_presentation": "presentation",
+    "dim_labour_induced": "labour_induced",
+    "dim_cesarean_before_labour": "caesarean_before_labour",
+    "dim_parity": "parity",
+    "dim_robson_group": "robson_group",
+    "dim_kotelchuck": "kotelchuck",
+    "dim_maternal_age_group": "maternal_age_group",
+    "dim_birth_weight_class": "birth_weight_class",
+}
+code_list_tables = tuple(
+    _reference(
+        name,
+        "code_lists.csv",
+        f"Code list: {code_list.replace('_', ' ')}.",
+        Column("code", "text", "Code as stored.", nullable=False),
+        Column("label", "text", "Meaning in English.", nullable=False),
+        Column(
+            "label_pt", "text", "Meaning in Portuguese, as the code book has it.", nullable=False
+        ),
+        Column("position", "integer", "Order in which to show it.", nullable=False),
+        where=f"list = {literal(code_list)}",
+    )
+    for name, code_list in CODE_LISTS.items()
+)
+
+DIMENSIONS: tuple[Table, ...] = (
+    dim_region,
+    dim_state,
+    dim_municipality,
+    dim_occupation,
+    *code_list_tables,
+)

@@ -1,0 +1,39 @@
+"""What births bring to the platform."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from analytics_assets.core.domain import Command, Domain, Setting
+from analytics_assets.domains.births.download import download_year
+from analytics_assets.domains.births.landing import LANDING
+from analytics_assets.domains.births.sample import generate
+from analytics_assets.domains.births.tables import TABLES
+
+
+def _download(years: Sequence[int]) -> int:
+    """Fetch the official files of some years into the landing folder (SINASC_DOWNLOAD_URL)."""
+    for year in years:
+        for path in download_year(year):
+            print(path)
+    return 0
+
+
+DOMAIN = Domain(
+    about="Brazilian birth records to 20 aggregates",
+    tables=TABLES,
+    settings=(
+        Setting("SINASC_SOURCE", "the generated sample", "landing folder"),
+        Setting("SINASC_DOWNLOAD_URL", "off", "template of the official files' address"),
+        Setting(
+            "BIRTHS_PUBLISH_MUNICIPALITY_DAILY", "off", "1 promotes `agg_municipality_daily`, too"
+        ),
+        Setting(
+            "BIRTHS_PUBLICATION_THRESHOLD",
+            "off",
+            "counts below it, and cells that would give them away, are withheld in production:"
+            " NULL, or no row where the total is",
+        ),
+    ),
+    samples=(partial(LANDING.prepare, generate),),
+    commands=(Command("download", _download, "year", int),),
+)

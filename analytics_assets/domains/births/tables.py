@@ -1,0 +1,407 @@
+"""The tables of the births domain, one declaration each.
+
+Belongs here: declarations. Everything else about a table derives from its own.
+Does not belong here: reading files (``sources.py``), the code book (``columns.py``).
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from analytics_assets.core.columns import Column, DeclarationError, Dimension
+from analytics_assets.core.declaration import Check, Publish, Table
+from analytics_assets.core.lineage import upstream_of
+from analytics_assets.core.partitions import MONTHLY, WEEKLY, YEARLY
+from analytics_assets.core.rollups import measures_sql
+from analytics_assets.core.small_cells import protect, public_name
+from analytics_assets.core.sql_files import read_sql
+from analytics_assets.domains.births.columns import (
+    COLUMN_NAMES,
+    SOURCE_COLUMNS,
+    date_sql,
+    place_joins_sql,
+    typed_sql,
+    unreadable_sql,
+)
+from analytics_assets.domains.births.dimensions import DIMENSIONS
+from analytics_assets.domains.births.grains import (
+    BREAKDOWN,
+    DAY,
+    FACILITY,
+    MONTH,
+    MUNICIPALITY,
+    OCCUPATION,
+    REGION,
+    STATE,
+    WEEK,
+    YEAR,
+)
+from analytics_assets.domains.births.measures import BIRTH_MEASURES, FLAGS
+from analytics_assets.domains.births.sources import (
+    HealthFacilitySource,
+    SinascSource,
+)
+from analytics_assets.warehouse.session import literal
+
+# Shares of unreadable values above this say that a file has other columns or codes than it should.
+MAX_UNREADABLE_SHARE = 0.05
+
+_NAMES = ", ".join(measure.name for measure in BIRTH_MEASURES.measures)
+_MEASURES = measures_sql(BIRTH_MEASURES.measures)
+
+
+# ---- sources ---------------------------------------------------------------------
+
+_ORIGIN = (
+    Column("source_file", "text", "File that the record came in.", nullable=False),
+    Column("source_state", "text", "State that the file is of, BR for all.", nullable=False),
+    Column("source_year", "integer", "Year that the file is of.", "year", nullable=False),
+    Column(
+        "source_row",
+        "bigint",
+        "Number of the record in its file; of an unreadable line, minus the line's number.",
+        nullable=False,
+    ),
+)
+_LANDED = (
+    *(
+        Column(c.name, "text", f"{c.description} As landed.", personal=c.personal)
+        for c in SOURCE_COLUMNS
+    ),
+    *_ORIGIN,
+    Column("unreadable_line", "text", "A line that could not be split into columns."),
+)
+_BIRTH_DATE = date_sql("DTNASC")
+
+raw_births = Table(
+    "births/raw_births",
+    layer="sources",
+    period=YEARLY,
+    columns=_LANDED,
+    source=SinascSource(),
+    unique=("source_file", "source_row"),
+    slice_period=MONTHLY,
+    slice_sql=f"case when year({_BIRTH_DATE}) = source_year"
+    f" then strftime({_BIRTH_DATE}, '%Y-%m') end",
+    description="Birth records as landed, text throughout, with the file and row they came from.",
+    # A year's files are published once a year, and not always in the same month.
+    expected_every=timedelta(days=550),
+)
+raw_health_facilities = Table(
+    "births/raw_health_facilities",
+    layer="sources",
+    columns=FACILITY.columns,
+    unique=("cnes_code",),
+    source=HealthFacilitySource(),
+    description="Names of health facilities, from a CNESDO file in the landing folder if there is"
+    " one.",
+)
+
+
+# ---- from SQL -----------------------------------------------------------------------------------
+
+_known: dict[str, Table] = {
+    table.sql_name: table for table in (raw_births, raw_health_facilities, *DIMENSIONS)
+}
+
+
+def _from_sql(name: str, **declared) -> Table:
+    """A table whose rows ``sql/<name>.sql`` selects; what it reads is found in the SQL."""
+    replacements = {"measures": _MEASURES, "measure_names": _NAMES, **declared.pop("words", {})}
+    sql = read_sql(Path(__file__).parent / "sql" / f"{name}.sql", replacements)
+    key = f"births/{name}"
+    table = Table(key, sql=sql, reads=upstream_of(key, sql, _known), **declared)
+    _known[table.sql_name] = table
+    return table
+
+
+def _bands(column: str, bands: tuple[tuple[str, int], ...], last: str) -> str:
+    """CASE branches of consecutive bands: (code, first value that is above it)."""
+    branches = [f"when {column} < {above} then {literal(code)}" for code, above in bands]
+    return " ".join([*branches, f"when {column} is not null then {literal(last)}"])
+
+
+_AGE_GROUPS = (
+    ("<15", 15),
+    ("15-19", 20),
+    ("20-24", 25),
+    ("25-29", 30),
+    ("30-34", 35),
+    ("35-39", 40),
+    ("40-44", 45),
+)
+_WEIGHT_CLASSES = (
+    ("<500", 500),
+    ("500-999", 1000),
+    ("1000-1499", 1500),
+    ("1500-2499", 2500),
+    ("2500-2999", 3000),
+    ("3000-3999", 4000),
+)
+_FACT_COLUMNS = (
+    Column(
+        "birth_id",
+        "text",
+        "State, year and row number of the record in its source: stable.",
+        nullable=False,
+    ),
+    *(column.declared() for column in SOURCE_COLUMNS),
+    *(flag.column() for flag in FLAGS),
+    Column(
+        "birth_municipality_code", "text", "Municipality of birth, 0000000 unknown.", nullable=False
+    ),
+    Column(
+        "residence_municipality_code",
+        "text",
+        "Municipality of residence, 0000000 unknown.",
+        nullable=False,
+    ),
+    Column("cnes_code", "text", "Health facility, 0000000 none or unknown.", nullable=False),
+    Column("occupation_code", "text", "Occupation, 000000 unknown.", nullable=False),
+    Column("maternal_age_group", "text", "Age group of the mother, or unknown.", nullable=False),
+    Column("birth_weight_class", "text", "Class of birth weight, or unknown.", nullable=False),
+    Column("unreadable_columns", "text", "Columns whose text could not be read, so NULL here."),
+)
+_READABLE = Check(
+    "values_readable",
+    f"At most {MAX_UNREADABLE_SHARE:.0%} of a column's values are outside its code book",
+    sql=f"""
+with named as (
+    select _partition, unnest(string_split(unreadable_columns, ',')) as column_name, birth_id
+    from births.fact_births
+    where unreadable_columns is not null
+),
+counted as (
+    select _partition, column_name, count(*) as unreadable, min(birth_id) as first_record,
+        max(birth_id) as last_record
+    from named group by all
+),
+births as (select _partition, count(*) as births from births.fact_births group by all)
+select counted.*, births.births, round(100.0 * unreadable / births, 1) as percent
+from counted join births using (_partition)
+where unreadable > 2 and unreadable > {MAX_UNREADABLE_SHARE} * births
+order by all""",
+    advice="Look at these records in births.raw_births (source_file, source_row): the file may have"
+    " shifted columns, other codes or another layout. Mend the file and run again.",
+    at_fault="list_contains(string_split(_row.unreadable_columns, ','), _broken.column_name)",
+)
+
+rejected_births = _from_sql(
+    "rejected_births",
+    layer="facts",
+    period=YEARLY,
+    words={"birth_date": _BIRTH_DATE, "columns": ", ".join(COLUMN_NAMES)},
+    columns=(
+        *_ORIGIN,
+        Column("reason", "text", "Why the record is not a birth of its year.", nullable=False),
+        *_LANDED[-1:],
+        *_LANDED[: len(SOURCE_COLUMNS)],
+    ),
+    time_column="make_date(source_year, 1, 1)",
+    unique=("source_file", "source_row"),
+    description="Records without a readable date of birth in their file's year, with the reason.",
+)
+fact_births = _from_sql(
+    "fact_births",
+    layer="facts",
+    period=MONTHLY,
+    columns=_FACT_COLUMNS,
+    time_column="DTNASC",
+    unique=("birth_id",),
+    keeps_rows=True,
+    checks=(_READABLE,),
+    words={
+        "birth_date": _BIRTH_DATE,
+        "raw_columns": ",\n        ".join(f"landed.{n} as raw_{n}" for n in COLUMN_NAMES),
+        "typed_columns": ",\n        ".join(
+            f"{typed_sql(column)} as {column.name}" for column in SOURCE_COLUMNS
+        ),
+        "place_joins": place_joins_sql(),
+        "flags": ",\n        ".join(f"{flag.rule} as {flag.name}" for flag in FLAGS),
+        "unreadable_columns": unreadable_sql(),
+        "maternal_age_groups": _bands("IDADEMAE", _AGE_GROUPS, "45+"),
+        "birth_weight_classes": _bands("PESO", _WEIGHT_CLASSES, "4000+"),
+        "columns": ",\n    ".join(column.name for column in _FACT_COLUMNS[1:]),
+    },
+    description="One row per birth: the 61 columns of the record, typed, and what derives from"
+    " them.",
+)
+
+
+def _publish(*indexes: str) -> Publish:
+    """That counts of births are promoted; small ones only where no threshold is set."""
+    threshold = os.environ.get("BIRTHS_PUBLICATION_THRESHOLD") or "0"
+    if not threshold.isdecimal():
+        raise DeclarationError(
+            f"BIRTHS_PUBLICATION_THRESHOLD is {threshold!r}: give a whole number, 0 for none"
+        )
+    return Publish(indexes, int(threshold))
+
+
+def _from_births(name: str, *grain: Dimension, **declared) -> Table:
+    """An aggregate that counts the births themselves."""
+    return _from_sql(
+        name,
+        layer="aggregates",
+        grain=grain,
+        measures=BIRTH_MEASURES,
+        measured_from=fact_births,
+        **declared,
+    )
+
+
+def _rollup(name: str, of: Table, *grain: Dimension, indexes: tuple[str, ...] = ()) -> Table:
+    """An aggregate that adds up a finer one, promoted; its axis of time decides its partitions."""
+    table = Table(
+        f"births/{name}",
+        layer="aggregates",
+        rollup_of=of,
+        period=next(_PARTITIONED_BY[axis.name] for axis in grain if axis.name in _PARTITIONED_BY),
+        grain=grain,
+        measures=BIRTH_MEASURES,
+        publish=_publish(*indexes),
+        description=f"{_subject(of)} by {' and '.join(axis.name for axis in reversed(grain))}.",
+    )
+    _known[table.sql_name] = table
+    return table
+
+
+_PARTITIONED_BY = {"year": YEARLY, "month": MONTHLY, "week": WEEKLY, "day": MONTHLY}
+
+
+def _subject(of: Table) -> str:
+    return "Births, by residence," if "residence" in of.name else "Births"
+
+
+_BREAKDOWNS = {
+    "maternal_age_group": "maternal_age_group",
+    "schooling": "ESCMAE",
+    "race": "RACACOR",
+    "sex": "SEXO",
+    "prenatal_visits": "CONSULTAS",
+    "plurality": "GRAVIDEZ",
+    "gestation_class": "GESTACAO",
+    "birth_weight_class": "birth_weight_class",
+    "delivery": "PARTO",
+    "robson_group": "TPROBSON",
+}
+
+agg_municipality_daily = _from_births(
+    "agg_municipality_daily",
+    DAY,
+    MUNICIPALITY,
+    period=MONTHLY,
+    # Millions of rows with small cells, so somebody has to want them there.
+    publish=_publish() if os.environ.get("BIRTHS_PUBLISH_MUNICIPALITY_DAILY") == "1" else None,
+    description="Births by municipality and day; promoted only when switched on.",
+)
+agg_residence_municipality_monthly = _from_births(
+    "agg_residence_municipality_monthly",
+    MONTH,
+    MUNICIPALITY,
+    period=MONTHLY,
+    publish=_publish(),
+    description="Births by municipality of residence and month.",
+)
+agg_cnes_monthly = _from_births(
+    "agg_cnes_monthly",
+    MONTH,
+    FACILITY,
+    period=MONTHLY,
+    publish=_publish(),
+    description="Births by health facility and month.",
+)
+agg_occupation_yearly = _from_births(
+    "agg_occupation_yearly",
+    YEAR,
+    OCCUPATION,
+    period=YEARLY,
+    publish=_publish(),
+    description="Births by occupation of the mother and year.",
+)
+_BY_PLACE = ("municipality_code, year",)
+
+agg_state_daily = _rollup("agg_state_daily", agg_municipality_daily, DAY, STATE)
+agg_region_daily = _rollup("agg_region_daily", agg_state_daily, DAY, REGION)
+agg_daily = _rollup("agg_daily", agg_region_daily, DAY)
+
+agg_municipality_weekly = _rollup(
+    "agg_municipality_weekly", agg_municipality_daily, WEEK, MUNICIPALITY
+)
+
+agg_municipality_monthly = _rollup(
+    "agg_municipality_monthly", agg_municipality_daily, MONTH, MUNICIPALITY, indexes=_BY_PLACE
+)
+agg_state_monthly = _rollup("agg_state_monthly", agg_municipality_monthly, MONTH, STATE)
+agg_region_monthly = _rollup("agg_region_monthly", agg_state_monthly, MONTH, REGION)
+agg_monthly = _rollup("agg_monthly", agg_region_monthly, MONTH)
+
+agg_municipality_yearly = _rollup(
+    "agg_municipality_yearly", agg_municipality_monthly, YEAR, MUNICIPALITY, indexes=_BY_PLACE
+)
+agg_state_yearly = _rollup("agg_state_yearly", agg_municipality_yearly, YEAR, STATE)
+agg_region_yearly = _rollup("agg_region_yearly", agg_state_yearly, YEAR, REGION)
+agg_yearly = _rollup("agg_yearly", agg_region_yearly, YEAR)
+
+agg_demographic_yearly = _from_births(
+    "agg_demographic_yearly",
+    YEAR,
+    STATE,
+    BREAKDOWN,
+    period=YEARLY,
+    each=("breakdown",),
+    parts_of=agg_state_yearly,
+    publish=_publish("breakdown, year"),
+    words={
+        "breakdown": "case "
+        + " ".join(
+            f"when grouping({column}) = 0 then {literal(name)}"
+            for name, column in _BREAKDOWNS.items()
+        )
+        + " end",
+        "category": "coalesce(" + ", ".join(_BREAKDOWNS.values()) + ", 'unknown')",
+        "grouping_sets": ", ".join(
+            f"(year(DTNASC), left(birth_municipality_code, 2), {column})"
+            for column in _BREAKDOWNS.values()
+        ),
+    },
+    description="Births by state, year and one characteristic at a time.",
+)
+
+agg_cnes_yearly = _rollup("agg_cnes_yearly", agg_cnes_monthly, YEAR, FACILITY)
+
+agg_residence_municipality_yearly = _rollup(
+    "agg_residence_municipality_yearly",
+    agg_residence_municipality_monthly,
+    YEAR,
+    MUNICIPALITY,
+    indexes=_BY_PLACE,
+)
+agg_residence_state_monthly = _rollup(
+    "agg_residence_state_monthly", agg_residence_municipality_monthly, MONTH, STATE
+)
+agg_residence_state_yearly = _rollup(
+    "agg_residence_state_yearly", agg_residence_municipality_yearly, YEAR, STATE
+)
+
+# What follows is computed from what readers get, so it can give away no more.
+_known.update({table.sql_name: table for table in protect(tuple(_known.values()))})
+
+dim_health_facility = _from_sql(
+    "dim_health_facility",
+    layer="aggregates",
+    unique=("cnes_code",),
+    publish=Publish(),
+    words={"facilities": public_name(agg_cnes_yearly)},
+    columns=(
+        *FACILITY.columns,
+        Column("first_year", "integer", "First year with births.", "year", nullable=False),
+        Column("last_year", "integer", "Last year with births.", "year", nullable=False),
+        Column("total_births", "integer", "Births in all years.", "births", False, minimum=0),
+    ),
+    description="Health facilities with births.",
+)
+
+TABLES: tuple[Table, ...] = tuple(_known.values())

@@ -1,0 +1,438 @@
+"""The tables of the clinic, one declaration each.
+
+Belongs here: declarations. Everything else about a table derives from its own.
+Does not belong here: reading files (``sources.py``), thresholds (``suites.py``).
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from analytics_assets.core.columns import CALENDAR, Column, Dimension, Measure, MeasureList, Ratio
+from analytics_assets.core.declaration import Check, Publish, Table
+from analytics_assets.core.lineage import upstream_of
+from analytics_assets.core.partitions import DAILY, MONTHLY
+from analytics_assets.core.rollups import measures_sql
+from analytics_assets.core.sql_files import read_sql
+from analytics_assets.core.validation import Personal
+from analytics_assets.domains.clinic.landing import AB_EVENT, APP_PROFILE, APPOINTMENT, DROPPED
+from analytics_assets.domains.clinic.sources import RejectedSource, UpsertSource
+from analytics_assets.domains.clinic.suites import (
+    AB_EVENT_SUITE,
+    APP_PROFILE_SUITE,
+    APPOINTMENT_SUITE,
+    GROUPS_ALIKE,
+    ONE_GROUP,
+    known_patients,
+)
+from analytics_assets.domains.clinic.words import (
+    EVENTS,
+    GREATEST_AGE,
+    GROUPS,
+    STATUSES,
+    TRAFFIC_SOURCES,
+    UNKNOWN,
+    age_sql,
+    doctor_sql,
+    moment_sql,
+    one_of_sql,
+)
+
+# By default production knows patients by their keyed hash.
+PATIENT_IDS = os.environ.get("CLINIC_PUBLISH_PATIENT_IDS", "") not in ("", "0")
+_EXPECTED = timedelta(days=7) if os.environ.get(DROPPED.variable) else None
+
+
+def _text(name: str, description: str, values: tuple[str, ...] = ()) -> Column:
+    return Column(name, "text", description, values=values)
+
+
+def _hash(name: str, description: str) -> Column:
+    return Column(name, "text", f"{description} (keyed hash).", nullable=False)
+
+
+# ---- sources ------------------------------------------------------------------------------------
+
+_PATIENT_KEY = _hash("patient_key", "The patient")
+_PATIENT_ID = Column(
+    "patient_id", "text", "The patient's number, as landed.", nullable=False, personal=True
+)
+_BY_DAY = "strftime(day, '%Y-%m-%d')"
+
+app_profile = Table(
+    "clinic/app_profile",
+    layer="sources",
+    source=UpsertSource(APP_PROFILE),
+    columns=(
+        _PATIENT_KEY,
+        _PATIENT_ID,
+        _text("traffic_source", "Where the patient came from, as landed."),
+        _text("device", "The patient's device, as landed."),
+    ),
+    unique=("patient_key",),
+    checks=APP_PROFILE_SUITE,
+    description="App profiles as landed, a row a patient, as the last file has it.",
+    expected_every=_EXPECTED,
+)
+appointment = Table(
+    "clinic/appointment",
+    layer="sources",
+    source=UpsertSource(APPOINTMENT),
+    columns=(
+        _hash("appointment_key", "Patient, doctor, reason, date and number"),
+        _PATIENT_KEY,
+        _PATIENT_ID,
+        _text("age", "Age as landed."),
+        _text("gender", "Gender as landed."),
+        _text("doctor_name", "The doctor as landed."),
+        _text("appointment_reason", "Reason of the visit."),
+        _text("appointment_date", "Day of the visit as landed, perhaps with a time."),
+        _text("appointment_status", "Whether the patient came, as landed."),
+        _text("booked_at", "When the visit was booked, where the file says so."),
+        Column(
+            "appointment_number",
+            "text",
+            "Number of the appointment, where the file has one.",
+            personal=True,
+        ),
+        Column("day", "date", "Day of the visit.", nullable=False),
+    ),
+    unique=("appointment_key",),
+    checks=APPOINTMENT_SUITE,
+    description="Appointments as landed, each as the last file has it.",
+    expected_every=_EXPECTED,
+    period=MONTHLY,
+    slice_period=DAILY,
+    slice_sql=_BY_DAY,
+    time_column="day",
+)
+ab_event = Table(
+    "clinic/ab_event",
+    layer="sources",
+    source=UpsertSource(AB_EVENT),
+    columns=(
+        _hash("event_key", "Patient, event and moment"),
+        _PATIENT_KEY,
+        _PATIENT_ID,
+        _text("group", "Group of the test as landed."),
+        _text("event_name", "The event as landed."),
+        _text("event_datetime", "Moment of the event as landed; no time zone is said."),
+        Column("day", "date", "Day of the event.", nullable=False),
+    ),
+    unique=("event_key",),
+    checks=AB_EVENT_SUITE,
+    description="Events of the reminder test as landed, each as the last file has it.",
+    expected_every=_EXPECTED,
+    period=MONTHLY,
+    slice_period=DAILY,
+    slice_sql=_BY_DAY,
+    time_column="day",
+)
+rejected_record = Table(
+    "clinic/rejected_record",
+    layer="sources",
+    source=RejectedSource(),
+    columns=(
+        _text("feed", "The table that it was meant for."),
+        Column("file", "text", "The file.", nullable=False),
+        Column("file_row", "bigint", "Number of the row, of a line that cannot be split its line."),
+        Column("reason", "text", "Why it is in no table.", nullable=False),
+        Column("record", "text", "The record as JSON, or the line.", personal=True),
+    ),
+    checks=(
+        Check(
+            "all_landed",
+            "Every file and every row of it can be landed",
+            sql="select _partition, feed, file, reason, count(*) as rows"
+            " from clinic.rejected_record group by all order by rows desc, file, reason",
+            advice="Mend them and send the file again; days to come are landed when they have"
+            " come.",
+            blocking=False,
+        ),
+    ),
+    description="Rows of the drop folder that are in no table, with the reason, and whole files.",
+)
+
+# ---- staging ------------------------------------------------------------------------------------
+
+_known: dict[str, Table] = {
+    table.sql_name: table for table in (app_profile, appointment, ab_event, rejected_record)
+}
+
+
+def _from_sql(name: str, words: dict[str, str] | None = None, **declared) -> Table:
+    """A table whose rows ``sql/<name>.sql`` selects; what it reads is found in the SQL."""
+    replacements = {
+        "patient": "patient_id" if PATIENT_IDS else "patient_key",
+        "unknown": UNKNOWN,
+        **(words or {}),
+    }
+    sql = read_sql(Path(__file__).parent / "sql" / f"{name}.sql", replacements)
+    key = f"clinic/{name}"
+    table = Table(key, sql=sql, reads=upstream_of(key, sql, _known), **declared)
+    _known[table.sql_name] = table
+    return table
+
+
+_PROFILE = (
+    _text("traffic_source", "Where the patient came from; NULL if unknown.", TRAFFIC_SOURCES),
+    _text("device", "Operating system and its version, or the device as landed."),
+    _text("os", "Operating system of the device.", ("iOS", "Android")),
+    _text("os_version", "Version of the operating system."),
+)
+_VISIT = (
+    Column("age", "integer", "Age; NULL if implausible.", "years", True, 0, GREATEST_AGE),
+    _text("gender", "Female, Male, or as landed."),
+    _text("doctor_name", "The doctor, spelled one way."),
+    _text("appointment_reason", "Reason of the visit."),
+    Column("appointment_date", "date", "Day of the visit.", nullable=False),
+    _text("appointment_status", "Whether the patient came; NULL if unknown.", STATUSES),
+)
+_HAPPENED = (
+    _text("group", "Group of the test; NULL if unknown.", GROUPS),
+    _text("event_name", "The event; NULL if unknown.", EVENTS),
+    Column("event_date", "date", "Day of the event.", nullable=False),
+    Column("event_datetime", "datetime", "Moment of the event, local time.", nullable=False),
+)
+
+stg_app_profile = _from_sql(
+    "stg_app_profile",
+    layer="staging",
+    columns=(_PATIENT_KEY, _PATIENT_ID, *_PROFILE),
+    unique=("patient_key",),
+    keeps_rows=True,
+    words={
+        "traffic_source": one_of_sql("traffic_source", TRAFFIC_SOURCES),
+        "os": "case when device ilike 'ios%' then 'iOS'"
+        " when device ilike 'android%' then 'Android' end",
+    },
+    description="App profiles, typed and spelled one way.",
+)
+stg_appointment = _from_sql(
+    "stg_appointment",
+    layer="staging",
+    period=DAILY,
+    time_column="appointment_date",
+    columns=(_hash("appointment_key", "The appointment"), _PATIENT_KEY, _PATIENT_ID, *_VISIT),
+    unique=("appointment_key",),
+    keeps_rows=True,
+    words={
+        "age": age_sql("age"),
+        "gender": "case when lower(gender) in ('f', 'female') then 'Female'"
+        " when lower(gender) in ('m', 'male') then 'Male' else gender end",
+        "doctor": doctor_sql("doctor_name"),
+        "status": one_of_sql("appointment_status", STATUSES),
+    },
+    description="Appointments, typed and spelled one way.",
+)
+stg_ab_event = _from_sql(
+    "stg_ab_event",
+    layer="staging",
+    period=DAILY,
+    time_column="event_date",
+    columns=(_hash("event_key", "The event"), _PATIENT_KEY, _PATIENT_ID, *_HAPPENED),
+    unique=("event_key",),
+    keeps_rows=True,
+    words={
+        "group": one_of_sql('"group"', GROUPS),
+        "event_name": one_of_sql("event_name", EVENTS),
+        "moment": moment_sql("event_datetime"),
+    },
+    description="Events of the reminder test, typed and spelled one way.",
+)
+_SEEN = (
+    _text("traffic_source", "Where the patient came from; NULL if unknown.", TRAFFIC_SOURCES),
+    Column(
+        "known_patient", "boolean", "The patient has an app profile; NULL where nobody has one."
+    ),
+)
+# A changed profile touches the days of its patient alone: facts read their own day of this table,
+# and never all profiles.
+patient_day = _from_sql(
+    "patient_day",
+    layer="staging",
+    slice_period=DAILY,
+    slice_sql=_BY_DAY,
+    columns=(
+        Column("day", "date", "Day of an appointment or event.", nullable=False),
+        _PATIENT_KEY,
+        *_SEEN,
+    ),
+    unique=("day", "patient_key"),
+    checks=(ONE_GROUP, GROUPS_ALIKE),
+    description="The patients of each day's appointments and events, and where they came from.",
+)
+
+# ---- marts --------------------------------------------------------------------------------------
+
+_PATIENT = Column(
+    "patient_id",
+    "text",
+    "The patient's number." if PATIENT_IDS else "The patient (keyed hash of the number).",
+    nullable=False,
+    personal=PATIENT_IDS,
+)
+
+
+def _mart(name: str, *indexes: str, **declared) -> Table:
+    personal: Personal = "promoted" if PATIENT_IDS else "refused"
+    return _from_sql(
+        name,
+        layer="marts",
+        keeps_rows=True,
+        publish=Publish(indexes=indexes, personal=personal),
+        **declared,
+    )
+
+
+dim_patient_from_app_profiles = _mart(
+    "dim_patient_from_app_profiles",
+    columns=(_PATIENT, *_PROFILE),
+    unique=("patient_id",),
+    description="Patients with an app profile.",
+)
+fct_appointments = _mart(
+    "fct_appointments",
+    "appointment_date",
+    "patient_id",
+    period=DAILY,
+    time_column="appointment_date",
+    columns=(_hash("appointment_id", "The appointment"), _PATIENT, *_VISIT, *_SEEN),
+    unique=("appointment_id",),
+    checks=known_patients("clinic.fct_appointments"),
+    description="Appointments with the source of the patient.",
+)
+fct_ab_events = _mart(
+    "fct_ab_events",
+    "event_date",
+    "patient_id",
+    period=DAILY,
+    time_column="event_date",
+    columns=(_hash("event_id", "The event"), _PATIENT, *_HAPPENED, *_SEEN),
+    unique=("event_id",),
+    checks=known_patients("clinic.fct_ab_events"),
+    description="Events of the reminder test. Of Control only attendance is logged.",
+)
+
+# ---- aggregates ---------------------------------------------------------------------------------
+
+
+def _key(name: str, description: str) -> Dimension:
+    return Dimension(name, (Column(name, "text", f"{description}, or Unknown.", nullable=False),))
+
+
+_BY = (
+    _key("appointment_reason", "Reason of the visit"),
+    _key("doctor_name", "The doctor"),
+    _key("traffic_source", "Where the patient came from"),
+)
+_DAY = Dimension(
+    "day",
+    (Column("appointment_date", "date", "Day of the visits.", nullable=False),),
+    date_sql="appointment_date",
+)
+_MONTH = Dimension(
+    "month",
+    (
+        Column("year", "integer", "Year.", "year", nullable=False),
+        Column("month", "integer", "Month.", "month", nullable=False),
+    ),
+    keys=2,
+    date_sql="make_date(year, month, 1)",
+    from_date=CALENDAR,
+)
+_ATTENDANCE = MeasureList(
+    (
+        Measure("appointments", "count(*)", "Appointments.", "appointments"),
+        Measure(
+            "attended",
+            "count(*) filter (where appointment_status = 'Attended')",
+            "Appointments to which the patient came.",
+            "appointments",
+        ),
+        Measure(
+            "not_attended",
+            "count(*) filter (where appointment_status = 'Not Attended')",
+            "Appointments to which the patient did not come.",
+            "appointments",
+            usually="0",
+        ),
+        Measure(
+            "status_known",
+            "count(appointment_status)",
+            "Appointments of which it is known whether the patient came.",
+            "appointments",
+            usually="appointments",
+        ),
+    ),
+    (
+        Ratio(
+            "attendance_rate",
+            "attended",
+            "status_known",
+            "Share of the appointments with a known status to which the patient came.",
+            "percent",
+            100,
+        ),
+    ),
+)
+_FUNNEL = MeasureList((Measure("events", "count(*)", "Events.", "events"),))
+
+agg_appointments_daily = _from_sql(
+    "agg_appointments_daily",
+    layer="aggregates",
+    period=DAILY,
+    grain=(_DAY, *_BY),
+    measures=_ATTENDANCE,
+    measured_from=fct_appointments,
+    publish=Publish(),
+    words={"measures": measures_sql(_ATTENDANCE.measures, "    ")},
+    description="Attendance by day, reason, doctor and traffic source.",
+)
+agg_appointments_monthly = Table(
+    "clinic/agg_appointments_monthly",
+    layer="aggregates",
+    period=MONTHLY,
+    grain=(_MONTH, *_BY),
+    measures=_ATTENDANCE,
+    rollup_of=agg_appointments_daily,
+    publish=Publish(),
+    description="Attendance by month, reason, doctor and traffic source.",
+)
+agg_ab_funnel_daily = _from_sql(
+    "agg_ab_funnel_daily",
+    layer="aggregates",
+    period=DAILY,
+    grain=(
+        Dimension(
+            "event_day",
+            (Column("event_date", "date", "Day of the events.", nullable=False),),
+            date_sql="event_date",
+        ),
+        _key("group", "Group of the test"),
+        _key("event_name", "The event"),
+    ),
+    columns=(
+        Column(
+            "patients",
+            "integer",
+            "Patients with such an event on the day. Not to be added up: one may have it on more"
+            " days.",
+            "patients",
+            nullable=False,
+            minimum=1,
+        ),
+    ),
+    measures=_FUNNEL,
+    measured_from=fct_ab_events,
+    publish=Publish(),
+    words={"measures": measures_sql(_FUNNEL.measures, "    ")},
+    description="Events of the reminder test by day, group and event. Biased: of Control only"
+    " attendance is logged, so that its patients who did not come are not here at all, and those of"
+    " Test are. Attendance of Test and Control must not be compared by these counts; divide by the"
+    " patients assigned to each group, which this log does not have.",
+)
+
+TABLES: tuple[Table, ...] = (*_known.values(), agg_appointments_monthly)
