@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analytics_assets.domains.births import unpacking
+from analytics_assets.domains.births import dbc
 from analytics_assets.domains.births.landing import scan
 from analytics_assets.domains.births.sources import SinascSource
 from analytics_assets_tests.births.landed import Landed, land, query, rows_of_table
@@ -204,7 +204,7 @@ def test_both_libraries_unpack_a_file_to_the_same_bytes(
     pytest.importorskip("datasus_dbc")
     pytest.importorskip("dbctodbf")
     path = real_data / "sinasc" / "DNAC2000.DBC"
-    unpacking._decompress(path, tmp_path / "fast.dbf")
+    dbc._decompress(path, tmp_path / "fast.dbf")
     monkeypatch.setitem(sys.modules, "datasus_dbc", None)
-    unpacking._decompress(path, tmp_path / "slow.dbf")
+    dbc._decompress(path, tmp_path / "slow.dbf")
     assert (tmp_path / "slow.dbf").read_bytes() == (tmp_path / "fast.dbf").read_bytes()

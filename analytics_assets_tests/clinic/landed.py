@@ -21,7 +21,7 @@ from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.session import expose, open_session
 
 TABLE = {table.name: table for table in TABLES}
-HEADERS = {feed.prefix: feed.layouts[0].header for feed in FEEDS}
+HEADERS = {feed.files.rstrip("*"): feed.layouts[0].header for feed in FEEDS}
 PROFILE, VISIT, EVENT = "app_data", "appointments_data", "ab_test_data"
 _LOG = logging.getLogger("clinic_tests")
 _LOG.setLevel(logging.CRITICAL)

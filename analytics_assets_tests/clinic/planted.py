@@ -180,7 +180,7 @@ DEFECTS = (
         blocks=False,
     ),
     Defect(
-        "all_landed",
+        "rejected_share",
         "an appointment on the 31st of February",
         ("every row of it can be landed", "1 found"),
         in_clinic("rejected_record", "all", (clinic.VISIT, [clinic.visit(1, "2025-02-31")])),

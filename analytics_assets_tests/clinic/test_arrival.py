@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from analytics_assets.core.source import SourceError
-from analytics_assets.domains.clinic import sources
+from analytics_assets.landing import reading
 from analytics_assets_tests.clinic.landed import (
     EVENT,
     PROFILE,
@@ -149,9 +149,8 @@ def test_duplicates_inside_a_file_are_counted_and_the_last_line_counts(drop: Fol
     drop.send(PROFILE, [profile(1), profile(1, "Referral")])
     settle(["app_profile"])
     report = build(TABLE["appointment"], ["2025-03"]).reports["2025-03"]
-    assert report["duplicates inside a file"] == (
-        "2 lines repeat an earlier one, 1 with other values; the last counts"
-    )
+    counted = {name: report[f"rows {name}"] for name in ("offered", "landed", "repeated")}
+    assert counted == {"offered": 5, "landed": 3, "repeated": 2}
     settle()
     assert statuses() == [
         (date(2025, 3, 4), "Attended", 2),
@@ -175,11 +174,12 @@ def test_a_new_profile_touches_the_days_of_its_patient_only(drop: Folder) -> Non
 
 
 def test_what_cannot_be_landed_is_named(drop: Folder) -> None:
-    drop.send(VISIT, [visit(1), visit(2, "31/02/2025"), visit(3, "1999-12-31"), ["4", "40"]])
+    bad = [visit(2, "31/02/2025"), visit(3, "1999-12-31"), ["4", "40"]]
+    drop.send(VISIT, [visit(1), *bad, *(visit(n) for n in range(5, 65))])
     drop.send(PROFILE, [["1"]], header=["number"])
     (drop.path / "notes.txt").write_text("hello")
     _, findings = settle()
-    assert [finding.check for finding in findings] == ["all_landed"]
+    assert [finding.check for finding in findings] == ["rejected_share"]
     assert not findings[0].blocking
     found = query("select feed, file, file_row, reason from clinic.rejected_record order by all")
     assert [row[:2] for row in found] == [
@@ -193,18 +193,18 @@ def test_what_cannot_be_landed_is_named(drop: Folder) -> None:
         (3, "appointment_date is before 2000-01-01"),
         (5, "the line cannot be split into the columns of the header"),
     ]
-    assert query("select count(*) from clinic.fct_appointments") == [(1,)]
+    assert query("select count(*) from clinic.fct_appointments") == [(61,)]
 
 
 def test_a_day_to_come_is_landed_when_it_has_come(
     drop: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "today", lambda: date(2025, 3, 4))
+    monkeypatch.setattr(reading, "today", lambda: date(2025, 3, 4))
     drop.send(VISIT, [visit(1), visit(1, "2025-03-05")])
     drop.send(VISIT, [visit(1, status="Not Attended")], "_correction")
     settle()
     assert query("select reason from clinic.rejected_record") == [("the day has not come yet",)]
-    monkeypatch.setattr(sources, "today", lambda: date(2025, 3, 5))
+    monkeypatch.setattr(reading, "today", lambda: date(2025, 3, 5))
     assert behind() == [("appointment", "2025-03"), ("rejected_record", "all")]
     settle()
     assert statuses() == [

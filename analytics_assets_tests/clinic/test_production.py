@@ -166,7 +166,7 @@ def test_a_corrected_status_reaches_production(promoted: Workspace) -> None:
     )
     folder = Path(os.environ["CLINIC_SOURCE"])
     (folder / "appointments_data_correction.csv").write_text(
-        ",".join(TABLE["appointment"].source._feed.layouts[0].header)
+        ",".join(TABLE["appointment"].source.feed.layouts[0].header)
         + "\n"
         + ",".join([*row[:6], status])
         + "\n"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from analytics_assets.core.partitions import START
 from analytics_assets.core.source import SourceError
-from analytics_assets.warehouse.landing_folder import LandingFolder
+from analytics_assets.landing.folder import LandingFolder
 from analytics_assets.warehouse.notes import note, noted
 
 _DAYS = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?:_(\d{4}-\d{2}-\d{2}))?(?!\d)")

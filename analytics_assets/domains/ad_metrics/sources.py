@@ -42,7 +42,7 @@ from analytics_assets.domains.ad_metrics.reading import (
     rest_sql,
 )
 from analytics_assets.domains.ad_metrics.words import KNOWN_EVENTS
-from analytics_assets.warehouse.landing_folder import arrived
+from analytics_assets.landing.folder import arrived
 from analytics_assets.warehouse.session import literal
 
 # Ours -> the vendors' names, inside "properties" or beside it; the first that is there counts.

@@ -27,7 +27,7 @@ from analytics_assets.domains.bank_kpis.sources import (
     LegacySource,
     WorkbookSource,
 )
-from analytics_assets.warehouse.reference import ReferenceSource
+from analytics_assets.landing.reference import ReferenceSource
 
 
 def _landed_columns(values: tuple[str, ...]) -> tuple[Column, ...]:

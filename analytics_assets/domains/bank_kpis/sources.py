@@ -30,7 +30,7 @@ from analytics_assets.domains.bank_kpis.workbooks import (
     plain,
     read,
 )
-from analytics_assets.warehouse.landing_folder import LandingFolder, arrived
+from analytics_assets.landing.folder import LandingFolder, arrived
 
 _STARTS_WITH_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])-\d\d")
 

@@ -16,7 +16,7 @@ from analytics_assets.domains.births.grains import (
     STATE,
     STATE_CODE,
 )
-from analytics_assets.warehouse.reference import ReferenceSource
+from analytics_assets.landing.reference import ReferenceSource
 from analytics_assets.warehouse.session import literal
 
 

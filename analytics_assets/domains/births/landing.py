@@ -14,7 +14,7 @@ from pathlib import Path
 
 from analytics_assets.core.partitions import START
 from analytics_assets.core.source import SourceError
-from analytics_assets.warehouse.landing_folder import LandingFolder, listed
+from analytics_assets.landing.folder import LandingFolder, listed
 
 LANDING = LandingFolder("SINASC_SOURCE", "sinasc")
 NATIONAL = "BR"

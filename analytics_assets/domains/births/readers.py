@@ -2,7 +2,7 @@
 
 Belongs here: which columns and rows a file has, and every refusal of its content with the reason.
 Does not belong here: which file is of which year (``landing.py``), archives and DBF files
-(``unpacking.py``), the lines of a damaged CSV file (``csv_lines.py``), the meaning of a column
+(``unpacking.py``), the lines of a damaged CSV file (``csv_text.py``), the meaning of a column
 (``columns.py``).
 """
 
@@ -16,10 +16,12 @@ import duckdb
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.source import Landing, SourceError
-from analytics_assets.domains.births import csv_lines
 from analytics_assets.domains.births.columns import COLUMN_NAMES, KNOWN_BUT_LEFT_OUT, RENAMED
+from analytics_assets.domains.births.dbc import dbf_inside
 from analytics_assets.domains.births.landing import LandedFile
-from analytics_assets.domains.births.unpacking import AGAIN, csv_inside, dbf_as_parquet
+from analytics_assets.landing import csv_text
+from analytics_assets.landing.formats import read_csv_sql, text_sql
+from analytics_assets.landing.unpacking import AGAIN, dbf_as_parquet, unpacked
 from analytics_assets.warehouse.session import literal
 
 # More unreadable lines than this say that the file is not what its name says; a few always pass.
@@ -53,12 +55,13 @@ class FileReader:
                 if not file.read(1):
                     raise self._error("the file is empty", AGAIN)
             if self._file.format in ("dbc", "dbf"):
-                return self._from_parquet(dbf_as_parquet(path, self._scratch))
+                dbf = dbf_inside(path, self._scratch) if self._file.format == "dbc" else path
+                return self._from_parquet(dbf_as_parquet(path, dbf, self._scratch))
             if self._file.format == "parquet":
                 return self._from_parquet(path)
             if self._file.format == "csv":
                 return self._from_csv(path)
-            return self._from_csv(csv_inside(path, self._scratch))
+            return self._from_csv(unpacked(path, self._scratch, (".csv",)))
         except OSError as error:
             if error.errno in _NOT_THE_FILE:
                 raise
@@ -66,7 +69,7 @@ class FileReader:
                 f"it cannot be read ({error.strerror or error})",
                 "Give the user that runs this the right to read it, or fetch it again",
             ) from error
-        except csv_lines.NotText as error:
+        except csv_text.NotText as error:
             raise self._error(str(error), "Save it as UTF-8 with lines that end in LF") from error
         except duckdb.OutOfMemoryException:
             raise
@@ -81,18 +84,18 @@ class FileReader:
         described = self._landing.session.execute(f"describe select * from {source}").fetchall()
         own = [(name, kind) for name, kind, *_ in described if name != "file_row_number"]
         names = [name.strip().upper() for name, _ in own]
-        texts = [f"trim({_as_text(quoted(name), kind)})" for name, kind in own]
+        texts = [f"trim({text_sql(quoted(name), kind)})" for name, kind in own]
         present = self._present(names, texts)
         return self._judged(self._select(source, present, "file_row_number + 1"))
 
     def _from_csv(self, path: Path) -> str:
-        text = csv_lines.look_at(path)
-        header = csv_lines.read_header(path, text.encoding)
+        text = csv_text.look_at(path)
+        header = csv_text.read_header(path, text.encoding)
         columns = [f"c{index}" for index in range(len(header.names))]
         # Trimming what needs none takes as long as reading it.
         texts = [f"trim({name})" for name in columns] if text.may_have_blanks else columns
-        present = self._present(header.names, texts)
-        source = _read_csv(path, columns, header.delimiter, text.encoding, header=True)
+        present = self._present([name.upper() for name in header.names], texts)
+        source = read_csv_sql(path, columns, header.delimiter, text.encoding, header=True)
         # The window makes DuckDB read the file in one thread, and so in order.
         numbered = f"(select *, row_number() over () as row_number from {source})"
         select = self._select(numbered, present, "row_number")
@@ -100,8 +103,8 @@ class FileReader:
         if not text.has_nul and self._records_read_strictly(select) == text.lines - 1:
             return self._judged(select)
         target = self._scratch / f"{uuid4().hex}.csv"
-        self._judge_lines(csv_lines.sift(path, target, text.encoding, header), len(columns))
-        source = _read_csv(target, [*columns, "row_number", "unreadable"], ";", "utf-8")
+        self._judge_lines(csv_text.sift(path, target, text.encoding, header), len(columns))
+        source = read_csv_sql(target, [*columns, "row_number", "unreadable"], ";", "utf-8")
         row_number = "cast(row_number as bigint)"
         return self._judged(self._select(source, present, row_number, "nullif(unreadable, '')"))
 
@@ -111,7 +114,7 @@ class FileReader:
         except duckdb.InvalidInputException:
             return None
 
-    def _judge_lines(self, sifted: csv_lines.Sifted, width: int) -> None:
+    def _judge_lines(self, sifted: csv_text.Sifted, width: int) -> None:
         bad = sifted.unreadable
         if bad > max(MAX_UNREADABLE_FEW, MAX_UNREADABLE_SHARE * sifted.records):
             raise self._error(
@@ -183,24 +186,3 @@ class FileReader:
                 "Name it after the year it holds, or fetch it again",
             )
         return select
-
-
-def _as_text(name: str, kind: str) -> str:
-    """Text of a Parquet column as a CSV file would have it: 1, not 1.0, and dates without time."""
-    if kind in ("DOUBLE", "FLOAT"):
-        text, whole = f"cast({name} as varchar)", f"try_cast({name} as bigint)"
-        return f"case when {whole} = {name} then cast({whole} as varchar) else {text} end"
-    if kind.startswith("TIMESTAMP"):
-        return f"cast(cast({name} as date) as varchar)"
-    return f"cast({name} as varchar)"
-
-
-def _read_csv(
-    path: Path, columns: list[str], delimiter: str, encoding: str, header: bool = False
-) -> str:
-    typed = ", ".join(f"'{column}': 'VARCHAR'" for column in columns)
-    return (
-        f"read_csv({literal(str(path))}, auto_detect = false, header = {str(header).lower()},"
-        f" delim = {literal(delimiter)}, quote = '\"', escape = '\"', columns = {{{typed}}},"
-        f" encoding = '{encoding}', max_line_size = {2 * csv_lines.MAX_LINE_BYTES})"
-    )

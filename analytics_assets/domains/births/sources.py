@@ -23,8 +23,8 @@ from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.domains.births.landing import FACILITIES, LANDING, refuse_doubles, scan
 from analytics_assets.domains.births.readers import FileReader
-from analytics_assets.domains.births.unpacking import DBF_ENCODING
-from analytics_assets.warehouse.landing_folder import arrived
+from analytics_assets.landing.folder import arrived
+from analytics_assets.landing.unpacking import DBF_ENCODING
 
 
 class SinascSource:

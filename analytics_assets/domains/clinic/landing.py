@@ -1,158 +1,101 @@
-"""The drop folder: which files there are, in which order they came, and what of them is new.
+"""The drop folder: what its files are called, and what their rows are landed as.
 
-Belongs here: file names, the order of arrival, and the shape of what is known of a file.
-Does not belong here: what is in a file (``reader.py``), remembering it (``fingerprints.py``).
-
-Files came in the order of their time of change, and of their names where that is equal. Where two
-have the same row, the later one counts.
+Belongs here: the feeds, each declared once.
+Does not belong here: headers of other people's files (``layouts.py``), the meaning of a value
+(``words.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
+from dataclasses import replace
 
-from analytics_assets.core.partitions import START
+from analytics_assets.core.columns import Column
+from analytics_assets.core.partitions import MONTHLY
 from analytics_assets.domains.clinic.layouts import (
     AB_TEST_DATA,
     APP_DATA,
     APPOINTMENTS_DATA,
     COOKIE_CATS,
     PUBLIC_NO_SHOWS,
-    Layout,
 )
 from analytics_assets.domains.clinic.words import doctor_sql, moment_sql
-from analytics_assets.warehouse.landing_folder import LandingFolder
+from analytics_assets.landing.feed import Feed
+from analytics_assets.landing.folder import LandingFolder
+from analytics_assets.landing.formats import CSV
 
 DROPPED = LandingFolder("CLINIC_SOURCE", "clinic")
-UNDATED = "all"
 
 
-@dataclass(frozen=True)
-class Feed:
-    """One kind of file: ``<prefix>*.csv``, its layouts, and its columns as they are landed.
+def _text(name: str, description: str) -> Column:
+    return Column(name, "text", description)
 
-    ``key``: SQL expressions that together are the natural key of a row; ``key_name``: the column of
-    its keyed hash. ``moment``: the column that dates a row.
-    """
 
-    name: str
-    key_name: str
-    prefix: str
-    layouts: tuple[Layout, ...]
-    columns: tuple[str, ...]
-    key: tuple[str, ...]
-    moment: str = ""
+PATIENT_ID = Column(
+    "patient_id", "text", "The patient's number, as landed.", nullable=False, personal=True
+)
 
-    @property
-    def row_name(self) -> str:
-        """SQL of the natural key as one text."""
-        parts = ", ".join(f"coalesce({part}, '')" for part in self.key)
-        return f"concat_ws(chr(31), {parts})"
-
+# A record without a patient holds its month back; it is not put aside as one that cannot be read.
+_GIVEN_ID = replace(PATIENT_ID, nullable=True)
 
 APP_PROFILE = Feed(
     "app_profile",
-    "patient_key",
-    "app_data",
-    (APP_DATA,),
-    ("patient_id", "traffic_source", "device"),
-    ("patient_id",),
+    DROPPED,
+    "app_data*",
+    columns=(
+        _GIVEN_ID,
+        _text("traffic_source", "Where the patient came from, as landed."),
+        _text("device", "The patient's device, as landed."),
+    ),
+    layouts=(APP_DATA,),
+    key=("patient_id",),
+    formats=CSV,
 )
 APPOINTMENT = Feed(
     "appointment",
-    "appointment_key",
-    "appointments_data",
-    (APPOINTMENTS_DATA, PUBLIC_NO_SHOWS),
-    (
-        "patient_id",
-        "age",
-        "gender",
-        "doctor_name",
-        "appointment_reason",
-        "appointment_date",
-        "appointment_status",
-        "booked_at",
-        "appointment_number",
+    DROPPED,
+    "appointments_data*",
+    columns=(
+        _GIVEN_ID,
+        _text("age", "Age as landed."),
+        _text("gender", "Gender as landed."),
+        _text("doctor_name", "The doctor as landed."),
+        _text("appointment_reason", "Reason of the visit."),
+        _text("appointment_date", "Day of the visit as landed, perhaps with a time."),
+        _text("appointment_status", "Whether the patient came, as landed."),
+        _text("booked_at", "When the visit was booked, where the file says so."),
+        Column(
+            "appointment_number",
+            "text",
+            "Number of the appointment, where the file has one.",
+            personal=True,
+        ),
     ),
-    (
+    layouts=(APPOINTMENTS_DATA, PUBLIC_NO_SHOWS),
+    key=(
         "patient_id",
         f"lower({doctor_sql('doctor_name')})",
         "lower(appointment_reason)",
-        f"cast({moment_sql('appointment_date')} as varchar)",
+        moment_sql("appointment_date"),
         "appointment_number",
     ),
-    moment="appointment_date",
+    day=f"cast({moment_sql('appointment_date')} as date)",
+    period=MONTHLY,
+    formats=CSV,
 )
 AB_EVENT = Feed(
     "ab_event",
-    "event_key",
-    "ab_test_data",
-    (AB_TEST_DATA, COOKIE_CATS),
-    ("patient_id", "group", "event_name", "event_datetime"),
-    ("patient_id", "lower(event_name)", f"cast({moment_sql('event_datetime')} as varchar)"),
-    moment="event_datetime",
+    DROPPED,
+    "ab_test_data*",
+    columns=(
+        _GIVEN_ID,
+        _text("group", "Group of the test as landed."),
+        _text("event_name", "The event as landed."),
+        _text("event_datetime", "Moment of the event as landed; no time zone is said."),
+    ),
+    layouts=(AB_TEST_DATA, COOKIE_CATS),
+    key=("patient_id", "lower(event_name)", moment_sql("event_datetime")),
+    day=f"cast({moment_sql('event_datetime')} as date)",
+    period=MONTHLY,
+    formats=CSV,
 )
 FEEDS = (APP_PROFILE, APPOINTMENT, AB_EVENT)
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a file holds: the fingerprint of each day's rows and of the rows without a usable day.
-
-    ``problem`` says why a file could not be read at all.
-    """
-
-    days: Mapping[str, str] = field(default_factory=dict)
-    rejected: str = ""
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class DropFile:
-    """A file of a feed; ``state`` changes when its content may have."""
-
-    path: Path
-    state: str
-    changed: int
-
-
-def files_of(feed: Feed) -> list[DropFile]:
-    """The feed's files, the first to come first; ``SourceError`` if the folder cannot be read."""
-    found = []
-    for path in DROPPED.files():
-        name = path.name.lower()
-        if name.startswith(feed.prefix) and name.endswith(".csv"):
-            try:
-                status = path.stat()
-            except FileNotFoundError:
-                continue  # taken away meanwhile: it is as if it had never been there
-            state = f"{status.st_size}-{status.st_mtime_ns}"
-            found.append(DropFile(path, state, status.st_mtime_ns))
-    return sorted(found, key=lambda file: (file.changed, file.path.name))
-
-
-def strange_files() -> list[Path]:
-    """Files that are of no feed, by their names."""
-    prefixes = tuple(feed.prefix for feed in FEEDS)
-    return [
-        path
-        for path in DROPPED.files()
-        if path.is_file() and not (path.name.lower().startswith(prefixes) and _is_csv(path))
-    ]
-
-
-def _is_csv(path: Path) -> bool:
-    return path.name.lower().endswith(".csv")
-
-
-def today() -> date:
-    """The last day that rows may be of: there is no partition for a later one yet."""
-    return date.today()
-
-
-def is_due(day: str, last: date) -> bool:
-    """Whether rows of this day are landed by now."""
-    return day == UNDATED or START.isoformat() <= day <= last.isoformat()

@@ -1,7 +1,7 @@
 """The headers that a file may have, and how each becomes our columns.
 
 Belongs here: file headers, and the mapping of other people's headers and values to ours.
-Does not belong here: reading a file (``reader.py``), the meaning of a value (``words.py``).
+Does not belong here: reading a file, the meaning of a value (``words.py``).
 
 A file is known by its header, not by its name. The two layouts beside the clinic's own are those of
 public sets, so that they load as they are:
@@ -17,33 +17,7 @@ attended if he came back after seven. The set has no dates: the test begins on 2
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True)
-class Layout:
-    """``header``: the columns, in lower case, by which a file of this layout is known.
-
-    ``columns``: our column -> SQL over theirs; what is not named has the same name, if it is there.
-    ``expand``: SQL after FROM, where a line of theirs is more than one of ours.
-    """
-
-    name: str
-    header: tuple[str, ...]
-    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
-    expand: str = ""
-
-    def select_list(self, wanted: tuple[str, ...], present: frozenset[str]) -> str:
-        """Our columns as text, trimmed, blank = NULL."""
-        found = {name: f'"{name}"' for name in wanted if name in present} | dict(self.columns)
-        return ", ".join(
-            f"nullif(trim({found[name]}), '') as \"{name}\""
-            if name in found
-            else f'cast(null as varchar) as "{name}"'
-            for name in wanted
-        )
-
+from analytics_assets.landing.feed import Layout
 
 APP_DATA = Layout("app_data", ("patient_id", "traffic_source", "device"))
 APPOINTMENTS_DATA = Layout(

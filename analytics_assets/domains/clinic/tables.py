@@ -9,16 +9,24 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from analytics_assets.core.columns import CALENDAR, Column, Dimension, Measure, MeasureList, Ratio
-from analytics_assets.core.declaration import Check, Publish, Table
+from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.lineage import upstream_of
 from analytics_assets.core.partitions import DAILY, MONTHLY
 from analytics_assets.core.rollups import measures_sql
 from analytics_assets.core.sql_files import read_sql
 from analytics_assets.core.validation import Personal
-from analytics_assets.domains.clinic.landing import AB_EVENT, APP_PROFILE, APPOINTMENT, DROPPED
-from analytics_assets.domains.clinic.sources import RejectedSource, UpsertSource
+from analytics_assets.domains.clinic.landing import (
+    AB_EVENT,
+    APP_PROFILE,
+    APPOINTMENT,
+    DROPPED,
+    FEEDS,
+    PATIENT_ID,
+)
+from analytics_assets.domains.clinic.sources import PseudonymSource
 from analytics_assets.domains.clinic.suites import (
     AB_EVENT_SUITE,
     APP_PROFILE_SUITE,
@@ -39,6 +47,8 @@ from analytics_assets.domains.clinic.words import (
     moment_sql,
     one_of_sql,
 )
+from analytics_assets.landing.feed import Feed
+from analytics_assets.landing.rejected import rejected_records
 
 # By default production knows patients by their keyed hash.
 PATIENT_IDS = os.environ.get("CLINIC_PUBLISH_PATIENT_IDS", "") not in ("", "0")
@@ -56,104 +66,44 @@ def _hash(name: str, description: str) -> Column:
 # ---- sources ------------------------------------------------------------------------------------
 
 _PATIENT_KEY = _hash("patient_key", "The patient")
-_PATIENT_ID = Column(
-    "patient_id", "text", "The patient's number, as landed.", nullable=False, personal=True
-)
 _BY_DAY = "strftime(day, '%Y-%m-%d')"
 
-app_profile = Table(
-    "clinic/app_profile",
-    layer="sources",
-    source=UpsertSource(APP_PROFILE),
-    columns=(
-        _PATIENT_KEY,
-        _PATIENT_ID,
-        _text("traffic_source", "Where the patient came from, as landed."),
-        _text("device", "The patient's device, as landed."),
-    ),
-    unique=("patient_key",),
+
+def _landed(feed: Feed, key: Column, description: str, **declared: Any) -> Table:
+    return PseudonymSource(feed, key.name).table(
+        f"clinic/{feed.name}",
+        description,
+        columns=tuple(
+            {c.name: c for c in (key, _PATIENT_KEY, *feed.landed_columns, PATIENT_ID)}.values()
+        ),
+        unique=(key.name,),
+        expected_every=_EXPECTED,
+        **declared,
+    )
+
+
+_BY_DAYS: dict[str, Any] = {"slice_period": DAILY, "slice_sql": _BY_DAY}
+app_profile = _landed(
+    APP_PROFILE,
+    _PATIENT_KEY,
+    "App profiles as landed, a row a patient, as the last file has it.",
     checks=APP_PROFILE_SUITE,
-    description="App profiles as landed, a row a patient, as the last file has it.",
-    expected_every=_EXPECTED,
 )
-appointment = Table(
-    "clinic/appointment",
-    layer="sources",
-    source=UpsertSource(APPOINTMENT),
-    columns=(
-        _hash("appointment_key", "Patient, doctor, reason, date and number"),
-        _PATIENT_KEY,
-        _PATIENT_ID,
-        _text("age", "Age as landed."),
-        _text("gender", "Gender as landed."),
-        _text("doctor_name", "The doctor as landed."),
-        _text("appointment_reason", "Reason of the visit."),
-        _text("appointment_date", "Day of the visit as landed, perhaps with a time."),
-        _text("appointment_status", "Whether the patient came, as landed."),
-        _text("booked_at", "When the visit was booked, where the file says so."),
-        Column(
-            "appointment_number",
-            "text",
-            "Number of the appointment, where the file has one.",
-            personal=True,
-        ),
-        Column("day", "date", "Day of the visit.", nullable=False),
-    ),
-    unique=("appointment_key",),
+appointment = _landed(
+    APPOINTMENT,
+    _hash("appointment_key", "Patient, doctor, reason, date and number"),
+    "Appointments as landed, each as the last file has it.",
     checks=APPOINTMENT_SUITE,
-    description="Appointments as landed, each as the last file has it.",
-    expected_every=_EXPECTED,
-    period=MONTHLY,
-    slice_period=DAILY,
-    slice_sql=_BY_DAY,
-    time_column="day",
+    **_BY_DAYS,
 )
-ab_event = Table(
-    "clinic/ab_event",
-    layer="sources",
-    source=UpsertSource(AB_EVENT),
-    columns=(
-        _hash("event_key", "Patient, event and moment"),
-        _PATIENT_KEY,
-        _PATIENT_ID,
-        _text("group", "Group of the test as landed."),
-        _text("event_name", "The event as landed."),
-        _text("event_datetime", "Moment of the event as landed; no time zone is said."),
-        Column("day", "date", "Day of the event.", nullable=False),
-    ),
-    unique=("event_key",),
+ab_event = _landed(
+    AB_EVENT,
+    _hash("event_key", "Patient, event and moment"),
+    "Events of the reminder test as landed, each as the last file has it.",
     checks=AB_EVENT_SUITE,
-    description="Events of the reminder test as landed, each as the last file has it.",
-    expected_every=_EXPECTED,
-    period=MONTHLY,
-    slice_period=DAILY,
-    slice_sql=_BY_DAY,
-    time_column="day",
+    **_BY_DAYS,
 )
-rejected_record = Table(
-    "clinic/rejected_record",
-    layer="sources",
-    source=RejectedSource(),
-    columns=(
-        _text("feed", "The table that it was meant for."),
-        Column("file", "text", "The file.", nullable=False),
-        Column("file_row", "bigint", "Number of the row, of a line that cannot be split its line."),
-        Column("reason", "text", "Why it is in no table.", nullable=False),
-        Column("record", "text", "The record as JSON, or the line.", personal=True),
-    ),
-    checks=(
-        Check(
-            "all_landed",
-            "Every file and every row of it can be landed",
-            sql="select _partition, feed, file, reason, count(*) as rows"
-            " from clinic.rejected_record group by all order by rows desc, file, reason",
-            advice="Mend them and send the file again; days to come are landed when they have"
-            " come.",
-            blocking=False,
-        ),
-    ),
-    description="Rows of the drop folder that are in no table, with the reason, and whole files.",
-)
+rejected_record = rejected_records("clinic/rejected_record", FEEDS)
 
 # ---- staging ------------------------------------------------------------------------------------
 
@@ -200,7 +150,7 @@ _HAPPENED = (
 stg_app_profile = _from_sql(
     "stg_app_profile",
     layer="staging",
-    columns=(_PATIENT_KEY, _PATIENT_ID, *_PROFILE),
+    columns=(_PATIENT_KEY, PATIENT_ID, *_PROFILE),
     unique=("patient_key",),
     keeps_rows=True,
     words={
@@ -215,7 +165,7 @@ stg_appointment = _from_sql(
     layer="staging",
     period=DAILY,
     time_column="appointment_date",
-    columns=(_hash("appointment_key", "The appointment"), _PATIENT_KEY, _PATIENT_ID, *_VISIT),
+    columns=(_hash("appointment_key", "The appointment"), _PATIENT_KEY, PATIENT_ID, *_VISIT),
     unique=("appointment_key",),
     keeps_rows=True,
     words={
@@ -232,7 +182,7 @@ stg_ab_event = _from_sql(
     layer="staging",
     period=DAILY,
     time_column="event_date",
-    columns=(_hash("event_key", "The event"), _PATIENT_KEY, _PATIENT_ID, *_HAPPENED),
+    columns=(_hash("event_key", "The event"), _PATIENT_KEY, PATIENT_ID, *_HAPPENED),
     unique=("event_key",),
     keeps_rows=True,
     words={

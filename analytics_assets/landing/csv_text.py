@@ -2,8 +2,7 @@
 
 Belongs here: encoding, header, counting lines, and telling lines that are records from lines that
 are not.
-Does not belong here: what a column means, and which share of bad lines is too many
-(``readers.py``).
+Does not belong here: what a column means, and which share of bad lines is too many.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Header:
-    """Column names in upper case, '' where unnamed, and the delimiter that the header shows."""
+    """Column names, '' where unnamed, and the delimiter that the header shows."""
 
     names: list[str]
     delimiter: str
@@ -100,7 +99,7 @@ def read_header(path: Path, encoding: str) -> Header:
         names = next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise NotText(f"its header cannot be read ({error})") from error
-    return Header([name.strip().upper() for name in names], delimiter)
+    return Header([name.strip() for name in names], delimiter)
 
 
 def sift(path: Path, target: Path, encoding: str, header: Header) -> Sifted:

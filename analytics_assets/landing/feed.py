@@ -1,0 +1,124 @@
+"""How a kind of file is declared, once.
+
+Belongs here: what a file is called, what its rows are landed as, which row counts.
+Does not belong here: reading one (``reading.py``), what is offered to the warehouse
+(``sources.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from analytics_assets.core.columns import Column
+from analytics_assets.core.partitions import UNPARTITIONED, Period
+from analytics_assets.core.refusals import DeclarationError
+from analytics_assets.landing.folder import LandingFolder
+from analytics_assets.landing.formats import FORMATS, PACKED
+
+_DAY = r"\d{4}-\d{2}-\d{2}"
+# What stands in a name -> how it is matched. The rest of a name stands for itself, but for *.
+_WORDS = {
+    "*": r".*?",
+    "{year}": r"(?<!\d)(?P<year>\d{4})(?!\d)",
+    "{month}": r"(?<!\d)(?P<month>\d{4}-\d{2})(?!\d)",
+    "{days}": rf"(?<!\d)(?P<first>{_DAY})(?:_(?P<last>{_DAY}))?(?!\d)",
+}
+
+
+DAY = Column("day", "date", "Day that the row belongs to.", nullable=False)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Another header that a file may have. ``header``: the columns, in lower case, by which a file
+    of it is known.
+
+    ``columns``: our column -> SQL over theirs; what is not named has the same name, if it is there.
+    ``expand``: SQL after FROM, where a line of theirs is more than one of ours.
+    """
+
+    name: str
+    header: tuple[str, ...]
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+    expand: str = ""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One kind of file in a landing folder, and what its rows are landed as.
+
+    ``files``: what such a file is called, below the folder and without its format, in any case:
+    ``*`` is any text; ``{year}``, ``{month}`` (2024-12) or ``{days}`` (2024-12-31, or first and
+    last day joined by ``_``) say which period it holds.
+    ``columns``: blank is NULL, text is trimmed; a value that is not of the column's type, or none
+    where it may not be NULL, makes the row a rejected one. ``spellings``: column -> what it may be
+    called in a file; the first that holds something counts. ``nests``: objects in a JSON document
+    whose fields count as the document's own. ``rest``: a column of text for the fields that have
+    no column, as JSON; without it they are named and left out.
+    ``layouts``: other headers; where there are any, a file has to have one of them.
+    ``key``: SQL over the columns; rows that are equal in it are one row, of which the last counts:
+    the greatest ``newest`` (SQL), then the file that came last, then the line. ``day``: SQL of the
+    date that a row belongs to, which is landed as ``dated``; ``period``: its partitions.
+    ``rejects``: reason -> SQL that is true for a row that cannot be landed. More than
+    ``most_rejected`` of a file's rows (a share; two always pass) are a file that is not what it
+    seems: it is refused whole.
+    ``expected``: partitions that have to have a file.
+    """
+
+    name: str
+    folder: LandingFolder
+    files: str
+    columns: tuple[Column, ...]
+    spellings: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    nests: tuple[str, ...] = ()
+    rest: str = ""
+    layouts: tuple[Layout, ...] = ()
+    key: tuple[str, ...] = ()
+    newest: str = ""
+    day: str = ""
+    dated: Column = DAY
+    period: Period = UNPARTITIONED
+    rejects: Mapping[str, str] = field(default_factory=dict, hash=False)
+    most_rejected: float = 0.05
+    formats: tuple[str, ...] = FORMATS
+    expected: Callable[[], Collection[str]] | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.day) != (self.period is not UNPARTITIONED):
+            raise DeclarationError(
+                f"feed {self.name}: day and period belong together; give both, or neither"
+            )
+        known = {column.name for column in self.columns}
+        if unknown := sorted({*self.spellings, *filter(None, [self.rest])} - known):
+            raise DeclarationError(f"feed {self.name}: no column is called {', '.join(unknown)}")
+
+    @property
+    def landed_columns(self) -> tuple[Column, ...]:
+        """Its columns as a table has them."""
+        return (*self.columns, self.dated) if self.day else self.columns
+
+    @property
+    def below(self) -> str:
+        """The folder below the landing folder that its files lie in; empty: the folder itself."""
+        return self.files.rpartition("/")[0]
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What the name of a file of this kind matches, packed or not."""
+        words = re.split(r"(\*|\{\w+\})", self.files.rpartition("/")[2])
+        name = "".join(_WORDS.get(word) or re.escape(word) for word in words)
+        formats, packed = ("|".join(map(re.escape, names)) for names in (self.formats, PACKED))
+        return re.compile(rf"{name}(?:{formats})(?:{packed})?", re.IGNORECASE)
+
+    @property
+    def row_name(self) -> str:
+        """SQL of the key of a row as one text."""
+        parts = ", ".join(f"coalesce(cast({part} as varchar), '')" for part in self.key)
+        return f"concat_ws(chr(31), {parts})"
+
+    def names_of(self, column: str) -> Sequence[str]:
+        """What a column may be called in a file."""
+        return self.spellings.get(column) or (column,)

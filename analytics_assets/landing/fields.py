@@ -1,0 +1,123 @@
+"""Columns and documents of a file -> our columns, as text.
+
+Belongs here: which of theirs is which of ours, and what is left over.
+Does not belong here: types, and which row counts (``reading.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analytics_assets.core.contracts import quoted
+from analytics_assets.core.source import SourceError
+from analytics_assets.landing.feed import Feed, Layout
+from analytics_assets.landing.formats import Relation
+from analytics_assets.warehouse.session import literal
+
+_NULL = "cast(null as varchar)"
+
+
+@dataclass(frozen=True)
+class Fields:
+    """``select``: list of our columns over the relation with ``beside`` added to it, each text or
+    NULL; ``expand``: SQL after FROM; ``unknown``: columns of the file that have no name of ours."""
+
+    select: str
+    beside: str = ""
+    expand: str = ""
+    unknown: tuple[str, ...] = ()
+
+
+def fields_of(feed: Feed, relation: Relation, path: Path) -> Fields:
+    """How the columns of a file become ours; ``SourceError`` where its header is another."""
+    if relation.documents:
+        return _of_documents(feed)
+    names = frozenset(relation.names)
+    if not feed.layouts:
+        return _of_columns(feed, relation.names, path)
+    for layout in feed.layouts:
+        if names >= set(layout.header):
+            return _of_layout(feed, layout, names)
+    raise _lacks([name for name in feed.layouts[0].header if name not in names], feed, path)
+
+
+def _lacks(missing: Sequence[str], feed: Feed, path: Path) -> SourceError:
+    # What stands there instead is not told: without a header it would be somebody's data.
+    wanted = feed.layouts[0].header if feed.layouts else [c.name for c in feed.columns]
+    return SourceError(
+        f"its header lacks {', '.join(missing)}",
+        str(path),
+        f"Its first line has to be {','.join(wanted)}",
+    )
+
+
+def _of_columns(feed: Feed, names: Sequence[str], path: Path) -> Fields:
+    found = {
+        column.name: [one for one in map(str.lower, feed.names_of(column.name)) if one in names]
+        for column in feed.columns
+    }
+    lacking = [c.name for c in feed.columns if not c.nullable and not found[c.name]]
+    if lacking:
+        raise _lacks(lacking, feed, path)
+    known = {one for own in found.values() for one in own}
+    unknown = tuple(name for name in names if name not in known)
+    texts = {
+        name: f"coalesce({', '.join(_text(quoted(one)) for one in own)})" if own else _NULL
+        for name, own in found.items()
+    }
+    if feed.rest and unknown:
+        pairs = ", ".join(f"{literal(name)}: {_text(quoted(name))}" for name in unknown)
+        texts[feed.rest] = f"cast(to_json({{{pairs}}}) as varchar)"
+    return Fields(_listed(texts), unknown=() if feed.rest else unknown)
+
+
+def _of_layout(feed: Feed, layout: Layout, names: frozenset[str]) -> Fields:
+    own = {c.name: quoted(c.name) for c in feed.columns if c.name in names} | dict(layout.columns)
+    texts = {c.name: _text(own[c.name]) if c.name in own else _NULL for c in feed.columns}
+    return Fields(_listed(texts), expand=layout.expand)
+
+
+def _text(sql: str) -> str:
+    return f"nullif(trim({sql}), '')"
+
+
+def _listed(texts: Mapping[str, str]) -> str:
+    return ", ".join(f"{sql} as {quoted(name)}" for name, sql in texts.items())
+
+
+def _of_documents(feed: Feed) -> Fields:
+    """The text is parsed once: all places of all fields are extracted as one list."""
+    places = [
+        (column.name, f'$."{nest}"."{theirs}"' if nest else f'$."{theirs}"')
+        for column in feed.columns
+        if column.name != feed.rest
+        for theirs in feed.names_of(column.name)
+        # What somebody calls a property of his own does not replace a field of the document.
+        for nest in ("", *feed.nests)
+    ]
+    paths = ", ".join(literal(path) for _, path in places)
+    texts = {
+        column.name: "coalesce("
+        + ", ".join(
+            _text(f"found[{number}]")
+            for number, (name, _) in enumerate(places, start=1)
+            if name == column.name
+        )
+        + ")"
+        for column in feed.columns
+        if column.name != feed.rest
+    }
+    if feed.rest:
+        texts[feed.rest] = _rest(feed)
+    return Fields(_listed(texts), f", json_extract_string(document, [{paths}]) as found")
+
+
+def _rest(feed: Feed) -> str:
+    """The fields that have no column of ours: a merge patch takes the others away."""
+    named = [theirs for column in feed.columns for theirs in feed.names_of(column.name)]
+    nulls = ", ".join(f'"{name}": null' for name in (*named, *feed.nests))
+    nested = (f"coalesce(json_extract(document, '$.\"{nest}\"'), '{{}}')" for nest in feed.nests)
+    merged = f"json_merge_patch({', '.join(['document', *nested, literal('{' + nulls + '}')])})"
+    return f"nullif(cast({merged} as varchar), '{{}}')"

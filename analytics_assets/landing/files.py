@@ -1,0 +1,77 @@
+"""Which files a folder holds, of which feed and period, and in which order they came.
+
+Belongs here: names, periods and states of files.
+Does not belong here: what is in them (``known.py``), which rows count (``sources.py``).
+
+Files came in the order of their time of change, and of their names where that is equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from analytics_assets.core.partitions import MONTHLY, START, YEARLY
+from analytics_assets.landing.feed import Feed
+from analytics_assets.landing.folder import LandingFolder
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file of a feed; ``state`` changes when its content may have. ``window``: the first day, and
+    the first day after, that its name says."""
+
+    path: Path
+    state: str
+    changed: int
+    window: tuple[date, date] | None = None
+
+
+def files_of(feed: Feed) -> list[LandedFile]:
+    """The feed's files, the first to come first; ``SourceError`` if the folder cannot be read."""
+    found = []
+    for path in feed.folder.files(feed.below):
+        match = feed.pattern.fullmatch(path.name)
+        if match and path.is_file():
+            try:
+                status = path.stat()
+                window = _window({k: v for k, v in match.groupdict().items() if v})
+            except FileNotFoundError:
+                continue  # taken away meanwhile: it is as if it had never been there
+            except ValueError:
+                continue  # no such day: a strange file
+            state = f"{status.st_size}-{status.st_mtime_ns}"
+            found.append(LandedFile(path, state, status.st_mtime_ns, window))
+    return sorted(found, key=lambda file: (file.changed, file.path.name))
+
+
+def strange_files(feeds: Collection[Feed]) -> dict[Path, str]:
+    """Files beside those of these feeds, by whose names they are of none -> how to call them."""
+    claimed = {file.path for feed in feeds for file in files_of(feed)}
+    names: dict[tuple[LandingFolder, str], list[str]] = {}
+    for feed in feeds:
+        names.setdefault((feed.folder, feed.below), []).append(feed.files)
+    return {
+        path: f"call it {' or '.join(wanted)}"
+        for (folder, below), wanted in names.items()
+        for path in folder.files(below)
+        if path not in claimed and path.is_file()
+    }
+
+
+def _window(said: dict[str, str]) -> tuple[date, date] | None:
+    """Of the words of a name; ``ValueError`` where it says no possible period."""
+    if "year" in said:
+        found = YEARLY.window(said["year"])
+    elif "month" in said:
+        found = MONTHLY.window(said["month"])
+    elif "first" in said:
+        first = date.fromisoformat(said["first"])
+        found = (first, date.fromisoformat(said.get("last", said["first"])) + timedelta(days=1))
+    else:
+        return None
+    if not START <= found[0] < found[1]:
+        raise ValueError
+    return found

@@ -1,0 +1,254 @@
+"""A file of any known format as a relation of text, in the order of the file.
+
+Belongs here: telling a format, unpacking, and what a damaged file is told by.
+Does not belong here: what a column means (``layouts.py``), which files there are (``files.py``).
+
+CSV with ``,`` ``;`` tab or ``|``, in UTF-8 or Latin-1; JSON as lines, an array, or an answer with
+``data``; Excel and OpenDocument (the first sheet); Parquet; DBF. Each may be packed by gzip or zip.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+
+from analytics_assets.core.contracts import quoted
+from analytics_assets.core.source import SourceError
+from analytics_assets.landing import csv_text
+from analytics_assets.landing.unpacking import AGAIN, dbf_as_parquet, unpacked
+from analytics_assets.warehouse.session import literal
+
+CSV = (".csv", ".tsv", ".txt")
+JSON = (".json", ".jsonl", ".ndjson")
+EXCEL = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+FORMATS = (*CSV, *JSON, *EXCEL, ".parquet", ".dbf")
+PACKED = (".gz", ".zip")
+# An array of JSON is parsed whole; a longer one is no export of a period.
+_LONGEST_DOCUMENT = 268_435_456
+_LONGEST_LINE = 4_194_304
+_IN_A_WHOLE = re.compile(rb'\s*(\[|\{\s*"(data|paging)")')
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Rows of a file: SQL that selects a column of text for each of ``names``, ``file_row`` and
+    ``unreadable_line`` (a line that is no row, whose other columns are NULL).
+
+    ``names``: the header in lower case. ``documents``: the one column ``document`` is JSON.
+    """
+
+    sql: str
+    names: tuple[str, ...]
+    documents: bool = False
+
+
+_NO_DOCUMENTS = Relation(
+    "select '' as document, 1 as file_row, '' as unreadable_line limit 0", ("document",), True
+)
+
+
+@contextmanager
+def opened(session: Any, path: Path, scratch: Path) -> Iterator[Relation]:
+    """The file's rows, good inside the block; ``SourceError`` that shows no value of the file.
+
+    ``scratch``: a folder for what is unpacked.
+    """
+    registered: list[str] = []
+    try:
+        suffix = _suffix(path)
+        if not path.stat().st_size:
+            if suffix not in JSON:
+                raise SourceError("the file is empty", str(path), AGAIN)
+            # No line is no event: somebody says that nothing happened.
+            yield _NO_DOCUMENTS
+            return
+        inner = path if suffix == path.suffix.lower() else unpacked(path, scratch, FORMATS)
+        yield _READERS[inner.suffix.lower()](session, inner, scratch, registered)
+    except OSError as error:
+        raise SourceError(
+            f"it cannot be read ({error.strerror or type(error).__name__})",
+            str(path),
+            "Give the user that runs this the right to read it, or fetch it again",
+        ) from error
+    except csv_text.NotText as error:
+        raise SourceError(
+            str(error), str(path), "Save it as UTF-8 with lines that end in LF"
+        ) from error
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        # What DuckDB says of a line may quote it, and a line may be about a person.
+        hidden = ValueError(type(error).__name__)
+        raise SourceError(
+            "it cannot be read: it is damaged, or not UTF-8, or not of its format", str(path), AGAIN
+        ) from hidden
+    finally:
+        for name in registered:
+            session.unregister(name)
+
+
+def _suffix(path: Path) -> str:
+    """That of the format, without that of the packing."""
+    suffixes = [one.lower() for one in path.suffixes]
+    return next((one for one in reversed(suffixes) if one not in PACKED), "")
+
+
+def _csv(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
+    text = csv_text.look_at(path)
+    header = csv_text.read_header(path, text.encoding)
+    names = _names(path, header.names)
+    columns = [f"c{number}" for number in range(len(names))]
+    source = read_csv_sql(path, columns, header.delimiter, text.encoding, header=True)
+    row, unreadable = "row_number() over ()", "cast(null as varchar)"
+    # One record a line: where it is fewer, a lost quote has swallowed good ones.
+    if text.has_nul or _records(session, source) != text.lines - 1:
+        sifted = scratch / f"{uuid4().hex}.csv"
+        csv_text.sift(path, sifted, text.encoding, header)
+        source = read_csv_sql(sifted, [*columns, "row_number", "unreadable"], ";", "utf-8")
+        row, unreadable = "abs(cast(row_number as bigint))", "nullif(unreadable, '')"
+    listed = ", ".join(
+        f"{column} as {quoted(name)}" for column, name in zip(columns, names, strict=True)
+    )
+    # The window makes DuckDB read the file in one thread, and so in order.
+    sql = f"select {listed}, {row} as file_row, {unreadable} as unreadable_line from {source}"
+    return Relation(sql, names)
+
+
+def _records(session: Any, source: str) -> int | None:
+    try:
+        # Columns that nobody asks for are not read, and so not judged.
+        return int(
+            session.execute(f"select count(columns(*)), count(*) from {source}").fetchone()[-1]
+        )
+    except duckdb.InvalidInputException:
+        return None
+
+
+def read_csv_sql(
+    path: Path, columns: list[str], delimiter: str, encoding: str, header: bool = False
+) -> str:
+    """Table function of a CSV file that ``csv_text`` has looked at; all columns are text."""
+    typed = ", ".join(f"'{column}': 'VARCHAR'" for column in columns)
+    return (
+        f"read_csv({literal(str(path))}, auto_detect = false, header = {str(header).lower()},"
+        f" delim = {literal(delimiter)}, quote = '\"', escape = '\"', columns = {{{typed}}},"
+        f" encoding = '{encoding}', max_line_size = {2 * csv_text.MAX_LINE_BYTES})"
+    )
+
+
+def _json(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
+    with path.open("rb") as file:
+        whole = _IN_A_WHOLE.match(file.read(4096))
+    if whole:
+        documents = (
+            "select cast(unnest(case when json_exists(json, '$.data') then"
+            " json_extract(json, '$.data[*]') else [json] end) as varchar) as document"
+            f" from read_json_objects({literal(str(path))},"
+            f" maximum_object_size = {_LONGEST_DOCUMENT})"
+        )
+    else:
+        # JSON has no control characters, so one can delimit nothing.
+        documents = (
+            f"select document from read_csv({literal(str(path))},"
+            " columns = {'document': 'varchar'}, header = false, delim = '\x01', quote = '',"
+            f" escape = '', auto_detect = false, max_line_size = {_LONGEST_LINE})"
+            " where trim(document) <> ''"
+        )
+    is_one = "json_valid(document) and json_type(document) = 'OBJECT'"
+    return Relation(
+        f"select case when {is_one} then document end as document,"
+        f" row_number() over () as file_row,"
+        f" case when not coalesce({is_one}, false) then document end as unreadable_line"
+        f" from ({documents})",
+        ("document",),
+        documents=True,
+    )
+
+
+def _parquet(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
+    source = f"read_parquet({literal(str(path))}, file_row_number = true)"
+    described = session.execute(f"describe select * exclude (file_row_number) from {source}")
+    own = [(name, kind) for name, kind, *_ in described.fetchall()]
+    names = _names(path, [name for name, _ in own])
+    listed = ", ".join(
+        f"{text_sql(quoted(name), kind)} as {quoted(ours)}"
+        for (name, kind), ours in zip(own, names, strict=True)
+    )
+    return Relation(
+        f"select {listed}, file_row_number + 1 as file_row,"
+        f" cast(null as varchar) as unreadable_line from {source}",
+        names,
+    )
+
+
+def _dbf(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
+    return _parquet(session, dbf_as_parquet(path, path, scratch), scratch, registered)
+
+
+def _excel(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
+    import pyarrow
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        with CalamineWorkbook.from_path(path) as workbook:
+            rows = workbook.get_sheet_by_index(0).to_python()
+    except CalamineError as error:
+        raise SourceError("it cannot be read as an Excel workbook", str(path), AGAIN) from error
+    if not rows:
+        raise SourceError("its first sheet is empty", str(path), AGAIN)
+    names = _names(path, [str(cell) for cell in rows[0]])
+    columns = [
+        pyarrow.array([_cell_text(row[n]) if n < len(row) else None for row in rows[1:]], "string")
+        for n in range(len(names))
+    ]
+    numbers = pyarrow.array(range(2, len(rows) + 1), "int64")
+    table = pyarrow.table([*columns, numbers], names=[*names, "file_row"])
+    name = f"sheet_{uuid4().hex}"
+    session.register(name, table)
+    registered.append(name)
+    return Relation(f"select *, cast(null as varchar) as unreadable_line from {name}", names)
+
+
+def _cell_text(cell: Any) -> str:
+    """A cell as a CSV file would have it: 1, not 1.0."""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def text_sql(name: str, kind: str) -> str:
+    """Text of a Parquet column as a CSV file would have it: 1, not 1.0, and dates without time."""
+    if kind in ("DOUBLE", "FLOAT"):
+        text, whole = f"cast({name} as varchar)", f"try_cast({name} as bigint)"
+        return f"case when {whole} = {name} then cast({whole} as varchar) else {text} end"
+    if kind.startswith("TIMESTAMP"):
+        midnight = f"{name} = date_trunc('day', {name})"
+        date = f"cast(cast({name} as date) as varchar)"
+        return f"case when {midnight} then {date} else cast({name} as varchar) end"
+    return f"cast({name} as varchar)"
+
+
+def _names(path: Path, header: list[str]) -> tuple[str, ...]:
+    """The header in lower case; a column without a name is called by its place."""
+    names = [name.strip().lower() for name in header]
+    doubled = sorted({name for name in names if name and names.count(name) > 1})
+    if doubled:
+        raise SourceError(
+            "its header names a column twice", str(path), "Keep one of the two columns"
+        )
+    return tuple(name or f"_column_{number}" for number, name in enumerate(names, start=1))
+
+
+_Reader = Callable[[Any, Path, Path, list[str]], Relation]
+_READERS: dict[str, _Reader] = {
+    **dict.fromkeys(CSV, _csv),
+    **dict.fromkeys(JSON, _json),
+    **dict.fromkeys(EXCEL, _excel),
+    ".parquet": _parquet,
+    ".dbf": _dbf,
+}

@@ -1,0 +1,211 @@
+"""Reading one file of a feed: its rows, which of them are rejected, and which repeat others.
+
+Belongs here: text -> typed rows, why a row is rejected, the last of equal keys within a file, and
+the fingerprint of what a file holds, day by day.
+Does not belong here: formats (``formats.py``), headers (``fields.py``), what other files hold
+(``sources.py``).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+from analytics_assets import settings
+from analytics_assets.core.columns import Column
+from analytics_assets.core.contracts import quoted, sql_type
+from analytics_assets.core.partitions import START
+from analytics_assets.core.source import SourceError
+from analytics_assets.landing.feed import Feed
+from analytics_assets.landing.fields import Fields, fields_of
+from analytics_assets.landing.files import LandedFile
+from analytics_assets.landing.formats import Relation, opened
+from analytics_assets.warehouse.audit import fingerprint
+from analytics_assets.warehouse.session import literal
+
+# Changes when another release reads the same file in another way.
+READER = "2"
+UNDATED = "all"
+# So few rejected rows do not say that a file is not what it seems.
+_ALWAYS_PASS = 2
+_UNREADABLE = "the line cannot be split into the columns of the header"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: the fingerprint of each day's rows, how many of each day it offers, and
+    the fingerprint of the rejected ones.
+
+    ``rows`` are all that it offers, of which ``rejected_rows`` cannot be landed and ``repeated``
+    are followed by a row of the same key. ``unknown``: columns without a name of ours.
+    ``problem`` says why nothing of the file is landed.
+    """
+
+    days: Mapping[str, str] = field(default_factory=dict)
+    offered: Mapping[str, int] = field(default_factory=dict)
+    rejected: str = ""
+    rows: int = 0
+    rejected_rows: int = 0
+    repeated: int = 0
+    unknown: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """``name`` of a temporary table; ``unknown``: columns of the file without a name of ours."""
+
+    name: str
+    unknown: tuple[str, ...]
+
+
+@contextmanager
+def parsed(session: Any, feed: Feed, file: LandedFile) -> Iterator[Parsed]:
+    """A file's rows as a temporary table; ``SourceError`` naming what is wrong with the file.
+
+    Columns: ``file_row``, ``day`` (NULL for a row that has none), ``rejected`` (why), ``record``
+    (what a rejected row says), the feed's own, ``row_name`` (the key), and ``copies`` (rows of the
+    file with this key, of which this is the last).
+    """
+    name = f"landed_{uuid4().hex[:16]}"
+    scratch = settings.load().scratch / name
+    scratch.mkdir(parents=True)
+    try:
+        with opened(session, file.path, scratch) as relation:
+            fields = fields_of(feed, relation, file.path)
+            session.execute(f"create temp table {name} as {_select(feed, file, relation, fields)}")
+        yield Parsed(name, fields.unknown)
+    finally:
+        session.execute(f"drop table if exists {name}")
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
+    """What a file holds; what is wrong with it as a whole is its ``problem``."""
+    values = ", ".join(quoted(column.name) for column in feed.columns)
+    day = "strftime(day, '%Y-%m-%d')" if feed.day else literal(UNDATED)
+    try:
+        with parsed(session, feed, file) as rows_of:
+            name, unknown = rows_of.name, rows_of.unknown
+            rows = session.execute(
+                f"select case when rejected is null then {day} end, sum(copies), count(*),"
+                f" sum(hash({values}, rejected, record)) from {name} group by 1"
+            ).fetchall()
+            example = session.execute(
+                f"select min_by(rejected, file_row), min(file_row) from {name}"
+                " where rejected is not null"
+            ).fetchone()
+    except SourceError as error:
+        return Content(problem=str(error))
+    offered = sum(int(copies) for _, copies, _, _ in rows)
+    bad = sum(int(copies) for key, copies, _, _ in rows if key is None)
+    if bad > max(_ALWAYS_PASS, feed.most_rejected * offered):
+        problem = SourceError(
+            f"{bad:,} of its {offered:,} rows cannot be landed, first row {example[1]:,}:"
+            f" {example[0]}",
+            str(file.path),
+            "Look whether it is the right file, and send it again",
+        )
+        return Content(problem=str(problem), rows=offered, rejected_rows=offered)
+    prints = {key: fingerprint(count, hashes) for key, _, count, hashes in rows}
+    return Content(
+        rejected=prints.pop(None, ""),
+        days=dict(sorted(prints.items())),
+        offered={key: int(copies) for key, copies, _, _ in rows if key is not None},
+        rows=offered,
+        rejected_rows=bad,
+        repeated=offered - sum(count for _, _, count, _ in rows),
+        unknown=unknown,
+    )
+
+
+def _select(feed: Feed, file: LandedFile, relation: Relation, fields: Fields) -> str:
+    own = ", ".join(quoted(column.name) for column in feed.columns)
+    texts = ", ".join(f"{quoted(c.name)} := {quoted(c.name)}" for c in feed.columns)
+    typed = ", ".join(f"{_typed(column)} as {quoted(column.name)}" for column in feed.columns)
+    alike = "case when rejected is not null then file_row end, row_name" if feed.key else "file_row"
+    newest = f"{feed.newest} desc nulls last, " if feed.newest else ""
+    return f"""
+with lines as (select *{fields.beside} from ({relation.sql})),
+ours as (select file_row, unreadable_line, {fields.select} from lines {fields.expand}),
+typed as (
+    select file_row, {typed}, {_problem_sql(feed)} as problem,
+        coalesce(unreadable_line, cast(to_json(struct_pack({texts})) as varchar)) as record
+    from ours
+),
+dated as (select *, {feed.day or "cast(null as date)"} as day from typed),
+judged as (
+    select *, {feed.row_name if feed.key else "cast(null as varchar)"} as row_name,
+        {_rejected_sql(feed, file)} as rejected
+    from dated
+)
+select file_row, day, rejected, case when rejected is not null then record end as record,
+    {own}, row_name, count(*) over (partition by {alike}) as copies
+from judged
+qualify row_number() over (partition by {alike} order by {newest}file_row desc) = 1"""
+
+
+def _typed(column: Column) -> str:
+    text = quoted(column.name)
+    if column.type == "text":
+        return text
+    cast = f"try_cast({text} as {sql_type(column)})"
+    if column.type in ("integer", "bigint"):
+        # DuckDB would round 12.5 to a whole number.
+        return f"case when regexp_full_match({text}, '[+-]?[0-9]+([.]0*)?') then {cast} end"
+    return cast
+
+
+def _problem_sql(feed: Feed) -> str:
+    """Why the values of a line are no row of the feed, or NULL."""
+    cases = [f"when unreadable_line is not null then {literal(_UNREADABLE)}"]
+    for column in feed.columns:
+        text = f"ours.{quoted(column.name)}"
+        if not column.nullable:
+            cases.append(f"when {text} is null then {literal(column.name + ' is missing')}")
+        if column.type != "text":
+            why = literal(f"{column.name} is no {column.type}")
+            cases.append(f"when {text} is not null and ({_of(column)}) is null then {why}")
+    return f"case {' '.join(cases)} end"
+
+
+def _of(column: Column) -> str:
+    return _typed(column).replace(quoted(column.name), f"ours.{quoted(column.name)}")
+
+
+def _rejected_sql(feed: Feed, file: LandedFile) -> str:
+    cases = ["when problem is not null then problem"]
+    if feed.day:
+        what = _dated_by(feed)
+        cases.append(f"when day is null then {literal(what + ' is no date')}")
+        cases.append(f"when day < date '{START}' then {literal(f'{what} is before {START}')}")
+    if file.window:
+        first, end = file.window
+        cases.append(
+            f"when day < date '{first}' or day >= date '{end}'"
+            f" then {literal('it is of another day than the name of the file says')}"
+        )
+    cases += [f"when {broken} then {literal(why)}" for why, broken in feed.rejects.items()]
+    return f"case {' '.join(cases)} end"
+
+
+def _dated_by(feed: Feed) -> str:
+    """The column that dates a row, as far as its SQL tells."""
+    words = set(re.findall(r"\w+", feed.day))
+    return next((column.name for column in feed.columns if column.name in words), "the day")
+
+
+def today() -> date:
+    """The last day that rows may be of."""
+    return date.today()
+
+
+def due(day: str, last: date) -> bool:
+    """Whether rows of this day are landed by now: there is no partition of a later one."""
+    return day == UNDATED or START.isoformat() <= day <= last.isoformat()
