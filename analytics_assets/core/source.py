@@ -73,6 +73,7 @@ class SourceError(Exception):
 
     def __init__(self, what: str, where: str, to_do: str) -> None:
         super().__init__(f"{where}: {what}. {to_do}")
+        self.parts = (what, where, to_do)
 
 
 class SourceUnavailable(SourceError):

@@ -62,10 +62,13 @@ class Feed:
     ``key``: SQL over the columns; rows that are equal in it are one row, of which the last counts:
     the greatest ``newest`` (SQL), then the file that came last, then the line. ``day``: SQL of the
     date that a row belongs to, which is landed as ``dated``; ``period``: its partitions.
+    ``casts``: column -> SQL of its value, with its text as ``{text}``, where a cast is not it.
     ``rejects``: reason -> SQL that is true for a row that cannot be landed. More than
     ``most_rejected`` of a file's rows (a share; two always pass) are a file that is not what it
     seems: it is refused whole.
+    ``lookback``: how many of the newest days the sender may restate without a new time of change.
     ``expected``: partitions that have to have a file.
+    In SQL, ``file_day`` is the first day that the name of the file says.
     """
 
     name: str
@@ -81,9 +84,11 @@ class Feed:
     day: str = ""
     dated: Column = DAY
     period: Period = UNPARTITIONED
+    casts: Mapping[str, str] = field(default_factory=dict, hash=False)
     rejects: Mapping[str, str] = field(default_factory=dict, hash=False)
     most_rejected: float = 0.05
     formats: tuple[str, ...] = FORMATS
+    lookback: int = 0
     expected: Callable[[], Collection[str]] | None = None
 
     def __post_init__(self) -> None:
@@ -92,7 +97,7 @@ class Feed:
                 f"feed {self.name}: day and period belong together; give both, or neither"
             )
         known = {column.name for column in self.columns}
-        if unknown := sorted({*self.spellings, *filter(None, [self.rest])} - known):
+        if unknown := sorted({*self.spellings, *self.casts, *filter(None, [self.rest])} - known):
             raise DeclarationError(f"feed {self.name}: no column is called {', '.join(unknown)}")
 
     @property

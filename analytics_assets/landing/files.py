@@ -15,7 +15,6 @@ from pathlib import Path
 
 from analytics_assets.core.partitions import MONTHLY, START, YEARLY
 from analytics_assets.landing.feed import Feed
-from analytics_assets.landing.folder import LandingFolder
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class LandedFile:
 def files_of(feed: Feed) -> list[LandedFile]:
     """The feed's files, the first to come first; ``SourceError`` if the folder cannot be read."""
     found = []
-    for path in feed.folder.files(feed.below):
+    for path in _beside(feed):
         match = feed.pattern.fullmatch(path.name)
         if match and path.is_file():
             try:
@@ -47,18 +46,24 @@ def files_of(feed: Feed) -> list[LandedFile]:
     return sorted(found, key=lambda file: (file.changed, file.path.name))
 
 
+def _beside(feed: Feed) -> list[Path]:
+    """What is in the folder of a feed; nothing where the folder of one is missing that need not be
+    there."""
+    folder = feed.folder.path
+    if feed.below and not feed.expected and folder.is_dir() and not (folder / feed.below).exists():
+        return []
+    return feed.folder.files(feed.below)
+
+
 def strange_files(feeds: Collection[Feed]) -> dict[Path, str]:
     """Files beside those of these feeds, by whose names they are of none -> how to call them."""
     claimed = {file.path for feed in feeds for file in files_of(feed)}
-    names: dict[tuple[LandingFolder, str], list[str]] = {}
+    names: dict[Path, list[str]] = {}
     for feed in feeds:
-        names.setdefault((feed.folder, feed.below), []).append(feed.files)
-    return {
-        path: f"call it {' or '.join(wanted)}"
-        for (folder, below), wanted in names.items()
-        for path in folder.files(below)
-        if path not in claimed and path.is_file()
-    }
+        for path in _beside(feed):
+            if path not in claimed and path.is_file():
+                names.setdefault(path, []).append(feed.files)
+    return {path: f"call it {' or '.join(wanted)}" for path, wanted in sorted(names.items())}
 
 
 def _window(said: dict[str, str]) -> tuple[date, date] | None:

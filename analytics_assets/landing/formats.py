@@ -161,11 +161,12 @@ def _json(session: Any, path: Path, scratch: Path, registered: list[str]) -> Rel
             f" escape = '', auto_detect = false, max_line_size = {_LONGEST_LINE})"
             " where trim(document) <> ''"
         )
-    is_one = "json_valid(document) and json_type(document) = 'OBJECT'"
+    # A plain "and" would look at the type of what is no JSON, which is an error.
+    is_one = "case when json_valid(document) then json_type(document) = 'OBJECT' else false end"
     return Relation(
         f"select case when {is_one} then document end as document,"
         f" row_number() over () as file_row,"
-        f" case when not coalesce({is_one}, false) then document end as unreadable_line"
+        f" case when not {is_one} then document end as unreadable_line"
         f" from ({documents})",
         ("document",),
         documents=True,

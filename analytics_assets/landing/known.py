@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import date, timedelta
 from typing import Any
 
 from analytics_assets import settings
@@ -26,24 +27,38 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
     digest = hashlib.sha256(as_declared.encode()).hexdigest()[:16]
     name = f"{feed.name}-{digest}"
     known = noted(name)
+    ends = [file.window[1] for file in files if file.window]
+    restated = max(ends, default=date.min) - timedelta(days=feed.lookback) if ends else date.min
     found: dict[str, Any] = {}
     changed = []
     for file in files:
+        again = feed.lookback and file.window and file.window[1] > restated
+        state = f"{file.state}-{_digest(file)}" if again else file.state
         before = known.get(file.path.name)
-        if before and before["state"] == file.state:
+        # One that has left the lookback was noted with its digest.
+        if before and (before["state"] == state or before["state"].startswith(f"{state}-")):
             found[file.path.name] = before
         else:
-            changed.append(file)
+            changed.append((file, state))
     if changed:
         with open_session(settings.load()) as session:
-            for file in changed:
+            for file, state in changed:
                 content = look_into(session, feed, file)
-                found[file.path.name] = {"state": file.state, **asdict(content)}
+                found[file.path.name] = {"state": state, **asdict(content)}
     if found != known:
         note(name, found)
     return {file: _content(found[file.path.name]) for file in files}
 
 
+def _digest(file: LandedFile) -> str:
+    checksum = hashlib.sha256()
+    with file.path.open("rb") as opened:
+        while block := opened.read(2**20):
+            checksum.update(block)
+    return checksum.hexdigest()[:16]
+
+
 def _content(noted: dict[str, Any]) -> Content:
     kept = {name: value for name, value in noted.items() if name != "state"}
-    return Content(**kept | {"unknown": tuple(noted["unknown"])})
+    tuples = {name: tuple(kept[name]) for name in ("unknown", "problem")}
+    return Content(**kept | tuples)

@@ -54,7 +54,12 @@ class Content:
     rejected_rows: int = 0
     repeated: int = 0
     unknown: tuple[str, ...] = ()
-    problem: str = ""
+    problem: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The problem as a sentence; empty: there is none."""
+        return str(SourceError(*self.problem)) if self.problem else ""
 
 
 @dataclass(frozen=True)
@@ -102,17 +107,17 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
                 " where rejected is not null"
             ).fetchone()
     except SourceError as error:
-        return Content(problem=str(error))
+        return Content(problem=error.parts)
     offered = sum(int(copies) for _, copies, _, _ in rows)
     bad = sum(int(copies) for key, copies, _, _ in rows if key is None)
     if bad > max(_ALWAYS_PASS, feed.most_rejected * offered):
-        problem = SourceError(
+        problem = (
             f"{bad:,} of its {offered:,} rows cannot be landed, first row {example[1]:,}:"
             f" {example[0]}",
             str(file.path),
             "Look whether it is the right file, and send it again",
         )
-        return Content(problem=str(problem), rows=offered, rejected_rows=offered)
+        return Content(problem=problem, rows=offered, rejected_rows=offered)
     prints = {key: fingerprint(count, hashes) for key, _, count, hashes in rows}
     return Content(
         rejected=prints.pop(None, ""),
@@ -127,15 +132,16 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
 
 def _select(feed: Feed, file: LandedFile, relation: Relation, fields: Fields) -> str:
     own = ", ".join(quoted(column.name) for column in feed.columns)
+    file_day = f"date '{file.window[0]}'" if file.window else "cast(null as date)"
     texts = ", ".join(f"{quoted(c.name)} := {quoted(c.name)}" for c in feed.columns)
-    typed = ", ".join(f"{_typed(column)} as {quoted(column.name)}" for column in feed.columns)
+    typed = ", ".join(f"{_typed(feed, column)} as {quoted(column.name)}" for column in feed.columns)
     alike = "case when rejected is not null then file_row end, row_name" if feed.key else "file_row"
     newest = f"{feed.newest} desc nulls last, " if feed.newest else ""
     return f"""
 with lines as (select *{fields.beside} from ({relation.sql})),
 ours as (select file_row, unreadable_line, {fields.select} from lines {fields.expand}),
 typed as (
-    select file_row, {typed}, {_problem_sql(feed)} as problem,
+    select file_row, {file_day} as file_day, {typed}, {_problem_sql(feed)} as problem,
         coalesce(unreadable_line, cast(to_json(struct_pack({texts})) as varchar)) as record
     from ours
 ),
@@ -151,8 +157,11 @@ from judged
 qualify row_number() over (partition by {alike} order by {newest}file_row desc) = 1"""
 
 
-def _typed(column: Column) -> str:
-    text = quoted(column.name)
+def _typed(feed: Feed, column: Column) -> str:
+    """The value of a column, over ``ours``."""
+    text = f"ours.{quoted(column.name)}"
+    if column.name in feed.casts:
+        return feed.casts[column.name].replace("{text}", text)
     if column.type == "text":
         return text
     cast = f"try_cast({text} as {sql_type(column)})"
@@ -166,17 +175,19 @@ def _problem_sql(feed: Feed) -> str:
     """Why the values of a line are no row of the feed, or NULL."""
     cases = [f"when unreadable_line is not null then {literal(_UNREADABLE)}"]
     for column in feed.columns:
-        text = f"ours.{quoted(column.name)}"
+        text, value = f"ours.{quoted(column.name)}", _typed(feed, column)
         if not column.nullable:
-            cases.append(f"when {text} is null then {literal(column.name + ' is missing')}")
-        if column.type != "text":
-            why = literal(f"{column.name} is no {column.type}")
-            cases.append(f"when {text} is not null and ({_of(column)}) is null then {why}")
+            cases.append(f"when {text} is null then {literal(f'{column.name} is missing')}")
+            cases.append(f"when ({value}) is null then {literal(_no(column))}")
+        elif column.type != "text" and column.name not in feed.casts:
+            cases.append(
+                f"when {text} is not null and ({value}) is null then {literal(_no(column))}"
+            )
     return f"case {' '.join(cases)} end"
 
 
-def _of(column: Column) -> str:
-    return _typed(column).replace(quoted(column.name), f"ours.{quoted(column.name)}")
+def _no(column: Column) -> str:
+    return f"{column.name} is no {column.type}"
 
 
 def _rejected_sql(feed: Feed, file: LandedFile) -> str:

@@ -104,7 +104,9 @@ class RejectedSource:
         last, found = reading.today(), self._found()
         wanted = self.inputs().get(UNPARTITIONED.only_key, {})
         known = {name for name, state in wanted.items() if landing.built_from.get(name) == state}
-        selects = [f"select * from ({landing.live}) where file in ({_listed(known)})"]
+        selects = (
+            [f"select * from ({landing.live}) where file in ({_listed(known)})"] if known else []
+        )
         selects += [
             _nowhere("", path.name, f"its name is of no feed; {how}")
             for path, how in strange_files(self._feeds).items()
@@ -115,7 +117,7 @@ class RejectedSource:
                 if file.path.name not in wanted or file.path.name in known:
                     continue
                 if content.problem:
-                    selects.append(_nowhere(feed.name, file.path.name, content.problem))
+                    selects.append(_nowhere(feed.name, file.path.name, content.said))
                     continue
                 rows = opened.enter_context(parsed(landing.session, feed, file))
                 selects.append(
@@ -137,7 +139,7 @@ def _nowhere(feed: str, file: str, reason: str) -> str:
 
 
 def _listed(names: set[str]) -> str:
-    return ", ".join(map(literal, sorted(names))) or "null"
+    return ", ".join(map(literal, sorted(names)))
 
 
 def _account(found: Mapping[LandedFile, tuple[Feed, Content]]) -> str:

@@ -18,7 +18,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from analytics_assets.core.contracts import quoted
+from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.landing import reading
@@ -31,6 +31,8 @@ from analytics_assets.warehouse.session import literal
 
 MISSING = "missing"
 _DAY = "strftime(day, '%Y-%m-%d')"
+# Beside its own columns: the file's place in the order of arrival (0: none), and the row in it.
+_STAGED = "0 as rank, cast(0 as bigint) as copies, cast(0 as bigint) as file_row"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class FileSource:
         inputs: dict[str, dict[str, str]] = {}
         for day, found in by_day.items():
             inputs.setdefault(self.partition_of(day), {})[day] = self.one_input(found)
+        for key, files in self._held(inputs).items():
+            inputs.setdefault(key, {}).update({file.path.name: file.state for file in files})
         for key in self._without_rows():
             inputs.setdefault(key, {"no rows": "0"})
         for key in set(self.feed.expected() if self.feed.expected else ()) - inputs.keys():
@@ -92,14 +96,31 @@ class FileSource:
         """The fingerprint of the contents of a day, in the order in which they came."""
         return ",".join(found)
 
+    def _held(self, keys: Collection[str]) -> dict[str, list[LandedFile]]:
+        """Partition -> files that cannot be read and may hold rows of it: without them it would be
+        published short, and pass for complete."""
+        held: dict[str, list[LandedFile]] = {}
+        for file, content in self.contents().items():
+            if content.problem:
+                own = self._keys_of(file) if file.window else keys or [self.partition_of(UNDATED)]
+                for key in own:
+                    held.setdefault(key, []).append(file)
+        return held
+
+    def _keys_of(self, file: LandedFile) -> list[str]:
+        """Partitions of the period that the name of a file says, as far as it has come."""
+        if not file.window:
+            return []
+        tomorrow = reading.today() + timedelta(days=1)
+        return self.feed.period.keys_between(file.window[0], min(file.window[1], tomorrow))
+
     def _without_rows(self) -> set[str]:
         """Partitions of files that say by their names what they hold, and hold nothing."""
-        tomorrow = reading.today() + timedelta(days=1)
         return {
             key
             for file, content in self.contents().items()
-            if file.window and not content.problem
-            for key in self.feed.period.keys_between(file.window[0], min(file.window[1], tomorrow))
+            if not content.problem
+            for key in self._keys_of(file)
         }
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
@@ -108,7 +129,7 @@ class FileSource:
 
     def problems(self) -> list[str]:
         """Files that cannot be read, or are not what they seem; periods that lack one."""
-        found = [content.problem for content in self.contents().values() if content.problem]
+        found = [content.said for content in self.contents().values() if content.problem]
         missing = [key for key, names in self.inputs().items() if MISSING in names]
         if missing:
             spans = self.feed.period.spans(missing)
@@ -123,6 +144,8 @@ class FileSource:
         """The partition's rows; ``SourceError`` where it has no file that can be landed."""
         session, staged = landing.session, f"staged_{uuid4().hex[:16]}"
         parts = self.parts_of(landing)
+        for file in self._held([landing.key]).get(landing.key, []):
+            raise SourceError(*self.contents()[file].problem)
         if not parts and MISSING in self.inputs().get(landing.key, {}):
             raise SourceError(
                 f"there is no file of {landing.key}",
@@ -139,7 +162,7 @@ class FileSource:
                         + (f" and {_DAY} in ({_listed(part.days)})" if self.feed.day else "")
                     )
             with self.landed(session, staged) as select:
-                self._report(landing, parts, staged)
+                self.report(landing, parts, staged)
                 yield [select]
         finally:
             session.execute(f"drop table if exists {staged}")
@@ -183,21 +206,18 @@ class FileSource:
         """The columns of a row as it lands."""
         return ", ".join(quoted(column.name) for column in self.feed.landed_columns)
 
-    def before_sql(self, landing: Landing) -> str:
-        """SELECT of the rows that those of the files are put over, with ``rank`` 0."""
-        return f"{self._live_sql(landing)} limit 0"
-
     def _own(self) -> str:
         own = [quoted(column.name) for column in self.feed.columns]
         day = [f"day as {quoted(self.feed.dated.name)}"] if self.feed.day else []
         return ", ".join([*own, *day])
 
-    def _live_sql(self, landing: Landing) -> str:
-        name = self.feed.row_name if self.feed.key else "cast(null as varchar)"
-        return (
-            f"select {self.columns()}, {name} as row_name, 0 as rank, cast(0 as bigint) as copies,"
-            f" cast(0 as bigint) as file_row from ({landing.live})"
+    def before_sql(self, landing: Landing) -> str:
+        """SELECT of the rows that those of the files are put over: none."""
+        columns = ", ".join(
+            f"cast(null as {sql_type(column)}) as {quoted(column.name)}"
+            for column in self.feed.landed_columns
         )
+        return f"select {columns}, '' as row_name, {_STAGED} limit 0"
 
     @contextmanager
     def landed(self, session: Any, staged: str) -> Iterator[str]:
@@ -214,7 +234,8 @@ class FileSource:
             f" (partition by row_name order by {newest}rank desc, file_row desc) = 1"
         )
 
-    def _report(self, landing: Landing, parts: Sequence[Part], staged: str) -> None:
+    def report(self, landing: Landing, parts: Sequence[Part], staged: str) -> None:
+        """What people should know of the partition."""
         report, session = landing.report, landing.session
         offered = self.offered(landing, parts)
         (landed,) = session.execute(
@@ -238,7 +259,8 @@ class UpsertSource(FileSource):
 
     def before_sql(self, landing: Landing) -> str:
         """The partition's live rows."""
-        return self._live_sql(landing)
+        name = self.feed.row_name if self.feed.key else "cast(null as varchar)"
+        return f"select {self.columns()}, {name} as row_name, {_STAGED} from ({landing.live})"
 
     def _new_in_each(self, found: Mapping[LandedFile, Content], day: date) -> list[Part]:
         """Of equal contents that of the file that came first: what is sent again is no news."""
@@ -260,6 +282,10 @@ class UpsertSource(FileSource):
             for part in super().parts_of(landing)
         ]
         return [part for part in found if part.days]
+
+    def _held(self, keys: Collection[str]) -> dict[str, list[LandedFile]]:
+        """None: what is live stays, and the file is named."""
+        return {}
 
     def offered(self, landing: Landing, parts: Sequence[Part]) -> int:
         """Rows of what is new in the files."""

@@ -14,8 +14,7 @@ import pytest
 from analytics_assets import settings
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.domains.ad_metrics.sample import write
-from analytics_assets.domains.ad_metrics.source_tables import mixpanel_events
-from analytics_assets.domains.ad_metrics.sources import EventsSource
+from analytics_assets.domains.ad_metrics.source_tables import mixpanel_events, rejected_record
 from analytics_assets.domains.ad_metrics.tables import (
     TABLES,
     daily_mixpanel_metrics,
@@ -284,15 +283,17 @@ def test_unknown_events_and_fields_are_counted_and_kept(settled: Path) -> None:
     report: dict = {}
     with open_session(settings.load()) as session:
         landing = Landing(session, "2025-01-10", report, lambda sql: {})
-        with EventsSource().land(landing) as selects:
+        assert mixpanel_events.source is not None
+        with mixpanel_events.source.land(landing) as selects:
             found = session.execute(f"select * from ({selects[0]})").df()
     assert "RC Odd: 1" in report["other events, kept and not counted"]
     assert "mood: 2" in report["other fields, kept as JSON"]
-    assert report["lines that are no event, kept as they are"] == 1
     assert (found.event == "RC Odd").sum() == 1
-    assert found.unreadable_line.dropna().tolist() == ["{this is no event"]
     assert found.other_fields.str.contains("sunny").sum() == 2
     assert settle(lake())[1] == []
+    ((record, reason),) = [(row["record"], row["reason"]) for row in rows(lake(), rejected_record)]
+    assert record == "{this is no event"
+    assert "cannot be split" in reason
 
 
 def test_events_of_another_day_than_the_name_says_are_refused(settled: Path) -> None:
@@ -300,8 +301,7 @@ def test_events_of_another_day_than_the_name_says_are_refused(settled: Path) -> 
     (folder / "2025-01-10.jsonl").write_text((folder / "2025-01-11.jsonl").read_text())
     _, findings = settle(lake())
     (finding,) = findings
-    assert "events are of other days" in finding.summary
-    assert "2025-01-11 to 2025-01-11" in finding.summary
+    assert "rows cannot be landed, first row 1: it is of another day" in finding.summary
 
 
 def test_no_user_id_is_said(settled: Path) -> None:

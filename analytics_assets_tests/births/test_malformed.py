@@ -194,13 +194,13 @@ def test_zip_with_two_csv_files(published: Path) -> None:
     with zipfile.ZipFile(published / "SINASC_2024.zip", "w") as archive:
         archive.writestr("a.csv", csv_text(records(ROWS)))
         archive.writestr("b.csv", csv_text(records(ROWS)))
-    refused("SINASC_2024.zip", "it holds 2 CSV files", "Pack exactly one into it")
+    refused("SINASC_2024.zip", "it holds 2 files of .csv", "Pack exactly one into it")
 
 
 def test_zip_with_no_csv_file(published: Path) -> None:
     with zipfile.ZipFile(published / "SINASC_2024.zip", "w") as archive:
         archive.writestr("read me.txt", "nothing here")
-    refused("SINASC_2024.zip", "it holds 0 CSV files")
+    refused("SINASC_2024.zip", "it holds 0 files of .csv")
 
 
 def test_zip_packed_on_a_mac(published: Path) -> None:

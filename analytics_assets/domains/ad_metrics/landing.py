@@ -1,171 +1,207 @@
-"""The landing folders: which files hold which days, and whether they changed.
+"""The landing folders of Mixpanel's and Meta's exports, and what the rows of a file are landed as.
 
-Belongs here: file names, missing folders and days, fingerprints of files.
-Does not belong here: what is in a file (``sources.py``).
-
-A file's name holds its day, or its first and last day: ``2025-01-31.jsonl``,
-``export_2025-01-27_2025-01-31.jsonl.gz``. A day may have several files.
+Belongs here: the feeds, each declared once, and which days may not be missing.
+Does not belong here: reading files, the meaning of events (``sql/``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import date, timedelta
-from pathlib import Path
+from dataclasses import replace
+from datetime import timedelta
 
-from analytics_assets.core.partitions import START
-from analytics_assets.core.source import SourceError
+from analytics_assets.core.columns import Column
+from analytics_assets.core.partitions import DAILY
+from analytics_assets.domains.ad_metrics.columns import AD_IDS, USER_ID, text
+from analytics_assets.landing.feed import Feed
+from analytics_assets.landing.files import files_of
 from analytics_assets.landing.folder import LandingFolder
-from analytics_assets.warehouse.notes import note, noted
-
-_DAYS = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?:_(\d{4}-\d{2}-\d{2}))?(?!\d)")
-_FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".json.gz", ".jsonl.gz", ".ndjson.gz", ".csv.gz")
-
+from analytics_assets.landing.formats import CSV, JSON
 
 MIXPANEL = LandingFolder("MIXPANEL_SOURCE", "mixpanel")
 META_ADS = LandingFolder("META_ADS_SOURCE", "meta_ads")
+AXES = ("all", "country", "region", "device")
 
 
-@dataclass(frozen=True)
-class Feed:
-    """A folder below a landing folder that has a file a day.
-
-    The vendor restates the last ``lookback`` days. ``required``: no day between the first and the
-    last day of all required feeds may be absent.
-    """
-
-    landing: LandingFolder
-    name: str
-    lookback: int
-    required: bool = True
-
-    @property
-    def folder(self) -> Path:
-        return self.landing.path / self.name
+def required_days() -> set[str]:
+    """From the first to the last day of all feeds that come every day."""
+    windows = [
+        file.window
+        for feed in (EVENTS, *AD_PERFORMANCE.values())
+        for file in files_of(feed)
+        if file.window
+    ]
+    if not windows:
+        return set()
+    first, end = min(start for start, _ in windows), max(end for _, end in windows)
+    return {(first + timedelta(days=n)).isoformat() for n in range((end - first).days)}
 
 
-@dataclass(frozen=True)
-class DayFile:
-    """A file and the first and last day that it holds."""
-
-    path: Path
-    first: date
-    last: date
-
-
-EVENTS = Feed(MIXPANEL, "events", lookback=5)
-CURRENCY_FX = Feed(MIXPANEL, "currency_fx", lookback=5, required=False)
-AD_PERFORMANCE = {
-    axis: Feed(META_ADS, name, lookback=28)
-    for axis, name in (
-        ("all", "ad_performance_daily"),
-        ("country", "ad_performance_daily_country"),
-        ("region", "ad_performance_daily_region"),
-        ("device", "ad_performance_daily_device"),
+def _epoch_ms(text: str) -> str:
+    """Milliseconds since 1970 of a time given in seconds or milliseconds."""
+    number = f"try_cast({text} as double)"
+    return (
+        f"cast(case when {number} between 0 and 1e11 then {number} * 1000"
+        f" when {number} between 1e11 and 1e14 then {number} end as bigint)"
     )
+
+
+EVENTS = Feed(
+    "mixpanel_events",
+    MIXPANEL,
+    "events/*{days}*",
+    columns=(
+        text("event", "Name of the event.", nullable=False),
+        USER_ID,
+        Column("time_ms", "bigint", "Moment of the event.", "ms since 1970", nullable=False),
+        text("insert_id", "Mixpanel's id of the event."),
+        text("product_id", "The product."),
+        text("revenue", "Amount as landed, in its currency; refunds are negative."),
+        text("currency", "Currency of the amount."),
+        text("store", "App store or payment service."),
+        text("country", "Country of the event."),
+        Column("arrival_ms", "bigint", "When Mixpanel got it.", "ms since 1970"),
+        Column("other_fields", "text", "JSON of the fields that have no column.", personal=True),
+    ),
+    spellings={
+        "event": ("event", "event_name"),
+        "distinct_id": ("distinct_id", "$distinct_id"),
+        "time_ms": ("time",),
+        "insert_id": ("$insert_id", "insert_id"),
+        "revenue": ("revenue", "revenue_usd"),
+        "country": ("country", "country_code", "mp_country_code"),
+        "arrival_ms": ("mp_processing_time_ms", "$mp_api_timestamp_ms"),
+    },
+    nests=("properties",),
+    rest="other_fields",
+    casts={
+        "time_ms": _epoch_ms("{text}"),
+        "insert_id": "coalesce({text}, '')",
+        "arrival_ms": "try_cast({text} as bigint)",
+    },
+    key=("event", "distinct_id", "time_ms", "insert_id"),
+    newest="arrival_ms",
+    day="cast(make_timestamp(time_ms * 1000) as date)",
+    dated=Column("event_date", "date", "Day of the event (UTC).", nullable=False),
+    period=DAILY,
+    formats=JSON,
+    lookback=5,
+    expected=required_days,
+)
+USERS = Feed(
+    "mixpanel_users",
+    MIXPANEL,
+    "users/*",
+    columns=(
+        USER_ID,
+        *AD_IDS,
+        text("country", "Country of the profile."),
+        text("region", "Region of the profile."),
+        text("device", "Device of the profile."),
+        text("last_seen", "When the profile was seen last, as landed."),
+    ),
+    spellings={
+        "distinct_id": ("$distinct_id", "distinct_id"),
+        "ad_id": ("abi_~ad_id",),
+        "adset_id": ("abi_~ad_set_id",),
+        "campaign_id": ("abi_~campaign_id",),
+        "country": ("country", "$country_code", "mp_country_code"),
+        "region": ("region", "$region"),
+        "device": ("device", "$device", "$ios_device_model", "$android_model"),
+        "last_seen": ("$last_seen", "last_seen"),
+    },
+    nests=("$properties", "properties"),
+    key=("distinct_id",),
+    newest="last_seen",
+    formats=JSON,
+)
+_MEASURED_BY = {
+    "all": ("no_breakdown",),
+    "country": ("country",),
+    "region": ("region",),
+    "device": ("impression_device", "device_platform"),
 }
-_REQUIRED = [feed for feed in (EVENTS, *AD_PERFORMANCE.values()) if feed.required]
 
 
-def files_in(folder: LandingFolder, name: str) -> list[Path]:
-    """Data files below a landing folder by name; ``SourceError`` if they cannot be listed."""
-    return [path for path in folder.files(name) if path.name.endswith(_FORMATS) and path.is_file()]
+def _ad_performance(axis: str) -> Feed:
+    name = "ad_performance_daily" + ("" if axis == "all" else f"_{axis}")
+    return Feed(
+        name,
+        META_ADS,
+        f"{name}/*{{days}}*",
+        columns=(
+            *(replace(column, nullable=False) for column in AD_IDS),
+            text("ad_name", "Name of the ad."),
+            text("adset_name", "Name of the adset."),
+            text("campaign_name", "Name of the campaign."),
+            text("breakdown_value", f"Meta's {axis}, as landed." if axis != "all" else "Empty."),
+            text("currency", "Currency of the account; USD where Meta does not say."),
+            text("spend", "Spend as landed, in the account's currency."),
+            text("impressions", "Impressions as landed."),
+            text("clicks", "Clicks as landed."),
+            text("actions", "JSON of action types and their counts."),
+            text("date_start", "First day of the row, as landed.", nullable=False),
+            text("other_fields", "JSON of the fields that have no column."),
+        ),
+        spellings={"breakdown_value": _MEASURED_BY[axis], "currency": ("account_currency",)},
+        rest="other_fields",
+        casts={"breakdown_value": "coalesce({text}, '')"},
+        key=("ad_id", "adset_id", "campaign_id", "breakdown_value"),
+        day="try_cast(try_cast(date_start as timestamp) as date)",
+        dated=Column("date", "date", "Day of the report.", nullable=False),
+        period=DAILY,
+        formats=JSON,
+        lookback=28,
+        expected=required_days,
+    )
 
 
-def day_files(feed: Feed) -> list[DayFile]:
-    """The feed's files in order of name; ``SourceError`` for a name without a possible day."""
-    return [_dated(path) for path in files_in(feed.landing, feed.name)]
-
-
-def _dated(path: Path) -> DayFile:
-    found = _DAYS.search(path.name)
-    try:
-        first, last = (date.fromisoformat(text) for text in _both(found)) if found else (None, None)
-    except ValueError:
-        first = last = None
-    if first is None or last is None or not START <= first <= last:
-        raise SourceError(
-            "its name does not say which day it holds",
-            str(path),
-            "Name it <YYYY-MM-DD>.jsonl, or <first day>_<last day>.jsonl",
+AD_PERFORMANCE = {axis: _ad_performance(axis) for axis in AXES}
+CURRENCY_FX = Feed(
+    "currency_fx",
+    MIXPANEL,
+    "currency_fx/*{days}*",
+    columns=(
+        text("currency", "ISO code.", nullable=False),
+        text("usd_rate", "USD for one unit.", nullable=False),
+    ),
+    casts={"currency": "upper({text})"},
+    key=("currency",),
+    rejects={
+        "usd_rate is no positive number": (
+            "not coalesce(try_cast(usd_rate as decimal(18, 10)) > 0, false)"
         )
-    return DayFile(path, first, last)
-
-
-def _both(found: re.Match[str]) -> tuple[str, str]:
-    return found[1], found[2] or found[1]
-
-
-def files_of(feed: Feed, day: date) -> list[DayFile]:
-    """The files that hold a day, in order of name; ``SourceError`` if there is none."""
-    found = [file for file in day_files(feed) if file.first <= day <= file.last]
-    if not found:
-        raise SourceError(
-            f"there is no file of {day.isoformat()}",
-            str(feed.folder),
-            "Export that day again; an empty file says that nothing happened on it",
-        )
-    return found
-
-
-def daily_inputs(feed: Feed) -> dict[str, dict[str, str]]:
-    """Day -> file name -> fingerprint; a day that is missing in between has an entry, too.
-
-    Files of the lookback window are read anew each time; older ones only where their size or time
-    of change differs.
-    """
-    files = day_files(feed)
-    newest = max((file.last for file in files), default=date.min)
-    since = newest - timedelta(days=feed.lookback) if files else date.min
-    digests = _digests(feed.folder, files, since)
-    found: dict[str, dict[str, str]] = {
-        day.isoformat(): {} for day in (_required_days() if feed.required else ())
-    }
-    for file in files:
-        for day in _days(file.first, file.last):
-            found.setdefault(day.isoformat(), {})[file.path.name] = digests[file.path.name]
-    return {day: names or {"missing": feed.name} for day, names in found.items()}
-
-
-def _required_days() -> list[date]:
-    files = [file for feed in _REQUIRED for file in day_files(feed)]
-    if not files:
-        return []
-    return list(_days(min(file.first for file in files), max(file.last for file in files)))
-
-
-def _days(first: date, last: date) -> Iterator[date]:
-    for number in range((last - first).days + 1):
-        yield first + timedelta(days=number)
-
-
-def _digests(folder: Path, files: Iterable[DayFile], since: date) -> dict[str, str]:
-    """File name -> checksum of its content; what is known of older files is remembered on disk.
-
-    Remembered is only what can be computed again: the note may be deleted at any time.
-    """
-    place = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    known = noted(place)
-    found, digests = {}, {}
-    for file in files:
-        status = file.path.stat()
-        state = f"{status.st_size}-{status.st_mtime_ns}"
-        before = known.get(file.path.name, ["", ""])
-        same = before[0] == state and file.last < since
-        found[file.path.name] = before[1] if same else digest(file.path)
-        digests[file.path.name] = [state, found[file.path.name]]
-    if digests != known:
-        note(place, digests)
-    return found
-
-
-def digest(path: Path) -> str:
-    """Checksum of a file's content."""
-    checksum = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            checksum.update(block)
-    return checksum.hexdigest()[:16]
+    },
+    day="file_day",
+    dated=Column("date", "date", "Day of the rate.", nullable=False),
+    period=DAILY,
+    formats=CSV,
+    lookback=5,
+)
+_META_VALUE = text("meta_value", "Meta's word.", nullable=False)
+META_COUNTRY_MAPPING = Feed(
+    "meta_country_mapping",
+    META_ADS,
+    "meta_country_mapping",
+    columns=(
+        _META_VALUE,
+        text("country_code", "ISO 3166 code of two letters.", nullable=False),
+    ),
+    key=("meta_value",),
+    formats=CSV,
+)
+META_DEVICE_MAPPING = Feed(
+    "meta_device_mapping",
+    META_ADS,
+    "meta_device_mapping",
+    columns=(
+        _META_VALUE,
+        text("store", "Store.", nullable=False),
+        text("platform", "Platform.", nullable=False),
+    ),
+    key=("meta_value",),
+    formats=CSV,
+)
+FEEDS = (
+    *(EVENTS, USERS, *AD_PERFORMANCE.values(), CURRENCY_FX),
+    *(META_COUNTRY_MAPPING, META_DEVICE_MAPPING),
+)

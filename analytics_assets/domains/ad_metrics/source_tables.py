@@ -1,7 +1,7 @@
-"""The source tables of the ad metrics, and the columns that all of its tables share.
+"""The source tables of the ad metrics.
 
 Belongs here: declarations of what is landed.
-Does not belong here: reading files (``sources.py``), what is computed (``tables.py``).
+Does not belong here: files and their fields (``landing.py``), what is computed (``tables.py``).
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Check, Table
-from analytics_assets.core.partitions import DAILY
-from analytics_assets.domains.ad_metrics.sources import (
-    AdPerformanceSource,
-    CurrencySource,
-    EventsSource,
-    MappingSource,
-    UsersSource,
+from analytics_assets.domains.ad_metrics.landing import (
+    AD_PERFORMANCE,
+    AXES,
+    CURRENCY_FX,
+    EVENTS,
+    FEEDS,
+    META_COUNTRY_MAPPING,
+    META_DEVICE_MAPPING,
+    USERS,
 )
+from analytics_assets.domains.ad_metrics.sources import EventsSource
+from analytics_assets.landing.rejected import rejected_records
+from analytics_assets.landing.sources import FileSource
 
 
 def _expected(variable: str) -> timedelta | None:
@@ -26,100 +30,23 @@ def _expected(variable: str) -> timedelta | None:
     return timedelta(days=2) if os.environ.get(variable) else None
 
 
-_USER_ID = Column("distinct_id", "text", "The user.", personal=True)
-PRODUCT = Column("product_id", "text", "The product.", nullable=False)
-AD_IDS = (
-    Column("ad_id", "text", "The ad."),
-    Column("adset_id", "text", "Its adset."),
-    Column("campaign_id", "text", "Its campaign."),
-)
-_OTHER_FIELDS = Column(
-    "other_fields", "text", "JSON of the fields that have no column.", personal=True
-)
-
-
-def text(name: str, description: str) -> Column:
-    """A column of text, or NULL."""
-    return Column(name, "text", description)
-
-
-def flag(name: str, description: str) -> Column:
-    """A column of true and false."""
-    return Column(name, "boolean", description, nullable=False)
-
-
-def usd(name: str, description: str) -> Column:
-    """An amount in USD."""
-    return Column(name, "money", description, "USD", nullable=False)
-
-
-mixpanel_events = Table(
+mixpanel_events = EventsSource(EVENTS).table(
     "ad_metrics/mixpanel_events",
-    layer="sources",
-    period=DAILY,
-    source=EventsSource(),
-    columns=(
-        Column("event_date", "date", "Day of the event (UTC).", nullable=False),
-        text("event", "Name of the event."),
-        _USER_ID,
-        Column("time_ms", "bigint", "Moment of the event.", "ms since 1970"),
-        text("insert_id", "Mixpanel's id of the event."),
-        text("product_id", "The product."),
-        text("revenue", "Amount as landed, in its currency; refunds are negative."),
-        text("currency", "Currency of the amount."),
-        text("store", "App store or payment service."),
-        text("country", "Country of the event."),
-        Column("arrival_ms", "bigint", "When Mixpanel got it.", "ms since 1970"),
-        _OTHER_FIELDS,
-        Column("unreadable_line", "text", "A line that is no event.", personal=True),
-    ),
-    unique=("event", "distinct_id", "time_ms", "insert_id", "unreadable_line"),
-    time_column="event_date",
-    description="Mixpanel's event export as landed; of an event that came twice, what came last.",
-    expected_every=_expected("MIXPANEL_SOURCE"),
+    "Mixpanel's event export as landed; of an event that came twice, what came last.",
+    expected_every=_expected(EVENTS.folder.variable),
 )
-mixpanel_users = Table(
-    "ad_metrics/mixpanel_users",
-    layer="sources",
-    source=UsersSource(),
-    columns=(
-        _USER_ID,
-        *AD_IDS,
-        text("country", "Country of the profile."),
-        text("region", "Region of the profile."),
-        text("device", "Device of the profile."),
-        flag("has_abi_attribution", "An ad is known that the user came from."),
-    ),
-    unique=("distinct_id",),
-    description="Mixpanel's people export: where each user came from.",
+mixpanel_users = FileSource(USERS).table(
+    "ad_metrics/mixpanel_users", "Mixpanel's people export: where each user came from."
 )
 
 
 def _ad_performance(axis: str) -> Table:
-    return Table(
-        "ad_metrics/ad_performance_daily" + ("" if axis == "all" else f"_{axis}"),
-        layer="sources",
-        period=DAILY,
-        source=AdPerformanceSource(axis),
-        columns=(
-            Column("date", "date", "Day of the report.", nullable=False),
-            *AD_IDS,
-            text("ad_name", "Name of the ad."),
-            text("adset_name", "Name of the adset."),
-            text("campaign_name", "Name of the campaign."),
-            text("breakdown_value", f"Meta's {axis}, as landed." if axis != "all" else "Empty."),
-            text("currency", "Currency of the account; USD where Meta does not say."),
-            text("spend", "Spend as landed, in the account's currency."),
-            text("impressions", "Impressions as landed."),
-            text("clicks", "Clicks as landed."),
-            text("actions", "JSON of action types and their counts."),
-            text("other_fields", "JSON of the fields that have no column."),
-        ),
-        unique=("ad_id", "adset_id", "campaign_id", "breakdown_value"),
-        time_column="date",
+    feed = AD_PERFORMANCE[axis]
+    return FileSource(feed).table(
+        f"ad_metrics/{feed.name}",
+        "Meta Insights at ad level" + (f", by {axis}." if axis != "all" else "."),
         checks=(_numbers(axis),),
-        description="Meta Insights at ad level" + (f", by {axis}." if axis != "all" else "."),
-        expected_every=_expected("META_ADS_SOURCE"),
+        expected_every=_expected(feed.folder.variable),
     )
 
 
@@ -143,50 +70,17 @@ where (spend is not null and try_cast(spend as decimal(18, 6)) is null)
     )
 
 
-AD_PERFORMANCE_DAILY = tuple(
-    _ad_performance(axis) for axis in ("all", "country", "region", "device")
-)
-currency_fx = Table(
-    "ad_metrics/currency_fx",
-    layer="sources",
-    period=DAILY,
-    source=CurrencySource(),
-    columns=(
-        Column("date", "date", "Day of the rate.", nullable=False),
-        Column("currency", "text", "ISO code.", nullable=False),
-        Column("usd_rate", "text", "USD for one unit.", nullable=False),
-    ),
-    unique=("currency",),
-    time_column="date",
-    description="Exchange rates by day.",
-)
-
-
-def _mapping(name: str, description: str, *columns: Column) -> Table:
-    return Table(
-        f"ad_metrics/{name}",
-        layer="sources",
-        source=MappingSource(name, [column.name for column in columns]),
-        columns=columns,
-        unique=("meta_value",),
-        description=description,
-    )
-
-
-_META_VALUE = Column("meta_value", "text", "Meta's word.", nullable=False)
-meta_country_mapping = _mapping(
-    "meta_country_mapping",
+AD_PERFORMANCE_DAILY = tuple(map(_ad_performance, AXES))
+currency_fx = FileSource(CURRENCY_FX).table("ad_metrics/currency_fx", "Exchange rates by day.")
+meta_country_mapping = FileSource(META_COUNTRY_MAPPING).table(
+    "ad_metrics/meta_country_mapping",
     "Names of countries -> ISO code. A two-letter code stands for itself.",
-    _META_VALUE,
-    Column("country_code", "text", "ISO 3166 code of two letters.", nullable=False),
 )
-meta_device_mapping = _mapping(
-    "meta_device_mapping",
+meta_device_mapping = FileSource(META_DEVICE_MAPPING).table(
+    "ad_metrics/meta_device_mapping",
     "Devices -> store and platform; the platform is the device breakdown.",
-    _META_VALUE,
-    Column("store", "text", "Store.", nullable=False),
-    Column("platform", "text", "Platform.", nullable=False),
 )
+rejected_record = rejected_records("ad_metrics/rejected_record", FEEDS)
 
 SOURCES = (
     mixpanel_events,
@@ -195,4 +89,5 @@ SOURCES = (
     currency_fx,
     meta_country_mapping,
     meta_device_mapping,
+    rejected_record,
 )

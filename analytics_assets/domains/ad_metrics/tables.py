@@ -16,6 +16,7 @@ from analytics_assets.core.partitions import DAILY
 from analytics_assets.core.sql_files import read_sql
 from analytics_assets.core.validation import Personal
 from analytics_assets.domains.ad_metrics.checks import ADDS_UP, SUMS_TO_MAIN_ROW, list_checks
+from analytics_assets.domains.ad_metrics.columns import AD_IDS, PRODUCT, flag, text, usd
 from analytics_assets.domains.ad_metrics.measures import (
     AD_MEASURES,
     BREAKDOWN,
@@ -25,14 +26,7 @@ from analytics_assets.domains.ad_metrics.measures import (
     OUTCOME_SUMS,
     daily_words,
 )
-from analytics_assets.domains.ad_metrics.source_tables import (
-    AD_IDS,
-    PRODUCT,
-    SOURCES,
-    flag,
-    text,
-    usd,
-)
+from analytics_assets.domains.ad_metrics.source_tables import SOURCES
 from analytics_assets.domains.ad_metrics.words import REACH_DAYS, WORDS, action_types, quotient
 
 # ---- from SQL -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ with events as (
         *,
         case when revenue is null then 0 else try_cast(revenue as decimal(20, 6)) end as amount
     from ad_metrics.mixpanel_events
-    where event in ({known_events}) and unreadable_line is null
+    where event in ({known_events})
 ),
 
 rates as (

@@ -35,7 +35,7 @@ profiles as (
         users.ad_id,
         users.adset_id,
         users.campaign_id,
-        coalesce(users.has_abi_attribution, false) as has_abi_attribution,
+        users.ad_id is not null as has_abi_attribution,
         coalesce(users.country, seen_in.country) as country,
         users.region,
         users.device
