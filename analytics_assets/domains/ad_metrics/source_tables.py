@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from pathlib import Path
 
-from analytics_assets.core.columns import Column
+from analytics_assets.core.columns import Column, text
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.partitions import DAILY
+from analytics_assets.core.table_set import TableSet
 from analytics_assets.domains.ad_metrics.sources import (
     AdPerformanceSource,
     CurrencySource,
@@ -19,6 +21,9 @@ from analytics_assets.domains.ad_metrics.sources import (
     MappingSource,
     UsersSource,
 )
+from analytics_assets.domains.ad_metrics.words import WORDS
+
+tables = TableSet("ad_metrics", Path(__file__).parent / "sql", WORDS)
 
 
 def _expected(variable: str) -> timedelta | None:
@@ -27,20 +32,15 @@ def _expected(variable: str) -> timedelta | None:
 
 
 _USER_ID = Column("distinct_id", "text", "The user.", personal=True)
-PRODUCT = Column("product_id", "text", "The product.", nullable=False)
+PRODUCT = text("product_id", "The product.", False)
 AD_IDS = (
-    Column("ad_id", "text", "The ad."),
-    Column("adset_id", "text", "Its adset."),
-    Column("campaign_id", "text", "Its campaign."),
+    text("ad_id", "The ad."),
+    text("adset_id", "Its adset."),
+    text("campaign_id", "Its campaign."),
 )
 _OTHER_FIELDS = Column(
     "other_fields", "text", "JSON of the fields that have no column.", personal=True
 )
-
-
-def text(name: str, description: str) -> Column:
-    """A column of text, or NULL."""
-    return Column(name, "text", description)
 
 
 def flag(name: str, description: str) -> Column:
@@ -53,9 +53,8 @@ def usd(name: str, description: str) -> Column:
     return Column(name, "money", description, "USD", nullable=False)
 
 
-mixpanel_events = Table(
-    "ad_metrics/mixpanel_events",
-    layer="sources",
+mixpanel_events = tables.source(
+    "mixpanel_events",
     period=DAILY,
     source=EventsSource(),
     columns=(
@@ -78,9 +77,8 @@ mixpanel_events = Table(
     description="Mixpanel's event export as landed; of an event that came twice, what came last.",
     expected_every=_expected("MIXPANEL_SOURCE"),
 )
-mixpanel_users = Table(
-    "ad_metrics/mixpanel_users",
-    layer="sources",
+mixpanel_users = tables.source(
+    "mixpanel_users",
     source=UsersSource(),
     columns=(
         _USER_ID,
@@ -96,9 +94,8 @@ mixpanel_users = Table(
 
 
 def _ad_performance(axis: str) -> Table:
-    return Table(
-        "ad_metrics/ad_performance_daily" + ("" if axis == "all" else f"_{axis}"),
-        layer="sources",
+    return tables.source(
+        "ad_performance_daily" + ("" if axis == "all" else f"_{axis}"),
         period=DAILY,
         source=AdPerformanceSource(axis),
         columns=(
@@ -146,15 +143,14 @@ where (spend is not null and try_cast(spend as decimal(18, 6)) is null)
 AD_PERFORMANCE_DAILY = tuple(
     _ad_performance(axis) for axis in ("all", "country", "region", "device")
 )
-currency_fx = Table(
-    "ad_metrics/currency_fx",
-    layer="sources",
+currency_fx = tables.source(
+    "currency_fx",
     period=DAILY,
     source=CurrencySource(),
     columns=(
         Column("date", "date", "Day of the rate.", nullable=False),
-        Column("currency", "text", "ISO code.", nullable=False),
-        Column("usd_rate", "text", "USD for one unit.", nullable=False),
+        text("currency", "ISO code.", False),
+        text("usd_rate", "USD for one unit.", False),
     ),
     unique=("currency",),
     time_column="date",
@@ -163,9 +159,8 @@ currency_fx = Table(
 
 
 def _mapping(name: str, description: str, *columns: Column) -> Table:
-    return Table(
-        f"ad_metrics/{name}",
-        layer="sources",
+    return tables.source(
+        name,
         source=MappingSource(name, [column.name for column in columns]),
         columns=columns,
         unique=("meta_value",),
@@ -173,26 +168,17 @@ def _mapping(name: str, description: str, *columns: Column) -> Table:
     )
 
 
-_META_VALUE = Column("meta_value", "text", "Meta's word.", nullable=False)
+_META_VALUE = text("meta_value", "Meta's word.", False)
 meta_country_mapping = _mapping(
     "meta_country_mapping",
     "Names of countries -> ISO code. A two-letter code stands for itself.",
     _META_VALUE,
-    Column("country_code", "text", "ISO 3166 code of two letters.", nullable=False),
+    text("country_code", "ISO 3166 code of two letters.", False),
 )
 meta_device_mapping = _mapping(
     "meta_device_mapping",
     "Devices -> store and platform; the platform is the device breakdown.",
     _META_VALUE,
-    Column("store", "text", "Store.", nullable=False),
-    Column("platform", "text", "Platform.", nullable=False),
-)
-
-SOURCES = (
-    mixpanel_events,
-    mixpanel_users,
-    *AD_PERFORMANCE_DAILY,
-    currency_fx,
-    meta_country_mapping,
-    meta_device_mapping,
+    text("store", "Store.", False),
+    text("platform", "Platform.", False),
 )
