@@ -329,7 +329,7 @@ def test_an_unknown_phase_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_job_settles_and_checks(
     production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from analytics_assets.domains.bank_kpis.assets import JOB
+    from analytics_assets.domains.bank_kpis.migration_assets import JOB
 
     monkeypatch.setenv("BANK_KPIS_PHASE", "direct")
     job = build(TABLES).resolve_job_def(JOB)

@@ -1,7 +1,7 @@
 """From the wide table to the star: the phases as production has them.
 
 Belongs here: what each phase needs, does and takes back, in PostgreSQL.
-Does not belong here: moving rows (``production``), or when this runs (``assets.py``).
+Does not belong here: moving rows (``production``), or when this runs (``migration_assets.py``).
 
 ``dual_write``  wide table and star are both written; readers read ``monthly_kpis``
 ``view``        readers read ``v_monthly_kpis``, the same columns over the star
