@@ -7,6 +7,7 @@ Does not belong here: what a table is (``declaration.py``), a word of any domain
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from analytics_assets.core import calendar
 from analytics_assets.core.columns import Dimension
 from analytics_assets.core.declaration import Table, in_dependency_order
-from analytics_assets.core.lineage import upstream_of
+from analytics_assets.core.lineage import place_of, upstream_of
 from analytics_assets.core.refusals import declared_at, no_such, refusal
 from analytics_assets.core.rollups import measures_sql
 from analytics_assets.core.source import Source
@@ -74,6 +75,9 @@ class TableSet:
         known_words = {**of_measures, **self._words, **(words or {})}
         text = fill_in(sql, known_words) if sql else self._read(name, file or name, known_words)
         key = f"{self._domain}/{name}"
+        if circle := self._circle((name,), text):
+            why = f"tables depend on each other: {' <- '.join(circle)}"
+            raise refusal(key, why, place_of(key, text, f"{self._domain}.{circle[1]}"))
         reads = {*upstream_of(key, text, self._known), *also_reads}
         in_order = tuple(sorted(reads, key=lambda table: table.key))
         return self._declare(name, **{"sql": text, "reads": in_order, **declared})
@@ -105,6 +109,19 @@ class TableSet:
             raise table.refused(f"a table of that name is declared already ({twin.place})")
         self._known[table.sql_name] = table
         return table
+
+    def _circle(self, path: tuple[str, ...], sql: str) -> tuple[str, ...]:
+        """The way from a table to itself through SQL files of tables that are not declared yet."""
+        for other in re.findall(rf"\b{self._domain}\.(\w+)", sql):
+            file = self._sql / f"{other}.sql" if self._sql else None
+            if other == path[0] and len(path) > 1:
+                return (*path, other)
+            known = other in path or f"{self._domain}.{other}" in self._known
+            if known or file is None or not file.is_file():
+                continue
+            if circle := self._circle((*path, other), file.read_text(encoding="utf-8")):
+                return circle
+        return ()
 
     def _read(self, name: str, file: str, words: Mapping[str, str]) -> str:
         key = f"{self._domain}/{name}"
