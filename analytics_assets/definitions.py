@@ -9,11 +9,11 @@ from analytics_assets.automation.alerts import alerts_sensor
 from analytics_assets.automation.jobs import changes_sensor, jobs, nightly_schedules
 from analytics_assets.automation.maintenance import maintenance_definitions
 from analytics_assets.automation.operations import staleness_definitions
-from analytics_assets.automation.rollback import rollback_jobs
+from analytics_assets.automation.rollback_jobs import rollback_jobs
 from analytics_assets.core.declaration import Table
-from analytics_assets.production.assets import production_assets, release_jobs, size_checks
-from analytics_assets.warehouse.assets import warehouse_assets
+from analytics_assets.production.release_assets import production_assets, release_jobs, size_checks
 from analytics_assets.warehouse.binding import bind_new
+from analytics_assets.warehouse.table_assets import warehouse_assets
 
 
 def build(tables: Sequence[Table]) -> dg.Definitions:

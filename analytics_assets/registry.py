@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import dagster as dg
@@ -19,7 +21,7 @@ import dagster as dg
 from analytics_assets import domains
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.domain import Domain
-from analytics_assets.core.refusals import DeclarationError
+from analytics_assets.core.refusals import DeclarationError, explained
 from analytics_assets.core.source import OutspokenSource, SourceError
 
 
@@ -53,7 +55,7 @@ def domain(name: str) -> Domain:
         raise DeclarationError(
             f"domains/{name} has no domain.py. It has to give DOMAIN = Domain(...)."
         )
-    given = getattr(import_module(where), "DOMAIN", None)
+    given = getattr(_imported(name, where), "DOMAIN", None)
     if not isinstance(given, Domain):
         raise DeclarationError(f"domains/{name}/domain.py gives no DOMAIN that is a Domain.")
     for table in given.tables:
@@ -62,6 +64,18 @@ def domain(name: str) -> Domain:
                 f"it is listed by the domain {name}; call it {name}/{table.name}, or list it there"
             )
     return given
+
+
+def _imported(name: str, module: str) -> ModuleType:
+    """A module of a domain; whatever stops it is one sentence with the line that it is of."""
+    try:
+        return import_module(module)
+    except (DeclarationError, SourceError):
+        raise
+    except Exception as error:
+        folders = [Path(folder) / name for folder in domains.__path__]
+        folder = next((folder for folder in folders if folder.is_dir()), folders[0])
+        raise explained(f"domains/{name}", error, folder) from error
 
 
 def asked() -> Iterator[Domain]:

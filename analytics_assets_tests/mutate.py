@@ -56,7 +56,7 @@ TESTS = {
     "warehouse": (_LAWS,),
     "warehouse/archive": ("warehouse/test_archive.py",),
     "warehouse/audit": ("warehouse/test_quarantine.py", _LAWS, _DEFECTS),
-    "warehouse/assets": ("warehouse/test_reach.py", "warehouse/test_quarantine.py", _DEFECTS),
+    "warehouse/table_assets": ("warehouse/test_reach.py", "warehouse/test_quarantine.py", _DEFECTS),
     "warehouse/build": ("warehouse/test_builds.py", "warehouse/test_computed.py", _LAWS),
     "warehouse/builds": (
         "warehouse/test_builds.py",
@@ -84,10 +84,14 @@ TESTS = {
     "warehouse/quarantine": ("warehouse/test_quarantine.py",),
     "landing/reference": ("births/test_columns.py",),
     "warehouse/retention": ("warehouse/test_retention.py", "warehouse/test_archive.py"),
-    "warehouse/rollback": ("warehouse/test_retention.py", _LAWS),
+    "warehouse/rollback_table": ("warehouse/test_retention.py", _LAWS),
     "warehouse/staging": ("warehouse/test_computed.py", "warehouse/test_reach.py", _LAWS),
     "production": ("production/test_promotion.py", "production/test_release.py", _LAWS),
-    "production/assets": ("production/test_parity.py", "production/test_release.py", _DEFECTS),
+    "production/release_assets": (
+        "production/test_parity.py",
+        "production/test_release.py",
+        _DEFECTS,
+    ),
     "production/backup": ("production/test_backup.py",),
     "production/dump": ("production/test_backup.py",),
     "production/dependents": ("production/test_dependents.py",),
@@ -95,7 +99,11 @@ TESTS = {
     "production/freshness": ("automation/test_staleness.py",),
     "production/parity": ("production/test_parity.py",),
     "production/review": ("production/test_promotion.py", "automation/test_rollback.py"),
-    "production/rollback": ("automation/test_rollback.py", "production/test_release.py", _LAWS),
+    "production/rollback_production": (
+        "automation/test_rollback.py",
+        "production/test_release.py",
+        _LAWS,
+    ),
     "production/schema": (
         "production/test_promotion.py",
         "production/test_release.py",

@@ -10,7 +10,8 @@ from datetime import date
 from typing import Any
 
 from analytics_assets import settings
-from analytics_assets.core.columns import CALENDAR, Column, Dimension, Measure, MeasureList, Ratio
+from analytics_assets.core import calendar
+from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Ratio
 from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import DAILY, MONTHLY, WEEKLY, YEARLY
 from analytics_assets.core.source import Landing, SourceError
@@ -31,34 +32,10 @@ SALES = MeasureList(
     (Ratio("big_share", "big_sales", "sales", "Share of big sales.", "percent", 100),),
 )
 SHOP = Dimension("shop", (Column("shop", "text", "The shop.", nullable=False),))
-DAY = Dimension(
-    "day",
-    (Column("day", "date", "The day.", nullable=False),),
-    date_sql="day",
-    from_date={"day": "{date}"},
-)
-WEEK = Dimension(
-    "week",
-    (Column("week", "date", "Its Monday.", nullable=False),),
-    date_sql="week",
-    from_date={"week": "cast(date_trunc('week', {date}) as date)"},
-)
-MONTH = Dimension(
-    "month",
-    (
-        Column("year", "integer", "Year.", nullable=False),
-        Column("month", "integer", "Month.", nullable=False),
-    ),
-    keys=2,
-    date_sql="make_date(year, month, 1)",
-    from_date=CALENDAR,
-)
-YEAR = Dimension(
-    "year",
-    (Column("year", "integer", "Year.", nullable=False),),
-    date_sql="make_date(year, 1, 1)",
-    from_date=CALENDAR,
-)
+DAY = calendar.day()
+WEEK = calendar.week()
+MONTH = calendar.month()
+YEAR = calendar.year()
 
 
 class Memory:

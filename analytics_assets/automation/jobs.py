@@ -21,10 +21,10 @@ from analytics_assets.core.partitions import PERIODS
 from analytics_assets.core.source import SourceError
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
-from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import mend_catalogue
 from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.table_assets import asset_key
 
 Job = UnresolvedAssetJobDefinition
 SENSOR_SECONDS = 30
@@ -53,6 +53,16 @@ def jobs(tables: Sequence[Table]) -> list[Job]:
                     )
                 )
     return found
+
+
+def one_op_job(name: str, op: dg.OpDefinition, description: str) -> dg.JobDefinition:
+    """A job of one op, for people to launch."""
+
+    @dg.job(name=name, description=description)
+    def made() -> None:
+        op()
+
+    return made
 
 
 @contextmanager

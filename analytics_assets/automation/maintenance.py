@@ -2,7 +2,7 @@
 
 Belongs here: their configuration and schedules, and what they report to the UI.
 Does not belong here: how it is done (``production/backup.py``, ``warehouse/scrub.py``,
-``warehouse/retention.py``, ``warehouse/archive.py``), taking back a change (``rollback.py``).
+``warehouse/retention.py``, ``warehouse/archive.py``), taking back a change (``rollback_jobs.py``).
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from analytics_assets import settings
 from analytics_assets.automation.failures import explained
+from analytics_assets.automation.jobs import one_op_job
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.production import backup
@@ -156,54 +157,42 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
         refresh_catalogue(current, Snapshot(lake), [table])
         _show_archived(context, done)
 
-    @dg.job(
-        description="Dump production and the build ledger into BACKUP_FOLDER, prove it by restoring"
-        " it into another database and comparing, then delete backups that have had their time."
+    backup_production = one_op_job(
+        "backup_production",
+        back_up,
+        "Dump production and the build ledger into BACKUP_FOLDER, prove it by restoring it into"
+        " another database and comparing, then delete backups that have had their time.",
     )
-    def backup_production() -> None:
-        back_up()
-
-    @dg.job(
-        description="Put a backup into a database, compared with what was dumped. Production itself"
-        " only if its name is repeated; what the warehouse has since is then promoted again."
+    restore_production = one_op_job(
+        "restore_production",
+        restore,
+        "Put a backup into a database, compared with what was dumped. Production itself only if its"
+        " name is repeated; what the warehouse has since is then promoted again.",
     )
-    def restore_production() -> None:
-        restore()
-
-    @dg.job(
-        description="Delete files of the lake that no version of the last LAKE_RETENTION_DAYS"
-        " needs, shorten its logs, and clear the scratch folder."
+    vacuum_lake = one_op_job(
+        "vacuum_lake",
+        vacuum,
+        "Delete files of the lake that no version of the last LAKE_RETENTION_DAYS needs, shorten"
+        " its logs, and clear the scratch folder.",
     )
-    def vacuum_lake() -> None:
-        vacuum()
-
-    @dg.job(
-        description="Read a share of the lake's live files again, and all logs, and compare them"
-        " with their checksums. What is damaged is put aside and built anew by the next run."
+    scrub_lake = one_op_job(
+        "scrub_lake",
+        read_again,
+        "Read a share of the lake's live files again, and all logs, and compare them with their"
+        " checksums. What is damaged is put aside and built anew by the next run.",
     )
-    def scrub_lake() -> None:
-        read_again()
-
-    @dg.job(
-        description="Move old partitions of a table that is not in production into a folder. What"
-        " was computed from them stays, and waits for them if it is to be built anew."
+    archive_partitions = one_op_job(
+        "archive_partitions",
+        archive_old,
+        "Move old partitions of a table that is not in production into a folder. What was computed"
+        " from them stays, and waits for them if it is to be built anew.",
     )
-    def archive_partitions() -> None:
-        archive_old()
-
-    @dg.job(description="Bring archived partitions back as they were.")
-    def restore_archive() -> None:
-        restore_archived()
-
+    restore_archive = one_op_job(
+        "restore_archive", restore_archived, "Bring archived partitions back as they were."
+    )
+    jobs = (backup_production, restore_production, vacuum_lake, scrub_lake)
     return dg.Definitions(
-        jobs=[
-            backup_production,
-            restore_production,
-            vacuum_lake,
-            scrub_lake,
-            archive_partitions,
-            restore_archive,
-        ],
+        jobs=[*jobs, archive_partitions, restore_archive],
         schedules=[
             _schedule(backup_production, "nightly", "0 5 * * *"),
             # An hour before sources are looked at, so that what it finds is mended the same night.

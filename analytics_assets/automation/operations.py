@@ -20,7 +20,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.source import SourceError
 from analytics_assets.production.freshness import Late, tell_readers
-from analytics_assets.warehouse.builds import FAILS
+from analytics_assets.warehouse.behind import FAILS
 from analytics_assets.warehouse.ledger import now
 
 STALENESS = dg.AssetKey(["operations", "staleness"])

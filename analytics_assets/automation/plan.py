@@ -16,10 +16,11 @@ import sqlalchemy as sa
 
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED, Period, overlapping
-from analytics_assets.production.assets import release_job_name
 from analytics_assets.production.outlook import outlook
-from analytics_assets.warehouse.assets import asset_key
-from analytics_assets.warehouse.builds import Behind, Snapshot
+from analytics_assets.production.release_assets import release_job_name
+from analytics_assets.warehouse.behind import Behind
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.table_assets import asset_key
 
 RECIPE_TAG = "analytics_assets/recipe"
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")

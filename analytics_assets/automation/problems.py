@@ -25,7 +25,7 @@ from dagster._utils.error import SerializableErrorInfo
 
 from analytics_assets.automation.notify import Alert
 from analytics_assets.automation.operations import STALENESS, stale_assets
-from analytics_assets.warehouse.assets import FAILING
+from analytics_assets.warehouse.table_assets import FAILING
 
 NAME = "alerts"
 # Ids are given before events are committed: one that is this old has no younger one before it.

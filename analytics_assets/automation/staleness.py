@@ -23,7 +23,8 @@ from analytics_assets.production import records
 from analytics_assets.production.outlook import Outlook, foresee
 from analytics_assets.production.review import holds
 from analytics_assets.production.standing import look
-from analytics_assets.warehouse.builds import CHANGED, ROLLED_BACK, Behind, Snapshot
+from analytics_assets.warehouse.behind import CHANGED, ROLLED_BACK, Behind
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.delta_log import DamagedLog
 from analytics_assets.warehouse.lake import StoredFile, partition_of
 
@@ -174,11 +175,11 @@ def _own(behind: Behind, snapshot: Snapshot) -> Lag:
     names = sorted(n for n in inputs.keys() | before.keys() if inputs.get(n) != before.get(n))
     state: State = "refused" if behind.refused else "ready"
     why = behind.why
-    if behind.refused_by == ROLLED_BACK:
+    if behind.blocked_by == ROLLED_BACK:
         state = "rolled back"
         why = "rolled back: stays until its input changes or it is materialised by hand"
-    elif behind.refused_by:
-        why = f"refused by {behind.refused_by.replace(',', ', ')}"
+    elif behind.blocked_by:
+        why = f"refused by {behind.blocked_by.replace(',', ', ')}"
     elif build and behind.why.startswith(CHANGED):
         whose = sorted({name.split("@")[0] for name in names})
         why = f"{', '.join(whose)} changed" if table.upstream else "its source changed"
@@ -271,8 +272,8 @@ def _of_table(
             roots = lag.waits_for or (table.key,)
             why, since = f"waits for {', '.join(roots)}", lag.since
             yield Lag("production", table, (key,), "waits", why, since, None, roots)
-        elif place in seen.refused:
-            why = f"on hold until it is confirmed: {seen.refused[place]}"
+        elif place in seen.on_hold:
+            why = f"on hold until it is confirmed: {seen.on_hold[place]}"
             yield Lag("production", table, (key,), "refused", why, since)
         elif place in seen.waiting:
             yield Lag("production", table, (key,), "refused", seen.waiting[place], since)

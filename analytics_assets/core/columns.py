@@ -30,12 +30,6 @@ Type = Literal[
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
-# Columns of a calendar axis -> how they read from a ``{date}``.
-CALENDAR = {
-    "year": "cast(extract(year from {date}) as integer)",
-    "month": "cast(extract(month from {date}) as integer)",
-}
-
 
 def check_name(name: str, what: str) -> None:
     # Names are spliced into SQL as identifiers, so nothing but plain words may become one.
@@ -79,6 +73,13 @@ class Column:
         if None not in limits and self.minimum > self.maximum:  # type: ignore[operator]
             why = f"no value is from {self.minimum:g} to {self.maximum:g}; exchange the limits"
             raise _refused("column", self.name, why)
+
+
+def text(
+    name: str, description: str, nullable: bool = True, values: tuple[str, ...] = ()
+) -> Column:
+    """A column of text."""
+    return Column(name, "text", description, nullable=nullable, values=values)
 
 
 @dataclass(frozen=True)

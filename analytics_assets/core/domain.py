@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.refusals import declared_at, refusal
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -54,3 +55,8 @@ class Domain:
     definitions: dg.Definitions | None = None
     last_job: str = ""
     commands: tuple[Command, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.tables:
+            why = "it lists no tables; give those that it declares, such as tables.all"
+            raise refusal("a domain", why, declared_at())

@@ -48,10 +48,15 @@ def upstream_of(key: str, sql: str, known: Mapping[str, Table]) -> tuple[Table, 
     except TokenError:
         raise refusal(key, "its SQL: a quote is not closed", _place(key, sql)) from None
     for name in sorted(names - known.keys()):
-        lines = (n for n, line in enumerate(sql.splitlines(), 1) if name in line)
         why = f"its SQL reads what is not declared before it: {no_such('table', name, known)}"
-        raise refusal(key, why, _place(key, sql, next(lines, None)))
+        raise refusal(key, why, place_of(key, sql, name))
     return tuple(known[name] for name in sorted(names))
+
+
+def place_of(key: str, sql: str, name: str) -> Place | None:
+    """Where a name stands in the SQL of the table ``key``."""
+    lines = (number for number, line in enumerate(sql.splitlines(), 1) if name in line)
+    return _place(key, sql, next(lines, None))
 
 
 def _place(key: str, sql: str, line: int | None = None) -> Place | None:

@@ -7,11 +7,18 @@ Does not belong here: what is refused (``columns.py``, ``validation.py``, ``line
 from __future__ import annotations
 
 import difflib
+import re
 import sys
+import traceback
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+# What Python says of a call with a part too many or too few.
+_CALL = re.compile(
+    r"(?P<class>\w+)\.__init__\(\) (got an unexpected keyword argument '(?P<unknown>\w+)'"
+    r"|missing \d+ required .*argument.*?: (?P<lacking>.*))"
+)
 _CORE = str(Path(__file__).parent)
 # More words than these are no help to somebody who looks for one.
 _LISTED = 12
@@ -58,6 +65,27 @@ def declared_at(key: str = "") -> Place | None:
             nearest = Place(code.co_filename, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]
     return nearest
+
+
+def explained(what: str, error: Exception, folder: Path) -> DeclarationError:
+    """What is raised while the code of a folder is imported, with the line there that it is of."""
+    place, frame = None, None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if Path(frame.f_code.co_filename).is_relative_to(folder):
+            place = Place(frame.f_code.co_filename, line)
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):
+        place, said = Place(str(error.filename), error.lineno or 1), f"its Python: {error.msg}"
+    elif isinstance(error, ImportError):
+        said = str(error)
+    elif (found := _CALL.match(str(error))) and isinstance(error, TypeError):
+        made = frame.f_globals.get(found["class"]) if frame else None
+        fields = getattr(made, "__dataclass_fields__", ())
+        if word := found["unknown"]:
+            said = no_such(f"keyword of {found['class']}", word, fields)
+        else:
+            said = f"{found['class']} lacks its {found['lacking']}"
+    return refusal(what, said, place)
 
 
 def nearest_word(wrong: str, known: Iterable[str]) -> str:

@@ -7,15 +7,17 @@ Does not belong here: running it, or the SQL of any particular table.
 
 from __future__ import annotations
 
-from analytics_assets.core.columns import Column, Dimension
+from collections.abc import Iterable
+
+from analytics_assets.core.columns import Column, Dimension, Measure
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.refusals import no_such
 
 
-def measures_sql(table_measures: tuple, indent: str = "        ") -> str:
+def measures_sql(measures: Iterable[Measure]) -> str:
     """Select list that computes each measure from rows of the fact."""
-    return f",\n{indent}".join(
-        f"cast({measure.sql} as {measure.type}) as {measure.name}" for measure in table_measures
+    return ",\n".join(
+        f"cast({measure.sql} as {measure.type}) as {measure.name}" for measure in measures
     )
 
 

@@ -1,8 +1,9 @@
 """Tables that are published with a threshold, below which a count is withheld from readers.
 
-Belongs here: declarations -> the trees and levels along which protected tables add up, the table of
-what is withheld, and for each protected table the public one that readers get in its place.
-Does not belong here: the rule that chooses the cells (``withholding.py``), or promotion.
+Belongs here: declarations -> the table of what is withheld, and for each protected table the public
+one that readers get in its place.
+Does not belong here: how protected tables add up (``cells.py``), the rule that chooses the cells
+(``withholding.py``), or promotion.
 
 Differences between measures (low minus very low birth weight) and what is known from elsewhere
 (which facility is in which municipality) are out of scope.
@@ -11,21 +12,19 @@ Differences between measures (low minus very low birth weight) and what is known
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from analytics_assets.core.columns import Column, DeclarationError, Dimension, Measure, MeasureList
-from analytics_assets.core.declaration import Check, Publish, Table
-from analytics_assets.core.partitions import WEEKLY, YEARLY
-from analytics_assets.core.withholding import (
-    MONTH,
-    WHOLE,
-    WITHIN_MONTH,
-    YEAR,
-    Cells,
-    Counted,
-    Kind,
-    withheld_sql,
+from analytics_assets.core.cells import (
+    cells_of,
+    counted_table,
+    keys_sql,
+    last_day,
+    measures_counted,
 )
+from analytics_assets.core.columns import Column, DeclarationError, MeasureList
+from analytics_assets.core.declaration import Check, Publish, Table
+from analytics_assets.core.partitions import YEARLY
+from analytics_assets.core.withholding import Cells, withheld_sql
 
 _SUFFIX = "_public"
 _WITHHELD = " NULL: withheld, because it or a cell that it would give away is small."
@@ -40,7 +39,7 @@ def protect(tables: Sequence[Table]) -> tuple[Table, ...]:
     systems: dict[str, list[Table]] = {}
     for table in tables:
         if table.publish and table.publish.threshold:
-            systems.setdefault(_counted(table).key, []).append(table)
+            systems.setdefault(counted_table(table).key, []).append(table)
     found = [
         replace(table, publish=None) if table.publish and table.publish.threshold else table
         for table in tables
@@ -62,7 +61,7 @@ def _check_complete(fact: str, protected: list[Table], tables: Sequence[Table]) 
     names = {table.key for table in protected}
     for table in tables:
         beside = table.publish and table.measures and table.key not in names
-        if beside and _counted(table).key == fact:
+        if beside and counted_table(table).key == fact:
             raise DeclarationError(
                 f"{table.key}: published without a threshold, it would give away what is withheld"
                 f" of {protected[0].key}; declare one here, too"
@@ -71,154 +70,10 @@ def _check_complete(fact: str, protected: list[Table], tables: Sequence[Table]) 
         raise DeclarationError(f"{fact}: protected tables do not have the same measures")
 
 
-def _base(table: Table) -> Table:
-    """The finest table that this one is rolled up from."""
-    while table.rollup_of:
-        table = table.rollup_of
-    return table
-
-
-def _counted(table: Table) -> Table:
-    """The table whose rows are counted."""
-    fact = _base(table).measured_from
-    if fact is None:
-        raise DeclarationError(f"{table.key}: a threshold needs a table that says measured_from")
-    return fact
-
-
-# ---- the shape of a set of protected tables -------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Tree:
-    """Nodes of one kind: the values of ``keys`` in tables of one base; none of them, the whole."""
-
-    base: str
-    keys: tuple[str, ...]
-
-    def node_sql(self) -> str:
-        if not self.keys:
-            return f"'{WHOLE}'"
-        return f"concat_ws('/', '{self.base}.{self.keys[0]}', {', '.join(self.keys)})"
-
-
-_ROOT = _Tree("", ())
-
-
-def _time(table: Table) -> Dimension:
-    axes = [dimension for dimension in table.grain if dimension.date_sql]
-    if len(axes) != 1 or not table.measures:
-        raise DeclarationError(f"{table.key}: a threshold needs measures and one axis of time")
-    return axes[0]
-
-
-def _tree(table: Table) -> _Tree:
-    keys = tuple(name for axis in table.grain if not axis.date_sql for name in axis.key_names)
-    return _Tree(_base(table).name, keys) if keys else _ROOT
-
-
-def _parent(table: Table, protected: Sequence[Table]) -> _Tree:
-    """The tree to whose nodes this table's rows add up: the nearest one that its columns name."""
-    if table.parts_of:
-        return _tree(table.parts_of)
-    own, names = _tree(table), {column.name for column in table.stored_columns}
-    larger = {
-        _tree(other): {column.name for column in other.stored_columns}
-        for other in protected
-        if _base(other) == _base(table)
-    }
-    larger = {t: c for t, c in larger.items() if t.keys and t != own and set(t.keys) <= names}
-    # The nearest names all the others, as a state does its region.
-    return max(
-        larger, key=lambda tree: sum(set(t.keys) <= larger[tree] for t in larger), default=_ROOT
-    )
-
-
-def _tier(table: Table, protected: Sequence[Table]) -> int:
-    """How many steps the table's nodes are from the whole."""
-    if _tree(table) == _ROOT:
-        return 0
-    parent = _parent(table, protected)
-    if parent == _ROOT:
-        return 1
-    return 1 + min(_tier(other, protected) for other in protected if _tree(other) == parent)
-
-
-def _level(table: Table, protected: Sequence[Table]) -> int:
-    if table.period is YEARLY:
-        return YEAR
-    years = [_time(other).key_names for other in protected if other.period is YEARLY]
-    nests = any(set(keys) < set(_time(table).key_names) for keys in years)
-    return MONTH if nests else WITHIN_MONTH
-
-
-def _last_day(table: Table) -> str:
-    """SQL of the last day that a row may count, where it can be in another year than the first."""
-    return f"({table.time} + interval 6 day)" if table.period is WEEKLY else str(table.time)
-
-
-def _keys_sql(table: Table) -> str:
-    keys = _tree(table).keys
-    return f"concat_ws('/', {', '.join(keys)})" if keys else f"'{WHOLE}'"
-
-
-def _cells(table: Table, protected: Sequence[Table]) -> Cells:
-    assert table.publish
-    tree = _tree(table)
-    parent = _parent(table, protected) if tree.keys else None
-    family = ", ".join([f"'{tree.base}.{'.'.join(tree.keys)}'", *table.each])
-    return Cells(
-        table=table.sql_name,
-        level=_level(table, protected),
-        threshold=table.publish.threshold,
-        node=tree.node_sql(),
-        parent=parent.node_sql() if parent else "'-'",
-        family=f"concat_ws('/', {family})",
-        tier=_tier(table, protected),
-        keys=_keys_sql(table),
-        day=str(table.time),
-        last_day=_last_day(table),
-    )
-
-
-def _measures(measures: MeasureList, key: str) -> list[Counted]:
-    """What each measure counts a part of; the first one counts the rows."""
-    first = measures.measures[0]
-    if first.sql != "count(*)":
-        raise DeclarationError(f"{key}: with a threshold, the first measure is count(*)")
-    position = {measure.name: n for n, measure in enumerate(measures.measures, 1)}
-    found: list[Counted] = []
-    for measure in measures.measures:
-        whole = _whole_of(measures, measure)
-        depth = 0 if measure == first else 1 if whole == first.name else 2
-        found.append(Counted(measure.name, _kind(measures, measure), position[whole], depth))
-    return found
-
-
-def _whole_of(measures: MeasureList, measure: Measure) -> str:
-    """The narrowest denominator of the measure's ratios, else the number of rows."""
-    first = measures.measures[0].name
-    denominators = [r.denominator for r in measures.ratios if r.numerator == measure.name]
-    return next((name for name in denominators if name != first), first)
-
-
-def _kind(measures: MeasureList, measure: Measure) -> Kind:
-    first = measures.measures[0]
-    if measure == first:
-        return "whole"
-    if measure.unit != first.unit:
-        return "sum"
-    is_part = any(ratio.numerator == measure.name for ratio in measures.ratios)
-    return "part" if is_part else "known"
-
-
-# ---- the tables ------------------------------------------------------------------------------
-
-
 def _withheld_table(protected: list[Table]) -> Table:
-    fact = _counted(protected[0])
+    fact = counted_table(protected[0])
     assert protected[0].measures
-    cells = [_cells(table, protected) for table in protected]
+    cells = [cells_of(table, protected) for table in protected]
     key = f"{fact.domain}/withheld_of_{fact.name}"
     return Table(
         key,
@@ -238,7 +93,7 @@ def _withheld_table(protected: list[Table]) -> Table:
         ),
         time_column="make_date(year, 1, 1)",
         unique=("year", "table_name", "keys"),
-        sql=withheld_sql(_measures(protected[0].measures, protected[0].key), cells),
+        sql=withheld_sql(measures_counted(protected[0].measures, protected[0].key), cells),
         reads=tuple(protected),
         checks=(_none_alone(key, cells),),
         description=f"What is withheld from readers of the aggregates of {fact.name}, in each year:"
@@ -311,10 +166,10 @@ def _public_sql(table: Table, withheld: Table) -> str:
         else f"cells.{name}"
         for name in names
     )
-    days = dict.fromkeys((str(table.time), _last_day(table)))
+    days = dict.fromkeys((str(table.time), last_day(table)))
     # Of a week that reaches into the next year, what either year withholds.
     by_day = "\n    union\n    ".join(
-        f"select {_keys_sql(table)} as node_keys, {table.time} as day,"
+        f"select {keys_sql(table)} as node_keys, {table.time} as day,"
         f" cast(year({day}) as integer) as day_year from {table.sql_name}"
         for day in days
     )
@@ -335,7 +190,7 @@ hidden as (
 ),
 
 cells as (
-    select {", ".join(names)}, {_keys_sql(table)} as node_keys, {table.time} as day
+    select {", ".join(names)}, {keys_sql(table)} as node_keys, {table.time} as day
     from {table.sql_name}
 )
 
@@ -365,7 +220,7 @@ def _small(table: Table) -> dict[str, str]:
     assert table.publish
     assert table.measures
     found, between = {}, f"between 1 and {table.publish.threshold - 1}"
-    for counted in _measures(table.measures, table.key):
+    for counted in measures_counted(table.measures, table.key):
         if counted.kind != "sum":
             found[counted.name] = f"{counted.name} {between}"
         if counted.kind == "part":
@@ -390,7 +245,7 @@ def _shown_as_counted(table: Table, withheld: Table) -> Check:
         sql=f"""
 select coalesce(shown._partition, exact._partition) as _partition,
     {", ".join(f"coalesce(shown.{key}, exact.{key}) as {key}" for key in keys)}
-from (select *, {_keys_sql(table)} as node_keys from {table.sql_name}) as exact
+from (select *, {keys_sql(table)} as node_keys from {table.sql_name}) as exact
 full join {public} as shown on {same}
 where exact.{keys[0]} is null or {changed}
     or (shown.{keys[0]} is null and exact.node_keys not in (

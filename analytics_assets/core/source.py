@@ -61,6 +61,15 @@ class ConfiguredSource(Source, Protocol):
 
 
 @runtime_checkable
+class DescribedSource(Source, Protocol):
+    """A source that knows what it lands."""
+
+    @property
+    def declared(self) -> Mapping[str, Any]:
+        """Field of ``Table`` -> what it is, if nothing else is said."""
+
+
+@runtime_checkable
 class OutspokenSource(Source, Protocol):
     """A source that can say before a run what is wrong with its input."""
 

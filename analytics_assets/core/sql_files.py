@@ -23,13 +23,24 @@ class FileSql(str):
         return Place(str(self.path), self.lines[min(max(line, 1), len(self.lines)) - 1])
 
 
-def read_sql(path: Path, replacements: Mapping[str, str] | None = None) -> FileSql:
-    """The text of a ``.sql`` file with each ``{name}`` replaced."""
+def fill_in(sql: str, words: Mapping[str, str]) -> str:
+    """The SQL with each ``{word}`` replaced, lines of a word indented as the one it stands in."""
+    return "".join(_filled(line, words) for line in sql.splitlines(keepends=True))
+
+
+def _filled(line: str, words: Mapping[str, str]) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    for word, value in words.items():
+        line = line.replace("{" + word + "}", value.replace("\n", f"\n{indent}"))
+    return line
+
+
+def read_sql(path: Path, words: Mapping[str, str] | None = None) -> FileSql:
+    """The text of a ``.sql`` file with each ``{word}`` replaced."""
     written: list[str] = []
     lines: list[int] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), 1):
-        for name, value in (replacements or {}).items():
-            line = line.replace("{" + name + "}", value)
+        line = _filled(line, words or {})
         written.append(line)
         # A word may stand for many lines.
         lines += [number] * len(line.splitlines())

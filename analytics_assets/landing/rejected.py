@@ -13,6 +13,7 @@ from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.source import Landing
+from analytics_assets.core.table_set import TableSet
 from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile, files_of, strange_files
@@ -23,17 +24,16 @@ from analytics_assets.warehouse.session import literal
 _LATER = "the day has not come yet"
 
 
-def rejected_records(key: str, feeds: Sequence[Feed], share: float = 0.005) -> Table:
-    """The table ``key`` of all rows of these feeds that are in no table, and of whole files.
+def rejected_records(tables: TableSet, feeds: Sequence[Feed], share: float = 0.005) -> Table:
+    """``rejected_record``: all rows of these feeds that are in no table, and whole files.
 
     Its check warns of every file that is refused, and of a file of whose rows more than ``share``
     are rejected.
     """
-    name = key.replace("/", ".")
-    return Table(
-        key,
-        layer="sources",
-        source=RejectedSource(tuple(feeds)),
+    name = f"{tables.domain}.rejected_record"
+    return tables.source(
+        "rejected_record",
+        RejectedSource(tuple(feeds)),
         columns=(
             Column("feed", "text", "What it was meant for."),
             Column("file", "text", "The file.", nullable=False),

@@ -19,7 +19,6 @@ from typing import Any
 from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted, sql_type
-from analytics_assets.core.declaration import Table
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
@@ -188,19 +187,17 @@ class FileSource:
             if due(day, last) and self.partition_of(day) == landing.key
         )
 
-    def table(self, key: str, description: str, **declared: Any) -> Table:
-        """The table ``key`` that the files of the feed land in."""
+    @property
+    def declared(self) -> dict[str, Any]:
+        """What follows for the table that the files land in."""
         feed = self.feed
         plain = set(feed.key) <= {column.name for column in feed.columns}
-        derived: dict[str, Any] = {
+        return {
             "columns": feed.landed_columns,
             "unique": feed.key if plain else (),
             "period": feed.period,
             "time_column": feed.dated.name if feed.day else None,
         }
-        return Table(
-            key, layer="sources", description=description, source=self, **{**derived, **declared}
-        )
 
     def columns(self) -> str:
         """The columns of a row as it lands."""

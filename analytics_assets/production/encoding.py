@@ -103,8 +103,8 @@ def halved(table: Table) -> dict[str, int]:
 
 def stored_keys(table: Table, names: Iterable[str]) -> list[str]:
     """The stored columns that hold these declared ones, for keys and indexes."""
-    held = {c.name: d.reference for d in dictionaries(table) for c in d.columns}
-    return list(dict.fromkeys(held.get(name, name) for name in names))
+    by_reference = {c.name: d.reference for d in dictionaries(table) for c in d.columns}
+    return list(dict.fromkeys(by_reference.get(name, name) for name in names))
 
 
 def view_sql(table: Table) -> str:

@@ -21,7 +21,8 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production.review import Hold, holds
 from analytics_assets.production.standing import Standing, look
-from analytics_assets.warehouse.builds import Snapshot, Unsettled
+from analytics_assets.warehouse.behind import Unsettled
+from analytics_assets.warehouse.builds import Snapshot
 
 Place = tuple[str, str]
 Span = tuple[date, date]
@@ -50,7 +51,7 @@ class Due:
 class Outlook:
     """How a domain stands in production, what is due there, and why some of it has to wait.
 
-    ``groups``: what moves together has one number. ``refused``: what somebody has to confirm, with
+    ``groups``: what moves together has one number. ``on_hold``: what somebody has to confirm, with
     the reasons; ``waiting``: what waits for these, or for tables that are not what their inputs
     would give.
     """
@@ -58,13 +59,13 @@ class Outlook:
     standings: Mapping[str, Standing]
     due: list[Due] = field(default_factory=list)
     groups: dict[Place, int] = field(default_factory=dict)
-    refused: dict[Place, str] = field(default_factory=dict)
+    on_hold: dict[Place, str] = field(default_factory=dict)
     waiting: dict[Place, str] = field(default_factory=dict)
 
     @property
     def ready(self) -> list[Due]:
         """What may become visible now."""
-        kept = self.refused.keys() | self.waiting.keys()
+        kept = self.on_hold.keys() | self.waiting.keys()
         return [due for due in self.due if due.place not in kept]
 
     @property
@@ -94,18 +95,18 @@ def foresee(
     for due in found.due:
         hold = on_hold.get(due.place)
         if hold and hold.fingerprint == due.offered and not hold.confirmed:
-            found.refused[due.place] = hold.why
+            found.on_hold[due.place] = hold.why
     unsettled = [behind for table in tables for behind in snapshot.unsettled(table)]
     beside = _beside(tables, unsettled)
     joined = [key for key, standing in standings.items() if standing.rows == "missing"]
     for number, group in enumerate(clusters(found.due, joined)):
         found.groups |= {due.place: number for due in group}
-        reasons = [f"{due} is on hold" for due in group if due.place in found.refused]
+        reasons = [f"{due} is on hold" for due in group if due.place in found.on_hold]
         reasons += _lacking(group, unsettled, beside, joined)
         if reasons:
             more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
             why = f"waits with what follows from the same input: {reasons[0]}{more}"
-            places = {due.place for due in group} - found.refused.keys()
+            places = {due.place for due in group} - found.on_hold.keys()
             found.waiting |= dict.fromkeys(sorted(places), why)
     return found
 

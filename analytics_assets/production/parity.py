@@ -1,7 +1,7 @@
 """Whether readers see what the warehouse holds, computed anew from the rows of both.
 
 Belongs here: the totals of a partition, in PostgreSQL and in DuckDB, and their comparison.
-Does not belong here: the check's asset (``assets.py``), or mending a difference.
+Does not belong here: the check's asset (``release_assets.py``), or mending a difference.
 """
 
 from __future__ import annotations

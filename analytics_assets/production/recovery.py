@@ -58,11 +58,11 @@ class Recovery:
 
         What is there but unknown to the ledger is entered.
         """
-        empty = not standing.held and not self._snapshot.files(table)
+        empty = not standing.promoted and not self._snapshot.files(table)
         if standing.gone or (standing.rows == "missing" and empty):
-            self._keep_lost(table, self._of_then(table, standing.held), standing.held)
+            self._keep_lost(table, self._of_then(table, standing.promoted), standing.promoted)
             self.make(table, standing)
-            return self.without(table, standing, standing.held)
+            return self.without(table, standing, standing.promoted)
         if standing.rows == "missing":
             return standing
         if not standing.shown:
@@ -72,21 +72,21 @@ class Recovery:
             return standing
         for relation in (stored_name(table), *(d.sql_name for d in dictionaries(table))):
             records.watch(self._connection, relation)
-        then = self._of_then(table, standing.held)
-        if standing.held.keys() - then.files.keys():
+        then = self._of_then(table, standing.promoted)
+        if standing.promoted.keys() - then.files.keys():
             # Some of it can be compared with nothing any more, so all of it comes from the lake.
             then = Offer(then.version, {})
         verify(self._snapshot, table, then.files.keys() - then.older.keys())
         spoilt = differing(self._connection, self._session, table, then.files)
         delete(self._connection, table, sorted(spoilt))
-        self._keep_lost(table, then, standing.held.keys() & spoilt)
+        self._keep_lost(table, then, standing.promoted.keys() & spoilt)
         well = {key: file for key, file in then.files.items() if key not in spoilt}
-        unknown = sorted(well.keys() - standing.held.keys())
+        unknown = sorted(well.keys() - standing.promoted.keys())
         self._enter(table, then, unknown, "compared")
         trust(self._connection, [table])
         found = {k: Promoted(f.fingerprint, f.rows, then.number(k)) for k, f in well.items()}
-        kept = replace(standing, held={**found, **_only(standing.held, well)})
-        return self.without(table, kept, standing.held.keys() - well.keys())
+        kept = replace(standing, promoted={**found, **_only(standing.promoted, well)})
+        return self.without(table, kept, standing.promoted.keys() - well.keys())
 
     def _keep_lost(self, table: Table, then: Offer, keys: Collection[str]) -> None:
         """Remember the versions of what readers had and have no more."""
@@ -96,26 +96,26 @@ class Recovery:
     def without(self, table: Table, standing: Standing, gone: Collection[str]) -> Standing:
         """The standing without these partitions, of which nothing is left."""
         nothing = Offer(self._snapshot.lake.version(table), {})
-        self._enter(table, nothing, sorted(standing.held.keys() & set(gone)), "")
-        held = {key: entry for key, entry in standing.held.items() if key not in gone}
-        return Standing(held, "sound", shown=True)
+        self._enter(table, nothing, sorted(standing.promoted.keys() & set(gone)), "")
+        entries = {key: entry for key, entry in standing.promoted.items() if key not in gone}
+        return Standing(entries, "sound", shown=True)
 
-    def _of_then(self, table: Table, held: Mapping[str, Promoted]) -> Offer:
+    def _of_then(self, table: Table, entries: Mapping[str, Promoted]) -> Offer:
         """The files of what production should have now: the ledger's versions, else the live one.
 
         A version that cannot be read any more is left out.
         """
         lake = self._snapshot.lake
         live = by_key(self._snapshot.files(table))
-        files = {key: live[key] for key in live if key not in held}
+        files = {key: live[key] for key in live if key not in entries}
         older: dict[int, list[str]] = {}
-        for key, entry in held.items():
+        for key, entry in entries.items():
             if key in live and live[key].fingerprint == entry.fingerprint:
                 files[key] = live[key]
             else:
                 older.setdefault(entry.version, []).append(key)
         for version, keys in older.items():
-            files |= self._readable(table, version, {key: held[key].fingerprint for key in keys})
+            files |= self._readable(table, version, {key: entries[key].fingerprint for key in keys})
         numbers = {key: version for version, keys in older.items() for key in keys}
         return Offer(lake.version(table), files, numbers)
 
@@ -132,7 +132,7 @@ class Recovery:
     def put_back(self, found: Outlook) -> None:
         """What has to stay as it is and was lost: the versions that the ledger names."""
         for number, (table, lost) in enumerate(self._lost):
-            kept = [k for k in lost.files if (table.key, k) in (found.waiting | found.refused)]
+            kept = [k for k in lost.files if (table.key, k) in (found.waiting | found.on_hold)]
             if kept:
                 move = Move(table, lost, kept, [], {}, f"lost_{number}")
                 move.load(self._connection, self._session)
@@ -183,8 +183,8 @@ class Recovery:
             enter(self._connection, table, offer, keys, self._run_id, self._opened.number, checksum)
 
 
-def _only(held: Mapping[str, Promoted], keys: Collection[str]) -> dict[str, Promoted]:
-    return {key: entry for key, entry in held.items() if key in keys}
+def _only(entries: Mapping[str, Promoted], keys: Collection[str]) -> dict[str, Promoted]:
+    return {key: entry for key, entry in entries.items() if key in keys}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Belongs here: the transaction, from believing what production has to the last view.
 Does not belong here: what is due and what waits (``outlook.py``), the rows of one table
-(``promotion.py``), going back (``rollback.py``).
+(``promotion.py``), going back (``rollback_production.py``).
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ class Promotion:
     copied: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
+    on_hold: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     bytes: int = 0
     mended: str = ""
 
     @property
-    def held(self) -> dict[str, str]:
+    def pending(self) -> dict[str, str]:
         """All that readers do not get yet, and why."""
-        return self.waiting | self.refused
+        return self.waiting | self.on_hold
 
 
 @dataclass
@@ -138,8 +138,8 @@ class _Release:
         for move in moves:
             move.load(self._connection, self._session)
             move.review(self._connection)
-        held = {} if gate_percent is None else self._gate(moves, found.groups, gate_percent)
-        if held:
+        on_hold = {} if gate_percent is None else self._gate(moves, found.groups, gate_percent)
+        if on_hold:
             found = self._foresee(standings)
             ready = {due.place for due in found.ready}
             for move in moves:
@@ -150,7 +150,7 @@ class _Release:
                 self._put_in_place(move, standings[move.table.key])
         self._recovery.put_back(found)
         self._finish(standings)
-        return Release(self._opened.close(), self._told(moves, found, doubted), held)
+        return Release(self._opened.close(), self._told(moves, found, doubted), on_hold)
 
     def _foresee(self, standings: Mapping[str, Standing]) -> Outlook:
         return foresee(self._snapshot, self._declared, standings, holds(self._connection))
@@ -181,7 +181,7 @@ class _Release:
     ) -> dict[Place, str]:
         """Put on hold what changes too much; with the reasons."""
         confirmed = {place for place, hold in holds(self._connection).items() if hold.confirmed}
-        held: dict[Place, str] = {}
+        on_hold: dict[Place, str] = {}
         for move in moves:
             found: dict[str, tuple[str, str]] = {}
             for change in move.changes:
@@ -196,14 +196,14 @@ class _Release:
                 put_on_hold(
                     self._connection, move.table, {partition: reason}, self._run_id, decision
                 )
-                held[move.table.key, partition] = reason[1]
-        return held
+                on_hold[move.table.key, partition] = reason[1]
+        return on_hold
 
     def _put_in_place(self, move: Move, standing: Standing) -> None:
         table = move.table
         if standing.rows == "missing":
             self._recovery.make(table, standing)
-            self._recovery.without(table, standing, standing.held.keys() - set(move.copied))
+            self._recovery.without(table, standing, standing.promoted.keys() - set(move.copied))
         move.replace(self._connection)
         move.enter(self._connection, self._run_id, self._opened.number)
         release_holds(self._connection, table, move.partitions)
@@ -227,7 +227,7 @@ class _Release:
         for key, table in self._tables.items():
             files = by_key(self._snapshot.files(table))
             done = Promotion({k: file.rows for k, file in files.items()})
-            done.refused = _of_table(found.refused, key)
+            done.on_hold = _of_table(found.on_hold, key)
             done.waiting = _of_table(found.waiting, key)
             done.mended = doubted.get(key, "")
             if key in by_table:

@@ -2,7 +2,8 @@
 
 Belongs here: making one with the settings in force, materialisations and checks of what became
 visible, and the sentences of what did not.
-Does not belong here: the assets and jobs (``assets.py``), the release itself (``release.py``).
+Does not belong here: the assets and jobs (``release_assets.py``), the release itself
+(``release.py``).
 """
 
 import time
@@ -28,10 +29,10 @@ from analytics_assets.production.encoding import stored_name
 from analytics_assets.production.parity import Comparison, compare
 from analytics_assets.production.promotion import PromotionError, production_engine
 from analytics_assets.production.release import Promotion, Release, release
-from analytics_assets.warehouse.assets import FAILING, MOST_FAILING, asset_key
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import expose, open_session
+from analytics_assets.warehouse.table_assets import FAILING, MOST_FAILING, asset_key
 
 PARITY = "equals_warehouse"
 _RETRIES = 3
@@ -122,12 +123,12 @@ class Report:
 
     def lacking(self, tables: Sequence[Table], keys: Sequence[str]) -> list[str]:
         """Which of these partitions readers do not have as the warehouse does, and why."""
-        held = {table.key: self.done.tables[table.key].held for table in tables}
+        pending = {table.key: self.done.tables[table.key].pending for table in tables}
         return [
-            f"{key} {partition}: {held[key][partition]}. Readers keep what they have"
-            for key in held
+            f"{key} {partition}: {pending[key][partition]}. Readers keep what they have"
+            for key in pending
             for partition in keys
-            if partition in held[key]
+            if partition in pending[key]
         ]
 
     def tell(self, promotions: Mapping[str, Promotion]) -> None:
@@ -175,7 +176,7 @@ class Report:
         promotion = self.done.tables[table.key]
         common = self._common(table, promotion)
         there = promotion.rows.keys() | set(promotion.removed)
-        good = [key for key in keys if key in there and key not in promotion.held]
+        good = [key for key in keys if key in there and key not in promotion.pending]
         if len(good) < len(keys):
             self._materialised(table, promotion, good)
         elif table.period is UNPARTITIONED:
@@ -205,8 +206,8 @@ class Report:
 
     def parity(self, table: Table, keys: Sequence[str]) -> dg.AssetCheckResult:
         """Readers' rows against the lake's, of these partitions."""
-        held = self.done.tables[table.key].held
-        wanted = [key for key in keys if key not in held]
+        pending = self.done.tables[table.key].pending
+        wanted = [key for key in keys if key not in pending]
         with self.engine.connect() as connection:
             return parity_result(connection, self.session, self.snapshot, table, wanted)
 

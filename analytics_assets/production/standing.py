@@ -47,7 +47,7 @@ class Standing:
     where it is not the declared one.
     """
 
-    held: Mapping[str, Promoted] = field(default_factory=dict)
+    promoted: Mapping[str, Promoted] = field(default_factory=dict)
     rows: Rows = "missing"
     why: str = ""
     since: datetime | None = None
@@ -58,7 +58,7 @@ class Standing:
     @property
     def present(self) -> Mapping[str, Promoted]:
         """The partitions whose rows are there, as far as the ledger knows."""
-        return {} if self.rows == "missing" else self.held
+        return {} if self.rows == "missing" else self.promoted
 
 
 def latest(
@@ -81,20 +81,20 @@ def promoted(
     condition = records.ledger.c.table_name == table.key
     if moment is not None:
         condition = sa.and_(condition, records.ledger.c.promoted_at <= moment)
-    return _held(connection.execute(latest(condition))).get(table.key, {})
+    return _by_partition(connection.execute(latest(condition))).get(table.key, {})
 
 
-def _held(rows: Iterable[sa.Row]) -> dict[str, dict[str, Promoted]]:
+def _by_partition(rows: Iterable[sa.Row]) -> dict[str, dict[str, Promoted]]:
     """Table -> partition -> entry."""
-    held: dict[str, dict[str, Promoted]] = {}
+    found: dict[str, dict[str, Promoted]] = {}
     for row in rows:
         if row.fingerprint:
             entry = Promoted(row.fingerprint, row.rows, row.delta_version)
-            held.setdefault(row.table_name, {})[row.partition] = entry
-    return held
+            found.setdefault(row.table_name, {})[row.partition] = entry
+    return found
 
 
-def _entries(rows: Iterable[sa.Row]) -> dict[str, str]:
+def _numbers(rows: Iterable[sa.Row]) -> dict[str, str]:
     """Table -> how many last entries it has, and the sum of their numbers: a loss shows."""
     ids: dict[str, list[int]] = {}
     for row in rows:
@@ -106,13 +106,13 @@ def look(connection: sa.Connection, tables: Sequence[Table]) -> dict[str, Standi
     """Table -> how it stands; of the published ones."""
     published = [table.promoted for table in tables if table.publish]
     rows, known, written = _recorded(connection, [table.key for table in published])
-    held, entries = _held(rows), _entries(rows)
+    entered, numbers = _by_partition(rows), _numbers(rows)
     found = _relations(connection, published)
     return {
         table.key: _judged(
             table,
-            held.get(table.key, {}),
-            entries.get(table.key, ""),
+            entered.get(table.key, {}),
+            numbers.get(table.key, ""),
             found[table.key],
             known.get(table.key),
             written,
@@ -242,7 +242,7 @@ def remember(connection: sa.Connection, tables: Iterable[Table]) -> None:
     own = list(tables)
     found = _relations(connection, own)
     keys = records.ledger.c.table_name.in_([table.key for table in own])
-    entries = _entries(connection.execute(latest(keys)))
+    entries = _numbers(connection.execute(latest(keys)))
     rows = [
         {
             "table_name": table.key,

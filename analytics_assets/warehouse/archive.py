@@ -24,7 +24,8 @@ import pyarrow.parquet
 from analytics_assets.core.contracts import arrow_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.warehouse.builds import ARCHIVED, Snapshot, input_word
+from analytics_assets.warehouse.behind import ARCHIVED, input_word
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.durable import checksum, clear_drafts, drafted
 from analytics_assets.warehouse.integrity import DamagedFiles, seal, verify
 from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, partition_of
@@ -94,7 +95,7 @@ def archive(
     for key in found:
         unknown = Build(table.key, key, "", {}, 0, run_id, as_of)
         wanted = input_word(table, snapshot.inputs(table, key))
-        entries.append(replace(unknown, refused=wanted, refused_by=ARCHIVED))
+        entries.append(replace(unknown, refused=wanted, blocked_by=ARCHIVED))
     snapshot.ledger.record(entries)
     keys = [file.key for files in found.values() for file in files]
     if keys:

@@ -22,7 +22,10 @@ from analytics_assets.core.sql_files import FileSql
 from analytics_assets.warehouse.notes import note, noted
 from analytics_assets.warehouse.session import expose
 
-_WRONG_NAME = re.compile(r'(?:[Cc]olumn|Table with name|Function with name) "?([\w.]+)"?')
+_ALIASES = re.compile(r"\nCandidate tables: (.*)")
+_WRONG_NAME = re.compile(
+    r'(?:[Cc]olumn(?: named)?|Referenced table|Table with name|Function with name) "?([\w.]+)"?'
+)
 _NOTE = "bound_sql"
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 
@@ -165,8 +168,12 @@ class _Binding:
 def _sentence(said: str, words: Iterable[str]) -> str:
     """What DuckDB says, without its picture of the line, and the word that was meant."""
     what = said.split("\n")[0].split(": ", 1)[-1].split(". You might")[0].rstrip("!. ")
+    # So it calls the empty tables that SQL is bound to.
+    what = what.replace("Values list", "table")
+    if aliases := _ALIASES.search(said):
+        words = re.findall(r'"(\w+)"', aliases[1])
     wrong = _WRONG_NAME.search(what)
     if wrong is None or "Ambiguous" in what or "must appear" in what:
         return what
     near = nearest_word(wrong[1], words)
-    return f"{what}; did you mean {near!r}?" if near else what
+    return f"{what}; did you mean {near!r}?" if near not in ("", wrong[1]) else what

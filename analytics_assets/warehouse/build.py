@@ -2,20 +2,21 @@
 
 Belongs here: judging a table's staged partitions and publishing the good ones, in one Delta
 transaction for each chunk.
-Does not belong here: where rows come from (``staging.py``), Dagster (``assets.py``), or deciding
-which partitions to build (``automation``).
+Does not belong here: where rows come from (``staging.py``), Dagster (``table_assets.py``), or
+deciding which partitions to build (``automation``).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import duckdb
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.core.source import SourceError, SourceUnavailable
+from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse.audit import (
     CONTRACT,
     Audit,
@@ -38,7 +39,7 @@ from analytics_assets.warehouse.mending import (
 from analytics_assets.warehouse.outcome import Outcome, refused, unavailable
 from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import expose
-from analytics_assets.warehouse.staging import Staging
+from analytics_assets.warehouse.staging import Staged, Staging
 
 # Partitions are computed together until they read this much. Small ones share the cost of a
 # statement and a commit; a large one is written alone, without sorting rows into partitions.
@@ -213,37 +214,17 @@ class Builder:
             yield chunk
 
     def _build_chunk(self, table: Table, chunk: list[str], outcome: Outcome) -> list[Build]:
+        """The new ledger entries; of partitions before one whose source is away only these."""
         inputs = {key: self._snapshot.inputs(table, key) for key in chunk}
-        staged: list[StoredFile] = []
-        read: dict[str, str] = {}
-        same: dict[str, int] = {}
+        staged = Staged()
         try:
-            for keys in [[key] for key in chunk] if table.source else [chunk]:
-                try:
-                    with self._staging.selects(table, keys, outcome.reports) as selects:
-                        slices = (
-                            self._staging.fingerprints(table, keys[0], selects)
-                            if table.slice_sql
-                            else {}
-                        )
-                        same |= self._live_slices(table, slices)
-                        read |= slices
-                        changed = slices.keys() - same.keys()
-                        for sql in selects:
-                            staged += self._staging.write(table, keys, sql, changed)
-                except SourceUnavailable as error:
-                    # What was staged before it is whole.
-                    outcome.unavailable = (keys[0], error)
-                    chunk = chunk[: chunk.index(keys[0])]
-                    break
-            expose(self._session, table, [file.uri for file in staged])
-            rows_read = self._rows_read(table, chunk)
-            whole = self._whole(table, staged, same)
-            audited = audit(self._session, table, chunk, rows_read, whole)
-            _refuse_moving_input(table, read, audited.fingerprints)
-            self._quarantine(table, audited, audited.rows.keys() | same.keys(), outcome)
+            self._staging.stage(table, chunk, outcome.reports, staged)
+            if staged.unavailable:
+                outcome.unavailable = staged.unavailable
+                chunk = chunk[: chunk.index(staged.unavailable[0])]
+            audited = self._audit(table, chunk, staged, outcome)
         except (SourceError, duckdb.ConversionException) as error:
-            self._lake.discard(staged)
+            self._lake.discard(staged.files)
             if len(chunk) > 1:
                 # One of them is bad; the others are not held back for it.
                 return [
@@ -253,39 +234,38 @@ class Builder:
             outcome.findings += found
             return self._refusals(table, found)
         except BaseException:
-            self._lake.discard(staged)
+            self._lake.discard(staged.files)
             raise
         self._tell(table, audited, outcome)
         failed = audited.failed()
-        staged = [
-            StoredFile(f.key, f.uri, f.rows, f.bytes, audited.fingerprints[f.key]) for f in staged
-        ]
         good = [key for key in chunk if key not in failed]
-        self._publish(table, good, staged, same.keys(), outcome)
+        files = [replace(f, fingerprint=audited.fingerprints[f.key]) for f in staged.files]
+        self._publish(table, good, files, staged.same.keys(), outcome)
         live = self._snapshot.files(table)
-        word = published_words(table, staged + [f for f in live if f.key in same])
+        word = published_words(table, files + [f for f in live if f.key in staged.same])
         outcome.findings += changed_by_mending(self._snapshot, table, good, inputs, word)
         counts = dict.fromkeys(good, 0)
-        for key, count in (same | audited.rows).items():
+        for key, count in (staged.same | audited.rows).items():
             if partition_of(table, key) in counts:
                 counts[partition_of(table, key)] += count
         outcome.rows.update(counts)
-        return [
-            self._snapshot.verdict(
-                Build(
-                    table.key,
-                    key,
-                    table.code_version,
-                    inputs[key],
-                    counts[key],
-                    self._run_id,
-                    now(),
-                    published=word(key),
-                ),
-                table,
-            )
-            for key in good
-        ] + self._refusals(table, audited.findings)
+        code, run_id = table.code_version, self._run_id
+        builds = [
+            Build(table.key, key, code, inputs[key], rows, run_id, now(), published=word(key))
+            for key, rows in counts.items()
+        ]
+        verdicts = [self._snapshot.verdict(build, table) for build in builds]
+        return verdicts + self._refusals(table, audited.findings)
+
+    def _audit(self, table: Table, chunk: list[str], staged: Staged, outcome: Outcome) -> Audit:
+        """Judge what is staged; ``SourceError`` if it is not what was read."""
+        expose(self._session, table, [file.uri for file in staged.files])
+        rows_read = self._rows_read(table, chunk)
+        whole = self._whole(table, staged)
+        audited = audit(self._session, table, chunk, rows_read, whole)
+        _refuse_moving_input(table, staged.read, audited.fingerprints)
+        self._quarantine(table, audited, audited.rows.keys() | staged.same.keys(), outcome)
+        return audited
 
     def _quarantine(
         self, table: Table, audited: Audit, judged: Collection[str], outcome: Outcome
@@ -330,23 +310,13 @@ class Builder:
         self._expect(table, partitions, [], outcome)
         return outcome
 
-    def _live_slices(self, table: Table, read: dict[str, str]) -> dict[str, int]:
-        """Slices that are live as they were read, and their rows: they need not be written."""
-        live = by_key(self._snapshot.trusted(table))
-        return {
-            key: live[key].rows
-            for key, found in read.items()
-            if key in live and live[key].fingerprint == found
-        }
-
-    def _whole(
-        self, table: Table, staged: Iterable[StoredFile], same: Collection[str]
-    ) -> list[str]:
+    def _whole(self, table: Table, staged: Staged) -> list[str]:
         """Files of what is staged and of the slices that need not be, where checks want them."""
-        if not table.checks or not same:
+        if not table.checks or not staged.same:
             return []
         live = by_key(self._snapshot.files(table))
-        return [f.uri for f in staged] + [uri for key in same for uri in live[key].uris]
+        slices = [uri for key in staged.same for uri in live[key].uris]
+        return [file.uri for file in staged.files] + slices
 
     def _rows_read(self, table: Table, chunk: list[str]) -> dict[str, int] | None:
         """Upstream rows of each partition, where each must give one row."""

@@ -8,12 +8,23 @@ Does not belong here: keeping it (``ledger.py``), building, or deciding when to 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping, shifted
+from analytics_assets.warehouse.behind import (
+    ARCHIVED,
+    CHANGED,
+    FAILS,
+    ROLLED_BACK,
+    Behind,
+    Unsettled,
+    input_word,
+    recipe,
+    together,
+    tried,
+)
 from analytics_assets.warehouse.integrity import MENDED, DamagedFiles, verify
 from analytics_assets.warehouse.lake import (
     Lake,
@@ -24,44 +35,6 @@ from analytics_assets.warehouse.lake import (
 )
 from analytics_assets.warehouse.ledger import Build, BuildLedger, now
 from analytics_assets.warehouse.soundness import Soundness, judge
-
-ARCHIVED, ROLLED_BACK = "archived", "rolled_back"
-_AS_IT_SHOULD_BE = (ARCHIVED, ROLLED_BACK)
-# How the reason begins where inputs changed, and where live rows fail a rule that is newer.
-CHANGED, FAILS = "changed since", "fails "
-
-
-@dataclass(frozen=True)
-class Behind:
-    """A partition that is not what its inputs would give now, and why.
-
-    ``refused``: it was tried with these very inputs and failed its audit, or its live rows fail a
-    newer contract, so that trying again cannot help; ``refused_by`` are the checks that a build
-    failed. ``unjudged``: its rows are right, and only a newer contract has yet to judge them.
-    """
-
-    table: Table
-    partition: str
-    why: str
-    recipe: str
-    refused: bool
-    refused_by: str = ""
-    unjudged: bool = False
-
-
-@dataclass(frozen=True)
-class Unsettled:
-    """A live partition that is not current, and why.
-
-    ``differs``: its rows are not what its inputs would give now; else they are not judged well.
-    ``lacks``: the upstream tables whose changes it does not have.
-    """
-
-    table: Table
-    partition: str
-    why: str
-    differs: bool = False
-    lacks: frozenset[str] = frozenset()
 
 
 class Snapshot:
@@ -153,7 +126,7 @@ class Snapshot:
         if build is None:
             build = Build(table.key, partition, "", {}, 0, run_id, now())
         refused = f"{recipe(table, self.inputs(table, partition))} {table.contract_version}"
-        return replace(build, refused=refused, refused_by=_together(checks))
+        return replace(build, refused=refused, blocked_by=together(checks))
 
     def verdict(self, build: Build, table: Table, checks: Iterable[str] = ()) -> Build:
         """The entry of a partition whose live rows were judged, and fail these checks."""
@@ -161,18 +134,18 @@ class Snapshot:
             build,
             contract_version=table.contract_version,
             meaning=table.meaning.text,
-            fails=_together(checks),
+            fails=together(checks),
         )
 
-    def hold(self, table: Table, build: Build, reason: str) -> Build:
+    def block(self, table: Table, build: Build, reason: str) -> Build:
         """The entry, marked so that what there is now does not make the partition behind.
 
         What would be built now is put aside like a build that failed, until the input changes.
         """
         inputs = self.inputs(table, build.partition)
         if build.live and (build.code_version, build.inputs) == (table.code_version, inputs):
-            return replace(build, refused="", refused_by="")
-        return replace(build, refused=recipe(table, inputs), refused_by=reason)
+            return replace(build, refused="", blocked_by="")
+        return replace(build, refused=recipe(table, inputs), blocked_by=reason)
 
     def is_current(self, table: Table, partition: str) -> bool:
         """Whether the live rows are what would be built now.
@@ -196,13 +169,13 @@ class Snapshot:
         entries = self._builds.get(table.key, {})
         return {key for key, build in entries.items() if build.live and build.fails}
 
-    def held_back(self, table: Table, check: str) -> list[str]:
+    def blocked_by(self, table: Table, check: str) -> list[str]:
         """Partitions whose last build failed this check, and that were not mended since."""
         entries = self._builds.get(table.key, {})
         return sorted(
             key
             for key, build in entries.items()
-            if check in build.refused_by.split(",") or check in build.fails.split(",")
+            if check in build.blocked_by.split(",") or check in build.fails.split(",")
         )
 
     def inputs(self, table: Table, partition: str) -> dict[str, str]:
@@ -311,7 +284,7 @@ class Snapshot:
             self._archives[table.key] = {
                 key
                 for key, build in self._builds.get(table.key, {}).items()
-                if build.refused_by == ARCHIVED and not build.live
+                if build.blocked_by == ARCHIVED and not build.live
             }
         return self._archives[table.key]
 
@@ -330,16 +303,16 @@ class Snapshot:
             inputs = self.inputs(table, partition)
             if why := broken.get(partition):
                 # What failed, or was rolled back, keeps what is live, which has to be mended.
-                tried = self._attempt(table, partition, _tried(table, inputs))
-                found.append(Behind(table, partition, why, tried, refused=False))
+                attempt = self._attempt(table, partition, tried(table, inputs))
+                found.append(Behind(table, partition, why, attempt, refused=False))
                 continue
             why = self._why(table, partition, inputs)
             if why and not self.waiting_for(table, partition):
-                behind = Behind(table, partition, why, _tried(table, inputs), refused=False)
+                behind = Behind(table, partition, why, tried(table, inputs), refused=False)
                 judged = self._judged(behind, entries.get(partition))
-                if judged.refused_by != ARCHIVED:
-                    tried = self._attempt(table, partition, judged.recipe)
-                    found.append(replace(judged, recipe=tried))
+                if judged.blocked_by != ARCHIVED:
+                    attempt = self._attempt(table, partition, judged.recipe)
+                    found.append(replace(judged, recipe=attempt))
         return found
 
     def unsettled(self, table: Table) -> list[Unsettled]:
@@ -356,12 +329,12 @@ class Snapshot:
             differs = build.code_version != table.code_version or build.inputs != inputs
             if not why or not (differs or build.fails or self.is_unjudged(table, partition)):
                 continue
-            behind = Behind(table, partition, why, _tried(table, inputs), refused=False)
+            behind = Behind(table, partition, why, tried(table, inputs), refused=False)
             judged = self._judged(behind, build)
-            if judged.refused_by in _AS_IT_SHOULD_BE:
+            if judged.blocked_by in (ARCHIVED, ROLLED_BACK):
                 continue
-            if judged.refused_by:
-                why = f"refused by {judged.refused_by.replace(',', ', ')}"
+            if judged.blocked_by:
+                why = f"refused by {judged.blocked_by.replace(',', ', ')}"
             names = {
                 n for n in inputs.keys() | build.inputs if inputs.get(n) != build.inputs.get(n)
             }
@@ -375,21 +348,21 @@ class Snapshot:
             return behind
         # What a contract refused another one may accept; what people put aside stays there.
         known = {behind.recipe, behind.recipe.split()[0]}
-        if build.refused_by == ARCHIVED:
+        if build.blocked_by == ARCHIVED:
             # It stays there while its input is as it was, whatever would be made of it now.
             known.add(input_word(behind.table, self.inputs(behind.table, behind.partition)))
         if build.refused in known:
-            return replace(behind, refused=True, refused_by=build.refused_by)
+            return replace(behind, refused=True, blocked_by=build.blocked_by)
         if self.is_unjudged(behind.table, behind.partition):
             return replace(behind, unjudged=True)
         return replace(behind, refused=behind.why.startswith(FAILS))
 
-    def _attempt(self, table: Table, partition: str, tried: str) -> str:
+    def _attempt(self, table: Table, partition: str, what: str) -> str:
         """What is tried, with the very files: mended ones, with equal rows, are worth another."""
         feeding = [f for up in table.upstream for f in self.feeding(up, table, [partition])]
         own = self.files(table) if partition in self.broken(table) else []
         read = [file.uri for file in (*feeding, *own)]
-        return hashlib.sha256(repr([tried, sorted(read)]).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr([what, sorted(read)]).encode()).hexdigest()[:16]
 
     def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:
         build = self.build_of(table, partition)
@@ -415,24 +388,3 @@ class Snapshot:
             # Rebuilding changes nothing, but tells people that the partition is well again.
             return "what made its last build fail was taken back"
         return None
-
-
-def input_word(table: Table, inputs: Mapping[str, str]) -> str:
-    """One word for the inputs of a partition."""
-    text = json.dumps([table.key, dict(inputs)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def recipe(table: Table, inputs: Mapping[str, str]) -> str:
-    """One word for what a partition is built from; equal recipes give equal rows."""
-    text = json.dumps([table.key, table.code_version, dict(inputs)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _tried(table: Table, inputs: Mapping[str, str]) -> str:
-    """What a build is tried with: equal rows may pass another contract."""
-    return f"{recipe(table, inputs)} {table.contract_version}"
-
-
-def _together(checks: Iterable[str]) -> str:
-    return ",".join(sorted(set(checks)))

@@ -23,6 +23,8 @@ from analytics_assets.warehouse.lake import Lake, commit_moments, version_at
 
 _COMMIT_ATTEMPTS = 8
 _MEANING = "meaning"
+# The column of ``blocked_by``, as earlier releases named it.
+_BLOCKED_BY = "refused_by"
 _SCHEMA = pyarrow.schema(
     [
         ("table", pyarrow.string()),
@@ -33,7 +35,7 @@ _SCHEMA = pyarrow.schema(
         ("run_id", pyarrow.string()),
         ("built_at", pyarrow.timestamp("us", tz="UTC")),
         ("refused", pyarrow.string()),
-        ("refused_by", pyarrow.string()),
+        (_BLOCKED_BY, pyarrow.string()),
         ("contract_version", pyarrow.string()),
         ("meaning", pyarrow.string()),
         ("fails", pyarrow.string()),
@@ -47,11 +49,11 @@ _SCHEMA = pyarrow.schema(
 class Build:
     """One ledger entry: the inputs (name -> fingerprint) that a live partition was built from.
 
-    ``refused`` is the recipe of a later build that failed its audit, ``refused_by`` the checks that
-    it failed; ``code_version`` is empty where no build ever passed. The live rows were last judged
-    by the contract ``contract_version`` and fail its checks ``fails``. ``meaning`` is the text of
-    what both versions stand for. ``published`` is one word for the rows that were published, empty
-    where it is not known.
+    ``refused`` is the recipe that is not tried again, ``blocked_by`` the checks that it failed, or
+    what people did (``archived``, ``rolled_back``); ``code_version`` is empty where no build ever
+    passed. The live rows were last judged by the contract ``contract_version`` and fail its checks
+    ``fails``. ``meaning`` is the text of what both versions stand for. ``published`` is one word
+    for the rows that were published, empty where it is not known.
     """
 
     table: str
@@ -62,7 +64,7 @@ class Build:
     run_id: str
     built_at: datetime
     refused: str = ""
-    refused_by: str = ""
+    blocked_by: str = ""
     contract_version: str = ""
     meaning: str = ""
     fails: str = ""
@@ -73,11 +75,13 @@ class Build:
         """An entry as it was kept; an earlier release knew less of it."""
         kept = {name: value for name, value in row.items() if value is not None}
         kept.pop("checksum", None)
+        kept["blocked_by"] = kept.pop(_BLOCKED_BY, "")
         return Build(**kept | {"inputs": json.loads(row["inputs"])})
 
     def as_row(self) -> dict[str, Any]:
         """As it is kept."""
         row = {**vars(self), "inputs": json.dumps(self.inputs, sort_keys=True)}
+        row[_BLOCKED_BY] = row.pop("blocked_by")
         return {**row, "checksum": _checksum(row)}
 
     @property

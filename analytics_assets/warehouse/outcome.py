@@ -1,7 +1,7 @@
 """What came of building a table, for whoever tells people.
 
 Belongs here: the outcome, and the findings that no audit makes.
-Does not belong here: building (``build.py``), or telling (``assets.py``).
+Does not belong here: building (``build.py``), or telling (``table_assets.py``).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Belongs here: deleting files that no version of the retention needs, the log before it, and what
 killed processes left in the scratch folder.
-Does not belong here: going back to a version (``rollback.py``), archives (``archive.py``).
+Does not belong here: going back to a version (``rollback_table.py``), archives (``archive.py``).
 
 Delta's own vacuum is not used: once a checkpoint has forgotten a removal (after a week by default)
 it judges the file by its age, and deletes what was live yesterday; and its clean-up of the log

@@ -7,8 +7,9 @@ Does not belong here: judging and publishing them (``build.py``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -17,16 +18,31 @@ import duckdb
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.rollups import build_sql
-from analytics_assets.core.source import Landing
+from analytics_assets.core.source import Landing, SourceUnavailable
 from analytics_assets.warehouse.audit import fingerprint, row_hashes_sql
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.integrity import seal
-from analytics_assets.warehouse.lake import StoredFile, partition_of
+from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
 from analytics_assets.warehouse.ledger import now
 from analytics_assets.warehouse.session import expose, literal, select_declared
 
 # What a chunk's SELECTs say of partitions beside their rows, for people to see.
 Reports = dict[str, dict[str, Any]]
+
+
+@dataclass
+class Staged:
+    """What was staged of some partitions: files, and of slices what was read of them.
+
+    ``read``: slice -> its fingerprint; ``same``: slices that are live as they were read, so that
+    they need not be written -> their rows. ``unavailable``: the partition at which the source could
+    not be reached; what was staged before it is whole.
+    """
+
+    files: list[StoredFile] = field(default_factory=list)
+    read: dict[str, str] = field(default_factory=dict)
+    same: dict[str, int] = field(default_factory=dict)
+    unavailable: tuple[str, SourceUnavailable] | None = None
 
 
 class Staging:
@@ -39,8 +55,35 @@ class Staging:
         self._run_id = run_id
         self._read_before: dict[str, dict[str, tuple[int, int]]] = {}
 
+    def stage(self, table: Table, chunk: list[str], reports: Reports, staged: Staged) -> None:
+        """Write the rows of a chunk, but for slices that are live as they are, into ``staged``.
+
+        Raises what the source raises, but for ``SourceUnavailable``.
+        """
+        for keys in [[key] for key in chunk] if table.source else [chunk]:
+            try:
+                with self._selects(table, keys, reports) as selects:
+                    slices = self._fingerprints(table, keys[0], selects) if table.slice_sql else {}
+                    staged.same |= self._live_slices(table, slices)
+                    staged.read |= slices
+                    changed = slices.keys() - staged.same.keys()
+                    for sql in selects:
+                        staged.files += self._write(table, keys, sql, changed)
+            except SourceUnavailable as error:
+                staged.unavailable = (keys[0], error)
+                return
+
+    def _live_slices(self, table: Table, read: Mapping[str, str]) -> dict[str, int]:
+        """Slices that are live as they were read, and their rows."""
+        live = by_key(self._snapshot.trusted(table))
+        return {
+            key: live[key].rows
+            for key, found in read.items()
+            if key in live and live[key].fingerprint == found
+        }
+
     @contextmanager
-    def selects(self, table: Table, chunk: list[str], reports: Reports) -> Iterator[Sequence[str]]:
+    def _selects(self, table: Table, chunk: list[str], reports: Reports) -> Iterator[Sequence[str]]:
         """The SELECTs of the chunk's rows, which can be run inside the block.
 
         A chunk of a table with a source is one partition. Raises what the source raises.
@@ -130,7 +173,7 @@ class Staging:
             }
         return self._read_before[sql]
 
-    def fingerprints(self, table: Table, partition: str, selects: Iterable[str]) -> dict[str, str]:
+    def _fingerprints(self, table: Table, partition: str, selects: Iterable[str]) -> dict[str, str]:
         """Storage key -> fingerprint of its rows in all the SELECTs together."""
         total: dict[str, tuple[int, int]] = {}
         for sql in selects:
@@ -139,7 +182,7 @@ class Staging:
                 total[key] = (known[0] + rows, known[1] + hashes)
         return {key: fingerprint(*found) for key, found in total.items()}
 
-    def write(
+    def _write(
         self, table: Table, chunk: list[str], sql: str, slices: Collection[str]
     ) -> list[StoredFile]:
         """Write the chunk's rows, or these slices of them, as Parquet that no log names yet."""

@@ -33,7 +33,7 @@ from analytics_assets.domains.ad_metrics.tables import (
     id_hierarchy_mapping,
     id_name_mapping,
 )
-from analytics_assets.domains.bank_kpis.assets import settle_production
+from analytics_assets.domains.bank_kpis.migration_assets import settle_production
 from analytics_assets.domains.bank_kpis.sample import generate
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.lake import open_lake

@@ -24,7 +24,7 @@ from analytics_assets.core.source import SourceError
 from analytics_assets.definitions import build
 from analytics_assets.production.review import confirm, put_on_hold
 from analytics_assets.warehouse.ledger import now
-from analytics_assets.warehouse.rollback import roll_back
+from analytics_assets.warehouse.rollback_table import roll_back
 from analytics_assets_tests.toy import Memory, Sale, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace
 

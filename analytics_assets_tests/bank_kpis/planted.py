@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from analytics_assets import settings
 from analytics_assets.definitions import build
-from analytics_assets.domains.bank_kpis.assets import JOB, settle_production
+from analytics_assets.domains.bank_kpis.migration_assets import JOB, settle_production
 from analytics_assets.domains.bank_kpis.tables import TABLES
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine

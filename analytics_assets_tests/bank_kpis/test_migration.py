@@ -19,7 +19,7 @@ from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.source import SourceError
 from analytics_assets.definitions import build
 from analytics_assets.domains.bank_kpis.metrics import METRICS_FILE, read_metrics
-from analytics_assets.domains.bank_kpis.migration import Settled, differences, settle
+from analytics_assets.domains.bank_kpis.migration import Settled, settle
 from analytics_assets.domains.bank_kpis.phases import PHASES, wanted_phase
 from analytics_assets.domains.bank_kpis.repository import (
     MetricRepository,
@@ -27,6 +27,7 @@ from analytics_assets.domains.bank_kpis.repository import (
     reading_engine,
 )
 from analytics_assets.domains.bank_kpis.sample import generate
+from analytics_assets.domains.bank_kpis.star_view import differences
 from analytics_assets.domains.bank_kpis.tables import TABLES, bank_tables
 from analytics_assets.production import server
 from analytics_assets.production.dependents import DependentError
@@ -329,7 +330,7 @@ def test_an_unknown_phase_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_job_settles_and_checks(
     production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from analytics_assets.domains.bank_kpis.assets import JOB
+    from analytics_assets.domains.bank_kpis.migration_assets import JOB
 
     monkeypatch.setenv("BANK_KPIS_PHASE", "direct")
     job = build(TABLES).resolve_job_def(JOB)

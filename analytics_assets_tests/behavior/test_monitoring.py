@@ -14,7 +14,7 @@ from analytics_assets.domains.behavior.monitoring import (
 )
 from analytics_assets.domains.behavior.sources import EXPORT_SECONDS
 from analytics_assets.domains.behavior.tables import behavioral_events, export_quality
-from analytics_assets.warehouse.assets import asset_key
+from analytics_assets.warehouse.table_assets import asset_key
 from analytics_assets_tests.behavior.database import Database, build
 
 DAY = "2024-01-05"

@@ -85,7 +85,7 @@ def test_then_it_fails_clearly_and_nothing_is_half_written(
     assert [file.key for file in lake().files(behavioral_events)] == DAYS[:1]
     assert not [path for path in (tmp_path / "home" / "scratch").rglob("*") if path.is_file()]
     # Nothing is held against the days: the next run asks for them as if nothing had been.
-    assert not set(Snapshot(lake()).held_back(behavioral_events, "contract"))
+    assert not set(Snapshot(lake()).blocked_by(behavioral_events, "contract"))
     assert set(DAYS[1:]) <= set(behind())
     assert DAYS[0] not in behind()
     assert build(days=DAYS[1:]).findings == []

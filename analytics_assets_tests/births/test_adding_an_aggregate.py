@@ -9,6 +9,7 @@ import pytest
 
 from analytics_assets import cli
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.partitions import WEEKLY
 from analytics_assets.definitions import build
 from analytics_assets.domains.births import tables
 from analytics_assets.domains.births.sample import generate
@@ -24,10 +25,9 @@ def added() -> Table:
     lines = [line[1:] for line in text.splitlines() if line.startswith("+")]
     assert len(lines) == 1
     names = dict(vars(tables))
-    names["_known"] = dict(tables._known)
     exec(lines[0], names)
     table = names["agg_region_weekly"]
-    tables._known.pop(table.sql_name)
+    tables.tables._known.pop(table.sql_name)
     return table
 
 
@@ -45,7 +45,7 @@ def test_one_line_gives_everything(
     graph = definitions.resolve_asset_graph()
     for key in (["births", "agg_region_weekly"], ["production", "births", "agg_region_weekly"]):
         node = graph.get(dg.AssetKey(key))
-        assert node.partitions_def == tables.WEEKLY.definition
+        assert node.partitions_def == WEEKLY.definition
         assert node.metadata["dagster/column_schema"].columns
         lineage = node.metadata["dagster/column_lineage"]
         assert "total_births" in lineage.deps_by_column

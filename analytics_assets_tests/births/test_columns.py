@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.source import Landing
 from analytics_assets.domains.births.columns import (
+    AGE_GROUPS,
     COLUMN_NAMES,
     SOURCE_COLUMNS,
+    WEIGHT_CLASSES,
     SourceColumn,
+    bands_sql,
     state_codes,
 )
-from analytics_assets.domains.births.tables import _AGE_GROUPS, _WEIGHT_CLASSES, _bands
 from analytics_assets_tests.births.landed import FACT, PLACES, record
 
 Row = Mapping[str, Any]
@@ -396,11 +398,11 @@ def test_a_date_reads_the_same_in_every_spelling(session: duckdb.DuckDBPyConnect
         assert [row["DTNASC"] for row in found] == days
 
 
-@pytest.mark.parametrize(("bands", "last"), [(_AGE_GROUPS, "45+"), (_WEIGHT_CLASSES, "4000+")])
+@pytest.mark.parametrize(("bands", "last"), [(AGE_GROUPS, "45+"), (WEIGHT_CLASSES, "4000+")])
 def test_a_class_holds_what_its_name_says(
     session: duckdb.DuckDBPyConnection, bands: tuple[tuple[str, int], ...], last: str
 ) -> None:
-    banded = f"select value, case {_bands('value', bands, last)} end from range(6000) t (value)"
+    banded = f"select value, case {bands_sql('value', bands, last)} end from range(6000) t (value)"
     for value, name in session.execute(banded).fetchall():
         low, high = name.removesuffix("+"), float("inf")
         if name.startswith("<"):

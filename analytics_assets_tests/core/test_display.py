@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import Marks, chart_as_markdown, plot_as_markdown
-from analytics_assets.warehouse.assets import PREVIEW_COLUMNS, _previewed
+from analytics_assets.warehouse.table_assets import PREVIEW_COLUMNS, _previewed
 from analytics_assets_tests.toy import Memory, toy_tables
 
 

@@ -20,8 +20,8 @@ from analytics_assets.core.partitions import WEEKLY, YEARLY
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.small_cells import protect
 from analytics_assets.production import server
-from analytics_assets.production.assets import production_assets
 from analytics_assets.production.promotion import production_engine
+from analytics_assets.production.release_assets import production_assets
 from analytics_assets.production.standing import promoted
 from analytics_assets.warehouse.binding import bind
 from analytics_assets.warehouse.builds import Snapshot

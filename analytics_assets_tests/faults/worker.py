@@ -27,11 +27,9 @@ from analytics_assets import settings
 from analytics_assets.automation.refresh import refresh
 from analytics_assets.core.source import Landing
 from analytics_assets.definitions import build
-from analytics_assets.production import backup, reporting, server
-from analytics_assets.production import rollback as production_rollback
+from analytics_assets.production import backup, reporting, rollback_production, server
 from analytics_assets.production.promotion import Move, production_engine
-from analytics_assets.warehouse import assets as warehouse_assets
-from analytics_assets.warehouse import rollback as warehouse_rollback
+from analytics_assets.warehouse import rollback_table, table_assets
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import mend_catalogue
@@ -141,7 +139,7 @@ def work(environment: Mapping[str, str], how: str, as_of: datetime, trace_path: 
     trace.around(Builder, "build", "build", "recorded")
     trace.around(Lake, "publish", "publish", "published")
     trace.around(BuildLedger, "record", "record", "recorded")
-    trace.around(warehouse_assets, "refresh_catalogue", "catalogue", "between")
+    trace.around(table_assets, "refresh_catalogue", "catalogue", "between")
     trace.around(reporting, "release", "promote", "promoted")
     trace.around(Move, "load", "promote", "promote")
     trace.around(backup, "dump", "dump", "backup")
@@ -190,7 +188,7 @@ def _by_hand() -> None:
                 outcome = Builder(session, snapshot, "by hand", LOG).build(table, partitions)
                 if outcome.failed():
                     raise RuntimeError([finding.message for finding in outcome.findings])
-                warehouse_assets.refresh_catalogue(current, snapshot, [table])
+                table_assets.refresh_catalogue(current, snapshot, [table])
         reporting.release(engine, session, Snapshot(lake), TABLES, "by hand")
     mend_catalogue(current, Snapshot(lake), TABLES)
 
@@ -198,9 +196,9 @@ def _by_hand() -> None:
 def _back_to(moment: datetime) -> None:
     current = settings.load()
     lake = open_lake(current.lake)
-    warehouse_rollback.roll_back(lake, TABLES, moment, "back")
+    rollback_table.roll_back(lake, TABLES, moment, "back")
     with (
         open_session(current) as session,
         production_engine(server.urls(current).promoter) as engine,
     ):
-        production_rollback.roll_back(engine, session, Snapshot(lake), TABLES, moment, "back")
+        rollback_production.roll_back(engine, session, Snapshot(lake), TABLES, moment, "back")

@@ -14,9 +14,9 @@ from analytics_assets import settings
 from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.production import server
-from analytics_assets.production.assets import production_assets, production_key
 from analytics_assets.production.promotion import production_engine
-from analytics_assets.warehouse.assets import warehouse_assets
+from analytics_assets.production.release_assets import production_assets, production_key
+from analytics_assets.warehouse.table_assets import warehouse_assets
 from analytics_assets_tests.production.test_promotion import MONTHS, send
 from analytics_assets_tests.toy import Memory, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace

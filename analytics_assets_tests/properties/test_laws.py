@@ -22,7 +22,7 @@ from analytics_assets.production.release import release
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake, partition_of
-from analytics_assets.warehouse.rollback import roll_back
+from analytics_assets.warehouse.rollback_table import roll_back
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.toy import Memory, Sale, rows, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace

@@ -179,7 +179,7 @@ def test_a_check_that_every_row_breaks_finds_live_rows(lake: Lake, source: Memor
     assert lake.files(tables[1]) == before
     assert set(Quarantine(lake, strict).files()) == live(lake, strict)
     assert Snapshot(lake).failing(strict) == live(lake, strict)
-    assert Snapshot(lake).held_back(strict, SMALL.name) == sorted(live(lake, strict))
+    assert Snapshot(lake).blocked_by(strict, SMALL.name) == sorted(live(lake, strict))
     why = "fails sales_are_small, which is newer than its rows"
     assert behind(lake, strict) == {why: live(lake, strict)}
     assert {one.refused for one in Snapshot(lake).behind(strict)} == {True}

@@ -24,7 +24,7 @@ from analytics_assets.warehouse.integrity import ASIDE, DamagedFiles, damaged, i
 from analytics_assets.warehouse.lake import Lake, StoredFile
 from analytics_assets.warehouse.ledger import BuildLedger, now
 from analytics_assets.warehouse.notes import note, noted
-from analytics_assets.warehouse.rollback import RollbackError, roll_back
+from analytics_assets.warehouse.rollback_table import RollbackError, roll_back
 from analytics_assets.warehouse.scrub import scrub
 from analytics_assets_tests.damage import FIRST, Home, flip, some_sales
 

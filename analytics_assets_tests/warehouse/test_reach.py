@@ -14,9 +14,9 @@ from analytics_assets.automation.staleness import _fed
 from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import DAILY
-from analytics_assets.warehouse.assets import warehouse_assets
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.table_assets import warehouse_assets
 from analytics_assets_tests.toy import Memory, rows, settle, toy_tables
 
 DAYS = [date(2024, 1, 30) + timedelta(days=n) for n in range(8)]

@@ -20,7 +20,7 @@ from analytics_assets.warehouse.retention import (
     clear_scratch,
     vacuum,
 )
-from analytics_assets.warehouse.rollback import RollbackError, roll_back
+from analytics_assets.warehouse.rollback_table import RollbackError, roll_back
 from analytics_assets_tests.toy import Memory, rows, settle, toy_tables
 
 LATER = datetime.now(timezone.utc) + timedelta(days=400)

@@ -5,12 +5,7 @@ Belongs here: columns of more than one table. Does not belong here: tables.
 
 from __future__ import annotations
 
-from analytics_assets.core.columns import Column
-
-
-def text(name: str, description: str, *, nullable: bool = True) -> Column:
-    """A column of text."""
-    return Column(name, "text", description, nullable=nullable)
+from analytics_assets.core.columns import Column, text
 
 
 def flag(name: str, description: str) -> Column:
@@ -24,7 +19,7 @@ def usd(name: str, description: str) -> Column:
 
 
 USER_ID = Column("distinct_id", "text", "The user.", nullable=False, personal=True)
-PRODUCT = text("product_id", "The product.", nullable=False)
+PRODUCT = text("product_id", "The product.", False)
 AD_IDS = (
     text("ad_id", "The ad."),
     text("adset_id", "Its adset."),

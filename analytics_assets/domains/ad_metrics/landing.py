@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from analytics_assets.core.columns import Column
+from analytics_assets.core.columns import Column, text
 from analytics_assets.core.partitions import DAILY
-from analytics_assets.domains.ad_metrics.columns import AD_IDS, USER_ID, text
+from analytics_assets.domains.ad_metrics.columns import AD_IDS, USER_ID
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import files_of
 from analytics_assets.landing.folder import LandingFolder
@@ -50,7 +50,7 @@ EVENTS = Feed(
     MIXPANEL,
     "events/*{days}*",
     columns=(
-        text("event", "Name of the event.", nullable=False),
+        text("event", "Name of the event.", False),
         USER_ID,
         Column("time_ms", "bigint", "Moment of the event.", "ms since 1970", nullable=False),
         text("insert_id", "Mixpanel's id of the event."),
@@ -139,7 +139,7 @@ def _ad_performance(axis: str) -> Feed:
             text("impressions", "Impressions as landed."),
             text("clicks", "Clicks as landed."),
             text("actions", "JSON of action types and their counts."),
-            text("date_start", "First day of the row, as landed.", nullable=False),
+            text("date_start", "First day of the row, as landed.", False),
             text("other_fields", "JSON of the fields that have no column."),
         ),
         spellings={"breakdown_value": _MEASURED_BY[axis], "currency": ("account_currency",)},
@@ -161,8 +161,8 @@ CURRENCY_FX = Feed(
     MIXPANEL,
     "currency_fx/*{days}*",
     columns=(
-        text("currency", "ISO code.", nullable=False),
-        text("usd_rate", "USD for one unit.", nullable=False),
+        text("currency", "ISO code.", False),
+        text("usd_rate", "USD for one unit.", False),
     ),
     casts={"currency": "upper({text})"},
     key=("currency",),
@@ -177,14 +177,14 @@ CURRENCY_FX = Feed(
     formats=CSV,
     lookback=5,
 )
-_META_VALUE = text("meta_value", "Meta's word.", nullable=False)
+_META_VALUE = text("meta_value", "Meta's word.", False)
 META_COUNTRY_MAPPING = Feed(
     "meta_country_mapping",
     META_ADS,
     "meta_country_mapping",
     columns=(
         _META_VALUE,
-        text("country_code", "ISO 3166 code of two letters.", nullable=False),
+        text("country_code", "ISO 3166 code of two letters.", False),
     ),
     key=("meta_value",),
     formats=CSV,
@@ -195,8 +195,8 @@ META_DEVICE_MAPPING = Feed(
     "meta_device_mapping",
     columns=(
         _META_VALUE,
-        text("store", "Store.", nullable=False),
-        text("platform", "Platform.", nullable=False),
+        text("store", "Store.", False),
+        text("platform", "Platform.", False),
     ),
     key=("meta_value",),
     formats=CSV,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from analytics_assets.core import calendar
 from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Type
 from analytics_assets.domains.ad_metrics.words import quotient
 
@@ -21,19 +22,7 @@ ENTITY = Dimension(
     ),
     keys=2,
 )
-DAY = Dimension(
-    "day",
-    (
-        Column(
-            "date",
-            "date",
-            "Day that users are credited to, and that Meta reports of.",
-            nullable=False,
-        ),
-    ),
-    date_sql="date",
-    from_date={"date": "{date}"},
-)
+DAY = calendar.day("date", "Day that users are credited to, and that Meta reports of.")
 BREAKDOWN = Dimension(
     "breakdown",
     (
@@ -321,15 +310,15 @@ def daily_words(breakdown: bool) -> dict[str, str]:
         "user_trial_conversion_rate": mean_rate("trial_conversion_rate", "is_trial"),
         "user_trial_refund_rate": mean_rate("trial_converted_to_refund_rate", "is_converted"),
         "user_purchase_refund_rate": mean_rate("initial_purchase_to_refund_rate", "is_purchase"),
-        "user_lists": ",\n        ".join(
+        "user_lists": ",\n".join(
             f"cast(to_json(coalesce(list(distinct_id order by distinct_id)"
             f" filter (where {users.flag}), [])) as varchar) as {users.ids}"
             for users in USER_LISTS
         ),
-        "user_measures": ",\n        ".join(f"{m.sql} as {m.name}" for m in measures),
-        "meta_measures": ",\n        ".join(f"{m.sql} as {m.name}" for m in META),
+        "user_measures": ",\n".join(f"{m.sql} as {m.name}" for m in measures),
+        "meta_measures": ",\n".join(f"{m.sql} as {m.name}" for m in META),
         "meta_any": " or ".join(f"{m.sql} <> 0" for m in META),
-        "complete": ",\n        ".join(
+        "complete": ",\n".join(
             [
                 *(
                     f"cast(coalesce({m.name}, 0) as {_SQL[m.type]}) as {m.name}"
@@ -338,7 +327,7 @@ def daily_words(breakdown: bool) -> dict[str, str]:
                 *(f"coalesce({users.ids}, '[]') as {users.ids}" for users in USER_LISTS),
             ]
         ),
-        "ratios": ",\n        ".join(f"{ratio.sql} as {ratio.name}" for ratio in RATIOS),
+        "ratios": ",\n".join(f"{ratio.sql} as {ratio.name}" for ratio in RATIOS),
         "adjusted": ADJUSTED,
         "roas": ROAS,
     }

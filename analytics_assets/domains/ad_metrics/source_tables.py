@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from pathlib import Path
 
 from analytics_assets.core.declaration import Check, Table
+from analytics_assets.core.table_set import TableSet
 from analytics_assets.domains.ad_metrics.landing import (
     AD_PERFORMANCE,
     AXES,
@@ -21,8 +23,11 @@ from analytics_assets.domains.ad_metrics.landing import (
     USERS,
 )
 from analytics_assets.domains.ad_metrics.sources import EventsSource
+from analytics_assets.domains.ad_metrics.words import WORDS
 from analytics_assets.landing.rejected import rejected_records
 from analytics_assets.landing.sources import FileSource
+
+tables = TableSet("ad_metrics", Path(__file__).parent / "sql", WORDS)
 
 
 def _expected(variable: str) -> timedelta | None:
@@ -30,21 +35,25 @@ def _expected(variable: str) -> timedelta | None:
     return timedelta(days=2) if os.environ.get(variable) else None
 
 
-mixpanel_events = EventsSource(EVENTS).table(
-    "ad_metrics/mixpanel_events",
-    "Mixpanel's event export as landed; of an event that came twice, what came last.",
+mixpanel_events = tables.source(
+    "mixpanel_events",
+    EventsSource(EVENTS),
+    description="Mixpanel's event export as landed; of an event that came twice, what came last.",
     expected_every=_expected(EVENTS.folder.variable),
 )
-mixpanel_users = FileSource(USERS).table(
-    "ad_metrics/mixpanel_users", "Mixpanel's people export: where each user came from."
+mixpanel_users = tables.source(
+    "mixpanel_users",
+    FileSource(USERS),
+    description="Mixpanel's people export: where each user came from.",
 )
 
 
 def _ad_performance(axis: str) -> Table:
     feed = AD_PERFORMANCE[axis]
-    return FileSource(feed).table(
-        f"ad_metrics/{feed.name}",
-        "Meta Insights at ad level" + (f", by {axis}." if axis != "all" else "."),
+    return tables.source(
+        feed.name,
+        FileSource(feed),
+        description="Meta Insights at ad level" + (f", by {axis}." if axis != "all" else "."),
         checks=(_numbers(axis),),
         expected_every=_expected(feed.folder.variable),
     )
@@ -71,23 +80,17 @@ where (spend is not null and try_cast(spend as decimal(18, 6)) is null)
 
 
 AD_PERFORMANCE_DAILY = tuple(map(_ad_performance, AXES))
-currency_fx = FileSource(CURRENCY_FX).table("ad_metrics/currency_fx", "Exchange rates by day.")
-meta_country_mapping = FileSource(META_COUNTRY_MAPPING).table(
-    "ad_metrics/meta_country_mapping",
-    "Names of countries -> ISO code. A two-letter code stands for itself.",
+currency_fx = tables.source(
+    "currency_fx", FileSource(CURRENCY_FX), description="Exchange rates by day."
 )
-meta_device_mapping = FileSource(META_DEVICE_MAPPING).table(
-    "ad_metrics/meta_device_mapping",
-    "Devices -> store and platform; the platform is the device breakdown.",
+meta_country_mapping = tables.source(
+    "meta_country_mapping",
+    FileSource(META_COUNTRY_MAPPING),
+    description="Names of countries -> ISO code. A two-letter code stands for itself.",
 )
-rejected_record = rejected_records("ad_metrics/rejected_record", FEEDS)
-
-SOURCES = (
-    mixpanel_events,
-    mixpanel_users,
-    *AD_PERFORMANCE_DAILY,
-    currency_fx,
-    meta_country_mapping,
-    meta_device_mapping,
-    rejected_record,
+meta_device_mapping = tables.source(
+    "meta_device_mapping",
+    FileSource(META_DEVICE_MAPPING),
+    description="Devices -> store and platform; the platform is the device breakdown.",
 )
+rejected_record = rejected_records(tables, FEEDS)

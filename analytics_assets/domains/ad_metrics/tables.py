@@ -7,16 +7,13 @@ Does not belong here: what is landed (``source_tables.py``), measures (``measure
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from analytics_assets.core.columns import Column
-from analytics_assets.core.declaration import Check, Publish, Table
-from analytics_assets.core.lineage import upstream_of
+from analytics_assets.core.columns import Column, text
+from analytics_assets.core.declaration import Check, Publish
 from analytics_assets.core.partitions import DAILY
-from analytics_assets.core.sql_files import read_sql
 from analytics_assets.core.validation import Personal
 from analytics_assets.domains.ad_metrics.checks import ADDS_UP, SUMS_TO_MAIN_ROW, list_checks
-from analytics_assets.domains.ad_metrics.columns import AD_IDS, PRODUCT, flag, text, usd
+from analytics_assets.domains.ad_metrics.columns import AD_IDS, PRODUCT, flag, usd
 from analytics_assets.domains.ad_metrics.measures import (
     AD_MEASURES,
     BREAKDOWN,
@@ -26,35 +23,22 @@ from analytics_assets.domains.ad_metrics.measures import (
     OUTCOME_SUMS,
     daily_words,
 )
-from analytics_assets.domains.ad_metrics.source_tables import SOURCES
-from analytics_assets.domains.ad_metrics.words import REACH_DAYS, WORDS, action_types, quotient
+from analytics_assets.domains.ad_metrics.source_tables import tables
+from analytics_assets.domains.ad_metrics.words import REACH_DAYS, action_types, quotient
 
 # ---- from SQL -----------------------------------------------------------------------------------
-
-_known: dict[str, Table] = {table.sql_name: table for table in SOURCES}
-
-
-def _from_sql(name: str, file: str = "", **declared) -> Table:
-    """A table whose rows a file of ``sql/`` selects; what it reads is found in the SQL."""
-    words = {**WORDS, **declared.pop("words", {})}
-    sql = read_sql(Path(__file__).parent / "sql" / f"{file or name}.sql", words)
-    reads = (*upstream_of(f"ad_metrics/{name}", sql, _known), *declared.pop("also_reads", ()))
-    table = Table(f"ad_metrics/{name}", sql=sql, reads=reads, **declared)
-    _known[table.sql_name] = table
-    return table
-
 
 _CREDITED = Column("credited_date", "date", "Day that the user is credited to.", nullable=False)
 _NO_RATE_ADVICE = "Add the currency to the file of that day in currency_fx, and run again."
 _PROFILE = (
     *AD_IDS,
     flag("has_abi_attribution", "An ad is known that the user came from."),
-    Column("country", "text", "ISO code, or unknown.", nullable=False),
-    Column("region", "text", "Region, or unknown.", nullable=False),
-    Column("device", "text", "Platform, or unknown.", nullable=False),
+    text("country", "ISO code, or unknown.", False),
+    text("region", "Region, or unknown.", False),
+    text("device", "Platform, or unknown.", False),
 )
 
-user_product_events = _from_sql(
+user_product_events = tables.from_sql(
     "user_product_events",
     layer="facts",
     period=DAILY,
@@ -62,10 +46,10 @@ user_product_events = _from_sql(
     columns=(
         Column("event_date", "date", "Day of the event (UTC).", nullable=False),
         Column("time_ms", "bigint", "Moment of the event.", "ms since 1970", nullable=False),
-        Column("insert_id", "text", "Mixpanel's id of the event.", nullable=False),
+        text("insert_id", "Mixpanel's id of the event.", False),
         Column("distinct_id", "text", "The user.", nullable=False, personal=True),
         PRODUCT,
-        Column("event", "text", "Name of the event.", nullable=False),
+        text("event", "Name of the event.", False),
         text("store", "App store or payment service."),
         text("country", "Country of the event."),
         text("revenue", "Amount as landed."),
@@ -87,7 +71,7 @@ user_product_events = _from_sql(
     ),
     description="Events of subscriptions and purchases, in USD.",
 )
-user_product_starts = _from_sql(
+user_product_starts = tables.from_sql(
     "user_product_starts",
     layer="facts",
     slice_period=DAILY,
@@ -103,7 +87,7 @@ user_product_starts = _from_sql(
     unique=("distinct_id", "product_id"),
     description="The day on which each user-product begins, and the ad that it came from.",
 )
-user_product_lifecycles = _from_sql(
+user_product_lifecycles = tables.from_sql(
     "user_product_lifecycles",
     layer="facts",
     period=DAILY,
@@ -114,7 +98,7 @@ user_product_lifecycles = _from_sql(
         Column("distinct_id", "text", "The user.", nullable=False, personal=True),
         PRODUCT,
         *_PROFILE,
-        Column("store", "text", "Store of the first event that names one.", nullable=False),
+        text("store", "Store of the first event that names one.", False),
         text("invalid_reason", "Why its events cannot be a lifecycle; empty if they can."),
         flag("trial_started", "It had a trial."),
         Column("converted_date", "date", "Day of conversion."),
@@ -131,14 +115,14 @@ user_product_lifecycles = _from_sql(
     unique=("distinct_id", "product_id"),
     description=f"What became of each user-product within {REACH_DAYS} days.",
 )
-price_buckets = _from_sql(
+price_buckets = tables.from_sql(
     "price_buckets",
     layer="dimensions",
     words={"bucket_mean": quotient("cast(sum(price_usd) * 100 as hugeint)", "(100 * count(*))", 2)},
     columns=(
-        Column("country", "text", "ISO code, or unknown.", nullable=False),
+        text("country", "ISO code, or unknown.", False),
         PRODUCT,
-        Column("event", "text", "Kind of payment.", nullable=False),
+        text("event", "Kind of payment.", False),
         Column("valid_from", "date", "First day of these buckets.", nullable=False),
         usd("lowest_usd", "Lowest price of the bucket."),
         usd("highest_usd", "Highest price of the bucket."),
@@ -166,7 +150,7 @@ _RATES = tuple(
         ),
     )
 )
-user_product_rates = _from_sql(
+user_product_rates = tables.from_sql(
     "user_product_rates",
     layer="facts",
     slice_period=DAILY,
@@ -183,7 +167,7 @@ user_product_rates = _from_sql(
     unique=("distinct_id", "product_id"),
     description="What could be expected of each user-product on the day that it is credited to.",
 )
-cohort_ages = _from_sql(
+cohort_ages = tables.from_sql(
     "cohort_ages",
     layer="dimensions",
     slice_period=DAILY,
@@ -199,7 +183,7 @@ cohort_ages = _from_sql(
     unique=("date",),
     description="How old each day is on the data horizon, as far as it matters.",
 )
-user_product_metrics = _from_sql(
+user_product_metrics = tables.from_sql(
     "user_product_metrics",
     layer="facts",
     period=DAILY,
@@ -209,7 +193,7 @@ user_product_metrics = _from_sql(
         Column("distinct_id", "text", "The user.", nullable=False, personal=True),
         PRODUCT,
         *_PROFILE,
-        Column("store", "text", "Store.", nullable=False),
+        text("store", "Store.", False),
         flag("valid_lifecycle", "Its events can be a lifecycle."),
         text("invalid_reason", "Why not."),
         usd("price_bucket_usd", "Price that is expected, or was paid."),
@@ -234,7 +218,7 @@ user_product_metrics = _from_sql(
     unique=("distinct_id", "product_id"),
     description="One row for each user and product: its lifecycle, rates and current value.",
 )
-ad_performance = _from_sql(
+ad_performance = tables.from_sql(
     "ad_performance",
     layer="facts",
     period=DAILY,
@@ -245,9 +229,9 @@ ad_performance = _from_sql(
     },
     columns=(
         Column("date", "date", "Day of the report.", nullable=False),
-        Column("axis", "text", "all, or what it is broken down by.", nullable=False),
+        text("axis", "all, or what it is broken down by.", False),
         *AD_IDS,
-        Column("breakdown_value", "text", "Value on the axis, or unknown.", nullable=False),
+        text("breakdown_value", "Value on the axis, or unknown.", False),
         Column("spend_usd", "money", "Spend.", "USD"),
         Column("impressions", "bigint", "Impressions.", nullable=False),
         Column("clicks", "bigint", "Clicks.", nullable=False),
@@ -269,12 +253,12 @@ ad_performance = _from_sql(
     ),
     description="Meta's numbers by ad, in total and by breakdown, with what the breakdowns leave.",
 )
-id_name_mapping = _from_sql(
+id_name_mapping = tables.from_sql(
     "id_name_mapping",
     layer="dimensions",
     columns=(
         *ENTITY.columns,
-        Column("canonical_name", "text", "Name that it had on most days.", nullable=False),
+        text("canonical_name", "Name that it had on most days.", False),
         Column("frequency_count", "bigint", "Days with that name.", "days", nullable=False),
         Column("last_seen_date", "date", "Last day in Meta's reports.", nullable=False),
     ),
@@ -282,7 +266,7 @@ id_name_mapping = _from_sql(
     publish=Publish(),
     description="Names of campaigns, adsets and ads.",
 )
-id_hierarchy_mapping = _from_sql(
+id_hierarchy_mapping = tables.from_sql(
     "id_hierarchy_mapping",
     layer="dimensions",
     columns=(
@@ -302,7 +286,7 @@ _COUNT_ALIASES = {
     "trial_users_count": "mixpanel_trial_count",
     "purchase_users_count": "mixpanel_purchase_count",
 }
-daily_mixpanel_metrics = _from_sql(
+daily_mixpanel_metrics = tables.from_sql(
     "daily_mixpanel_metrics",
     file="daily_metrics",
     layer="aggregates",
@@ -328,7 +312,7 @@ daily_mixpanel_metrics = _from_sql(
     description="Metrics of each campaign, adset and ad by day.",
 )
 _KEYS = "entity_type, entity_id, date, breakdown_type, breakdown_value"
-daily_mixpanel_metrics_breakdown = _from_sql(
+daily_mixpanel_metrics_breakdown = tables.from_sql(
     "daily_mixpanel_metrics_breakdown",
     file="daily_metrics",
     layer="aggregates",
@@ -352,7 +336,7 @@ daily_mixpanel_metrics_breakdown = _from_sql(
     ),
     description="The same by country, region and device.",
 )
-daily_mixpanel_metrics_overview = _from_sql(
+daily_mixpanel_metrics_overview = tables.from_sql(
     "daily_mixpanel_metrics_overview",
     layer="aggregates",
     period=DAILY,
@@ -360,7 +344,7 @@ daily_mixpanel_metrics_overview = _from_sql(
     measures=AD_MEASURES,
     columns=OUTCOME_SUMS,
     words={
-        "sums": ",\n    ".join(
+        "sums": ",\n".join(
             f"sum({name}) as {name}"
             for name in (
                 *(measure.name for measure in AD_MEASURES.measures),
@@ -374,19 +358,4 @@ daily_mixpanel_metrics_overview = _from_sql(
     description="All campaigns together by day.",
 )
 
-TABLES = (
-    *SOURCES,
-    user_product_events,
-    user_product_starts,
-    user_product_lifecycles,
-    price_buckets,
-    user_product_rates,
-    cohort_ages,
-    user_product_metrics,
-    ad_performance,
-    id_name_mapping,
-    id_hierarchy_mapping,
-    daily_mixpanel_metrics,
-    daily_mixpanel_metrics_breakdown,
-    daily_mixpanel_metrics_overview,
-)
+TABLES = tables.all

@@ -6,7 +6,7 @@ Does not belong here: the tables (``source_tables.py``, ``tables.py``).
 
 from __future__ import annotations
 
-from analytics_assets.core.columns import Column
+from analytics_assets.core.columns import Column, text
 
 LEVELS = ("bank", "consolidated", "group", "system")
 # SQL of the month that a number such as 201812 stands for, the same in DuckDB and PostgreSQL.
@@ -17,12 +17,10 @@ DATE_OF_ID = (
 BANK_ID = Column("bank_id", "integer", "Bank: the institution's code as a number.", nullable=False)
 METRIC_ID = Column("metric_id", "integer", "Metric, of dim_metric.", nullable=False)
 DATE_ID = Column("date_id", "integer", "Month as a number: 201812.", nullable=False)
-INSTITUTION = Column(
-    "institution_code", "text", "The regulator's code: 040059 a bank, 5 the system.", nullable=False
-)
+INSTITUTION = text("institution_code", "The regulator's code: 040059 a bank, 5 the system.", False)
 MONTH = Column("month", "date", "First day of the month.", nullable=False)
-BANK_CODE = Column("bank_code", "text", "Short name: INVEX, SISTEMA.", nullable=False)
-BANK_NAME = Column("bank_name", "text", "Name, as the regulator writes it.", nullable=False)
+BANK_CODE = text("bank_code", "Short name: INVEX, SISTEMA.", False)
+BANK_NAME = text("bank_name", "Name, as the regulator writes it.", False)
 LEVEL = Column(
     "level",
     "text",
@@ -31,8 +29,3 @@ LEVEL = Column(
     nullable=False,
     values=LEVELS,
 )
-
-
-def text(name: str, description: str, nullable: bool = True) -> Column:
-    """A column of text."""
-    return Column(name, "text", description, nullable=nullable)

@@ -3,7 +3,7 @@
 from functools import partial
 
 from analytics_assets.core.domain import Domain, Setting
-from analytics_assets.domains.bank_kpis.assets import DEFINITIONS, JOB
+from analytics_assets.domains.bank_kpis.migration_assets import DEFINITIONS, JOB
 from analytics_assets.domains.bank_kpis.sample import generate
 from analytics_assets.domains.bank_kpis.sources import LANDING
 from analytics_assets.domains.bank_kpis.tables import TABLES

@@ -1,7 +1,8 @@
 """From the wide table to the star: the phases as production has them.
 
 Belongs here: what each phase needs, does and takes back, in PostgreSQL.
-Does not belong here: moving rows (``production``), or when this runs (``assets.py``).
+Does not belong here: moving rows (``production``), the view itself (``star_view.py``), or
+when this runs (``migration_assets.py``).
 
 ``dual_write``  wide table and star are both written; readers read ``monthly_kpis``
 ``view``        readers read ``v_monthly_kpis``, the same columns over the star
@@ -26,6 +27,14 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.domains.bank_kpis.metrics import Metric
 from analytics_assets.domains.bank_kpis.phases import PHASES
+from analytics_assets.domains.bank_kpis.star_view import (
+    NEW,
+    OLD,
+    READ,
+    STORE,
+    differences,
+    star_sql,
+)
 from analytics_assets.production import records
 from analytics_assets.production.dependents import made_over, put_aside
 from analytics_assets.production.encoding import view_sql
@@ -34,27 +43,12 @@ from analytics_assets.production.server import READER
 from analytics_assets.production.standing import accept_view
 
 KEEP = timedelta(days=30)
-OLD, NEW, KEPT = "monthly_kpis", "v_monthly_kpis", "monthly_kpis_deprecated"
-_READ, _STORE, _STAR = "bank_kpis", "bank_kpis_store", ("fact_monthly_kpi", "dim_bank", "dim_date")
-_WIRE = f"{_STORE}.monthly_kpis_read"
+KEPT = "monthly_kpis_deprecated"
+_STAR = ("fact_monthly_kpi", "dim_bank", "dim_date")
+_WIRE = f"{STORE}.monthly_kpis_read"
 _SUFFIX = "_deprecated"
-_LOG = f"{_READ}.migration_log"
-_SHOWN, _WAIT = 20, "2s"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A value on which wide table and view differ; ``None`` where one has no value or row."""
-
-    bank_code: str
-    month: str
-    column: str
-    wide: str | None
-    view: str | None
-
-    def __str__(self) -> str:
-        where = f"{self.bank_code} {self.month}" if self.bank_code else "the declaration"
-        return f"{self.column} of {where}: {self.wide} and {self.view}"
+_LOG = f"{READ}.migration_log"
+_WAIT = "2s"
 
 
 @dataclass
@@ -80,7 +74,7 @@ def settle(
     nothing new does nothing. ``quiet_days``: how long nobody may have read the old table before it
     is retired.
     """
-    if not all(_exists(connection, f"{_READ}.{name}") for name in _STAR):
+    if not all(_exists(connection, f"{READ}.{name}") for name in _STAR):
         return Settled(None, refused="The star is not promoted yet.")
     connection.execute(sa.text("select pg_advisory_xact_lock(hashtext('bank_kpis.migration'))"))
     # Waiting for a reader, it would make all readers after it wait, too.
@@ -107,51 +101,6 @@ def settle(
         work.drop_when_due()
     accept_view(connection, wide)
     return Settled(work.in_force, work.done, refused)
-
-
-def star_sql(metrics: Sequence[Metric]) -> str:
-    """The wide table's columns, over the star."""
-    columns = ",\n    ".join(
-        f"cast(max(fact.value) filter (where fact.metric_id = {metric.metric_id})"
-        f" as numeric(18, 6)) as {quoted(metric.metric_code)}"
-        for metric in metrics
-    )
-    return (
-        f"select dates.full_date as fecha, banks.bank_code as banco_norm,\n    {columns}\n"
-        f"from {_READ}.fact_monthly_kpi as fact\n"
-        f"join {_READ}.dim_bank as banks using (bank_id)\n"
-        f"join {_READ}.dim_date as dates using (date_id)\n"
-        "group by dates.full_date, banks.bank_code"
-    )
-
-
-def differences(connection: sa.Connection, wide: Table) -> list[Cell]:
-    """Cells on which the stored wide table and ``v_monthly_kpis`` differ, and columns."""
-    old, new = _columns(connection, f"{_STORE}.{OLD}"), _columns(connection, f"{_READ}.{NEW}")
-    names = [column.name for column in wide.stored_columns]
-    found = [
-        Cell("", "", name, old.get(name), new.get(name))
-        for name in dict.fromkeys([*names, *new])
-        if old.get(name) != new.get(name)
-    ]
-    if found:
-        return found
-    listed = ", ".join(map(quoted, names))
-    values = ", ".join(f"('{name}', w.{quoted(name)}, v.{quoted(name)})" for name in names[2:])
-    rows = connection.execute(
-        sa.text(
-            f"with w as (select {listed} from {_STORE}.{OLD}),"
-            f" v as (select {listed} from {_READ}.{NEW})"
-            " select coalesce(w.banco_norm, v.banco_norm) as bank_code,"
-            " cast(coalesce(w.fecha, v.fecha) as text) as month, cells.name,"
-            " cast(cells.wide as text) as wide, cast(cells.star as text) as star"
-            " from w full join v on v.banco_norm = w.banco_norm and v.fecha = w.fecha"
-            f" cross join lateral (values {values}) as cells (name, wide, star)"
-            " where cells.wide is distinct from cells.star order by 2, 1, 3 limit :shown"
-        ),
-        {"shown": _SHOWN},
-    )
-    return [Cell(*row) for row in rows]
 
 
 class _Work:
@@ -188,7 +137,7 @@ class _Work:
     def create_view(self, sql: str) -> None:
         """``v_monthly_kpis``, if it is not there with these very columns."""
         shape = "star " + hashlib.sha256(sql.encode()).hexdigest()[:16]
-        name = f"{_READ}.{NEW}"
+        name = f"{READ}.{NEW}"
         found = self._ask(
             "select obj_description(to_regclass(:name), 'pg_class') as shape", name=name
         )
@@ -237,34 +186,34 @@ class _Work:
         """Make the old name what the phase in force has it be, and note reads of it."""
         phase = self.in_force
         assert phase
-        if not _exists(self._connection, f"{_READ}.{OLD}"):
+        if not _exists(self._connection, f"{READ}.{OLD}"):
             return
         kind = "plain" if phase == PHASES[0] else "star" if wanted == "retired" else "watched"
         if kind != self._kind():
-            rows = f"select * from {_READ}.{NEW}" if kind == "star" else view_sql(self._wide)
+            rows = f"select * from {READ}.{NEW}" if kind == "star" else view_sql(self._wide)
             wire = (
                 f" left join lateral (select one from {_WIRE}"
                 f" where current_setting('application_name') <> '{PROMOTION}') as reader on true"
             )
             columns = ", ".join(f"rows.{quoted(c.name)}" for c in self._wide.stored_columns)
-            sql = f"create or replace view {_READ}.{OLD} as select {columns} from ({rows}) as rows"
+            sql = f"create or replace view {READ}.{OLD} as select {columns} from ({rows}) as rows"
             try:
                 with self._connection.begin_nested():
                     self._do(sql + ("" if kind == "plain" else wire))
             except sa.exc.OperationalError:
                 return  # a reader has it at this moment; the next settling tries again
-            self.done.append(f"{_READ}.{OLD} is {kind}")
+            self.done.append(f"{READ}.{OLD} is {kind}")
         if kind != "plain" and self.reads() != self._last_reads():
             self._record(phase, "read")
 
     def _kind(self) -> str:
-        found = self._ask("select pg_get_viewdef(to_regclass(:name)) as sql", name=f"{_READ}.{OLD}")
+        found = self._ask("select pg_get_viewdef(to_regclass(:name)) as sql", name=f"{READ}.{OLD}")
         sql = found.sql if found else ""
         return "star" if NEW in sql else "watched" if _WIRE in sql else "plain"
 
     def _unwatch(self) -> None:
-        if _exists(self._connection, f"{_READ}.{OLD}") and self._kind() == "star":
-            self._do(f"create or replace view {_READ}.{OLD} as {view_sql(self._wide)}")
+        if _exists(self._connection, f"{READ}.{OLD}") and self._kind() == "star":
+            self._do(f"create or replace view {READ}.{OLD} as {view_sql(self._wide)}")
 
     def _last_reads(self) -> int:
         last = self._ask(f"select reads from {_LOG} order by id desc limit 1")
@@ -274,7 +223,7 @@ class _Work:
         """Why a phase may not be entered; empty if it may."""
         if phase == "retired":
             return self._still_read(quiet_days)
-        if not _exists(self._connection, f"{_STORE}.{OLD}"):
+        if not _exists(self._connection, f"{STORE}.{OLD}"):
             return f"{phase}: the wide table is not promoted, so nothing can be compared with it."
         cells = differences(self._connection, self._wide)
         if not cells:
@@ -285,7 +234,7 @@ class _Work:
         )
 
     def _still_read(self, quiet_days: float) -> str:
-        relation = f"{_READ}.{OLD}"
+        relation = f"{READ}.{OLD}"
         if not _exists(self._connection, relation):
             return ""
         dependents = made_over(self._connection, relation)
@@ -319,46 +268,46 @@ class _Work:
 
     def put_aside(self) -> None:
         """Rename the wide table, so that nobody finds it by its name."""
-        if not _exists(self._connection, f"{_STORE}.{OLD}"):
+        if not _exists(self._connection, f"{STORE}.{OLD}"):
             return
-        self._do(f"drop view if exists {_READ}.{OLD}")
+        self._do(f"drop view if exists {READ}.{OLD}")
         self._rename(OLD, KEPT, lambda index: (index + _SUFFIX)[-63:])
         columns = ", ".join(quoted(column.name) for column in self._wide.stored_columns)
-        self._do(f"create view {_READ}.{KEPT} as select {columns} from {_STORE}.{KEPT}")
-        self.done.append(f"{_READ}.{OLD} renamed to {KEPT}")
+        self._do(f"create view {READ}.{KEPT} as select {columns} from {STORE}.{KEPT}")
+        self.done.append(f"{READ}.{OLD} renamed to {KEPT}")
 
     def _rename(self, old: str, new: str, index_name) -> None:
         for index in self._connection.scalars(
             sa.text("select indexname from pg_indexes where schemaname = :s and tablename = :t"),
-            {"s": _STORE, "t": old},
+            {"s": STORE, "t": old},
         ).all():
-            self._do(f"alter index {_STORE}.{quoted(index)} rename to {quoted(index_name(index))}")
-        self._do(f"alter table {_STORE}.{old} rename to {new}")
+            self._do(f"alter index {STORE}.{quoted(index)} rename to {quoted(index_name(index))}")
+        self._do(f"alter table {STORE}.{old} rename to {new}")
 
     def restore(self) -> None:
         """Take back what ``retired`` did, as far as it was done."""
-        if not _exists(self._connection, f"{_STORE}.{KEPT}"):
+        if not _exists(self._connection, f"{STORE}.{KEPT}"):
             return
-        self._do(f"drop view if exists {_READ}.{KEPT}")
-        if _exists(self._connection, f"{_STORE}.{OLD}"):
+        self._do(f"drop view if exists {READ}.{KEPT}")
+        if _exists(self._connection, f"{STORE}.{OLD}"):
             # It was promoted anew before this ran.
-            self._do(f"drop table {_STORE}.{KEPT}")
+            self._do(f"drop table {STORE}.{KEPT}")
             return
         self._rename(KEPT, OLD, lambda index: index.removesuffix(_SUFFIX))
-        self._do(f"create view {_READ}.{OLD} as {view_sql(self._wide)}")
-        self._grant(f"{_READ}.{OLD}")
-        self.done.append(f"{_READ}.{KEPT} renamed back to {OLD}")
+        self._do(f"create view {READ}.{OLD} as {view_sql(self._wide)}")
+        self._grant(f"{READ}.{OLD}")
+        self.done.append(f"{READ}.{KEPT} renamed back to {OLD}")
 
     def drop_when_due(self) -> None:
         """Drop the renamed table after its 30 days; the ledger then says that it is gone."""
-        if not _exists(self._connection, f"{_STORE}.{KEPT}"):
+        if not _exists(self._connection, f"{STORE}.{KEPT}"):
             return
         entered = self._ask(f"select max(at) as at from {_LOG} where phase = 'retired'")
         assert entered
         if self._now - entered.at < KEEP:
             return
-        self._do(f"drop view if exists {_READ}.{KEPT}")
-        self._do(f"drop table {_STORE}.{KEPT}")
+        self._do(f"drop view if exists {READ}.{KEPT}")
+        self._do(f"drop table {STORE}.{KEPT}")
         entries = records.ledger.c
         latest = (
             sa.select(
@@ -384,21 +333,8 @@ class _Work:
             "run_id",
         )
         self._connection.execute(sa.insert(records.ledger).from_select(names, latest))
-        self.done.append(f"{_READ}.{KEPT} dropped after {KEEP.days} days")
+        self.done.append(f"{READ}.{KEPT} dropped after {KEEP.days} days")
 
 
 def _exists(connection: sa.Connection, name: str) -> bool:
     return bool(connection.scalar(sa.text("select to_regclass(:name) is not null"), {"name": name}))
-
-
-def _columns(connection: sa.Connection, relation: str) -> dict[str, str]:
-    """Column -> type of a relation; stored integers and texts are as declared."""
-    rows = connection.execute(
-        sa.text(
-            "select attname, format_type(atttypid, atttypmod) as type from pg_attribute"
-            " where attrelid = to_regclass(:name) and attnum > 0 and not attisdropped"
-            " order by attnum"
-        ),
-        {"name": relation},
-    )
-    return {row.attname: row.type for row in rows}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analytics_assets.core.columns import Column
+from analytics_assets.core.columns import Column, text
 from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import MONTHLY
+from analytics_assets.core.table_set import TableSet
 from analytics_assets.domains.bank_kpis.checks import LEGACY_READABLE, landed_checks
 from analytics_assets.domains.bank_kpis.columns import (
     BANK_CODE,
@@ -18,7 +19,6 @@ from analytics_assets.domains.bank_kpis.columns import (
     INSTITUTION,
     LEVEL,
     METRIC_ID,
-    text,
 )
 from analytics_assets.domains.bank_kpis.layouts import LAYOUTS
 from analytics_assets.domains.bank_kpis.metrics import TYPES, Metric
@@ -53,62 +53,47 @@ _ABOUT = {
 }
 
 
-def _raw(name: str) -> Table:
-    values = LAYOUTS[name].columns
-    return Table(
-        f"bank_kpis/{name}",
-        layer="sources",
-        period=MONTHLY,
-        columns=_landed_columns(values),
-        source=WorkbookSource(name),
-        unique=("source_file", "source_sheet", "source_row"),
-        checks=landed_checks(name, values),
-        description=_ABOUT[name],
-    )
-
-
-def source_tables(metrics_file: Path, metrics: tuple[Metric, ...]) -> tuple[Table, ...]:
-    """All of them, for the metrics of a file."""
+def add_source_tables(tables: TableSet, metrics_file: Path, metrics: tuple[Metric, ...]) -> Table:
+    """Declare all of them, for the metrics of a file; returns the institutions."""
+    for name, layout in LAYOUTS.items():
+        tables.source(
+            name,
+            WorkbookSource(name),
+            period=MONTHLY,
+            columns=_landed_columns(layout.columns),
+            unique=("source_file", "source_sheet", "source_row"),
+            checks=landed_checks(name, layout.columns),
+            description=_ABOUT[name],
+        )
     names = ("fecha", "banco_norm", *(metric.metric_code for metric in metrics))
-    legacy = Table(
-        "bank_kpis/legacy_monthly_kpis",
-        layer="sources",
+    tables.source(
+        "legacy_monthly_kpis",
+        LegacySource(names),
         period=MONTHLY,
         columns=(
             text("fecha", "Month, as landed."),
             *(text(name, f"{name}, as landed.") for name in names[1:]),
         ),
-        source=LegacySource(names),
         unique=("fecha", "banco_norm"),
         checks=(LEGACY_READABLE,),
         description="An existing wide table to migrate from (LEGACY_KPIS), as it is.",
     )
-    institutions = Table(
-        "bank_kpis/institutions",
-        layer="sources",
+    institutions = tables.source(
+        "institutions",
+        InstitutionSource(),
         columns=(INSTITUTION, BANK_CODE, BANK_NAME, LEVEL),
-        source=InstitutionSource(),
         unique=("institution_code",),
         description="Institutions by code: banks, consolidated banks, groups, the system.",
     )
-    return (*map(_raw, LAYOUTS), legacy, institutions, _dim_metric(metrics_file))
-
-
-def _dim_metric(metrics_file: Path) -> Table:
-    return Table(
-        "bank_kpis/dim_metric",
+    tables.source(
+        "dim_metric",
+        ReferenceSource(metrics_file),
         layer="dimensions",
         columns=(
             METRIC_ID,
             text("metric_code", "Code: imor.", False),
             text("metric_name", "Name.", False),
-            Column(
-                "metric_type",
-                "text",
-                "Kind.",
-                nullable=False,
-                values=TYPES,
-            ),
+            text("metric_type", "Kind.", False, TYPES),
             text("unit", "Unit in which to show it; ratios are stored as 0 to 1, shown in %."),
             Column("precision", "integer", "Digits to show.", "digits", nullable=False, minimum=0),
             Column("is_active", "boolean", "Offered to readers.", nullable=False),
@@ -116,7 +101,7 @@ def _dim_metric(metrics_file: Path) -> Table:
             text("description", "What it is.", False),
         ),
         unique=("metric_id",),
-        source=ReferenceSource(metrics_file),
         publish=Publish(("metric_code",)),
         description="Metrics: a new one is a row here, with its formula.",
     )
+    return institutions

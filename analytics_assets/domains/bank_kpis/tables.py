@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analytics_assets.core.columns import Column
+from analytics_assets.core import calendar
+from analytics_assets.core.columns import Column, text
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Publish, Table
-from analytics_assets.core.lineage import upstream_of
-from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED, Period
-from analytics_assets.core.sql_files import read_sql
+from analytics_assets.core.partitions import MONTHLY
+from analytics_assets.core.table_set import TableSet
 from analytics_assets.domains.bank_kpis.checks import (
     ADDS_UP,
     KNOWN,
@@ -34,12 +34,11 @@ from analytics_assets.domains.bank_kpis.columns import (
     LEVEL,
     METRIC_ID,
     MONTH,
-    text,
 )
 from analytics_assets.domains.bank_kpis.layouts import PORTFOLIO, SEGMENTS, STAGES, WRITE_OFFS
 from analytics_assets.domains.bank_kpis.metrics import METRICS_FILE, Metric, judge, read_metrics
 from analytics_assets.domains.bank_kpis.phases import wanted_phase
-from analytics_assets.domains.bank_kpis.source_tables import source_tables
+from analytics_assets.domains.bank_kpis.source_tables import add_source_tables
 
 _PARTS = {
     "cartera_total": "total",
@@ -48,7 +47,7 @@ _PARTS = {
 
 
 def _typed(names: tuple[str, ...]) -> str:
-    return ",\n        ".join(f"try_cast({n} as decimal(18, 6)) as {n}" for n in names)
+    return ",\n".join(f"try_cast({n} as decimal(18, 6)) as {n}" for n in names)
 
 
 def _segment_total(segment: str) -> str:
@@ -70,15 +69,18 @@ _RATIO_TEXT = {
     for name in ("icap", "ccb", "ccf", "tda")
 }
 _WORDS = {
+    "first_row": """row_number() over (
+    partition by institution_code, month order by source_file, cast(source_row as bigint)
+) = 1""",
     "portfolio_typed": _typed(PORTFOLIO.columns),
     "portfolio_sizes": ", ".join(f"abs(coalesce({name}, 0))" for name in PORTFOLIO.columns),
-    "portfolio_columns": ",\n        ".join(f"reporting.{name}" for name in PORTFOLIO.columns),
+    "portfolio_columns": ",\n".join(f"reporting.{name}" for name in PORTFOLIO.columns),
     "write_offs_typed": _typed(WRITE_OFFS.columns),
-    "write_offs_columns": ",\n        ".join(f"write_offs.{name}" for name in WRITE_OFFS.columns),
+    "write_offs_columns": ",\n".join(f"write_offs.{name}" for name in WRITE_OFFS.columns),
     "icap_ratio": _capital("icap"),
     "ccb_ratio": _capital("ccb"),
     "ccf_ratio": _capital("ccf"),
-    "segment_totals": ",\n        ".join(
+    "segment_totals": ",\n".join(
         f"cast({_segment_total(segment)} as decimal(18, 6)) as {name}"
         for name, segment in _PARTS.items()
     ),
@@ -111,20 +113,13 @@ def bank_tables(
     metrics = read_metrics(metrics_file)
     judge(metrics, {column.name for column in _MONTH_COLUMNS})
     retired = wanted_phase() == "retired" if retired is None else retired
-    known = {table.sql_name: table for table in source_tables(metrics_file, metrics)}
-    words = {**_WORDS, **_metric_words(metrics)}
-
-    def from_sql(name: str, period: Period, also: tuple[str, ...] = (), **declared) -> None:
-        sql = read_sql(Path(__file__).parent / "sql" / f"{name}.sql", words)
-        key = f"bank_kpis/{name}"
-        read = {*upstream_of(key, sql, known), *(known[other] for other in also)}
-        reads = tuple(sorted(read, key=lambda table: table.key))
-        table = Table(key, sql=sql, reads=reads, period=period, **declared)
-        known[table.sql_name] = table
-
-    from_sql(
+    tables = TableSet(
+        "bank_kpis", Path(__file__).parent / "sql", {**_WORDS, **_metric_words(metrics)}
+    )
+    institutions = add_source_tables(tables, metrics_file, metrics)
+    tables.from_sql(
         "bank_months",
-        MONTHLY,
+        period=MONTHLY,
         layer="facts",
         columns=_MONTH_COLUMNS,
         time_column="month",
@@ -132,9 +127,9 @@ def bank_tables(
         checks=(STATED_TOTAL, SYSTEM, KNOWN),
         description="Amounts and ratios of an institution and month, typed, from all workbooks.",
     )
-    from_sql(
+    monthly_kpis = tables.from_sql(
         "monthly_kpis",
-        MONTHLY,
+        period=MONTHLY,
         layer="aggregates",
         columns=(
             Column("fecha", "date", "First day of the month.", nullable=False),
@@ -147,9 +142,9 @@ def bank_tables(
         publish=None if retired else Publish(("fecha",)),
         description="Metrics by bank and month, a column each: the wide table.",
     )
-    from_sql(
+    tables.from_sql(
         "kpi_versions",
-        MONTHLY,
+        period=MONTHLY,
         layer="facts",
         columns=(
             BANK_ID,
@@ -165,10 +160,11 @@ def bank_tables(
         reads_itself=True,
         description="Every value that a metric ever had; only ever added to.",
     )
-    from_sql(
+    tables.from_sql(
         "fact_monthly_kpi",
-        MONTHLY,
-        also=("bank_kpis.monthly_kpis", "bank_kpis.institutions"),
+        period=MONTHLY,
+        # Not to compute it: to compare it with.
+        also_reads=(monthly_kpis, institutions),
         # Figures of institutions, not records of persons: there is nothing finer to protect.
         layer="aggregates",
         columns=(
@@ -185,9 +181,9 @@ def bank_tables(
         publish=Publish(("metric_id, date_id, value",)),
         description="One value a bank, metric and month: the star's fact.",
     )
-    from_sql(
+    tables.from_sql(
         "fact_kpi_history",
-        MONTHLY,
+        period=MONTHLY,
         layer="aggregates",
         columns=(
             BANK_ID,
@@ -204,20 +200,18 @@ def bank_tables(
         publish=Publish(),
         description="Every change of a value: what it was, what it is, when and by which run.",
     )
-    from_sql(
+    tables.from_sql(
         "dim_bank",
-        UNPARTITIONED,
         layer="dimensions",
         columns=(
             BANK_ID,
             BANK_CODE,
             BANK_NAME,
-            Column(
+            text(
                 "bank_type",
-                "text",
                 "individual for a bank, aggregate for all else.",
-                nullable=False,
-                values=("individual", "aggregate"),
+                False,
+                ("individual", "aggregate"),
             ),
             LEVEL,
             INSTITUTION,
@@ -227,16 +221,14 @@ def bank_tables(
         publish=Publish(("bank_code",)),
         description="Banks and aggregates of banks.",
     )
-    from_sql(
+    tables.from_sql(
         "dim_date",
-        UNPARTITIONED,
         layer="dimensions",
         columns=(
             DATE_ID,
             Column("full_date", "date", "First day of the month.", nullable=False),
-            Column("year", "integer", "Year.", "year", nullable=False),
-            Column("quarter", "integer", "Quarter.", nullable=False, minimum=1, maximum=4),
-            Column("month", "integer", "Month.", nullable=False, minimum=1, maximum=12),
+            *calendar.quarter().columns,
+            calendar.month().columns[1],
             text("month_name", "Name of the month.", False),
             text("quarter_name", "Name of the quarter: Q4 2018.", False),
             Column("is_current", "boolean", "The latest month with values.", nullable=False),
@@ -245,16 +237,16 @@ def bank_tables(
         publish=Publish(("full_date",)),
         description="Months from the first to the last with values.",
     )
-    return tuple(known.values())
+    return tables.all
 
 
 def _metric_words(metrics: tuple[Metric, ...]) -> dict[str, str]:
     names = [quoted(metric.metric_code) for metric in metrics]
     return {
-        "metric_columns": ",\n        ".join(
+        "metric_columns": ",\n".join(
             f"{metric.sql} as {name}" for metric, name in zip(metrics, names, strict=True)
         ),
-        "legacy_columns": ",\n        ".join(
+        "legacy_columns": ",\n".join(
             f"try_cast({name} as decimal(18, 6)) as {name}" for name in names
         ),
         "metric_codes": ", ".join(names),
@@ -265,4 +257,4 @@ def _metric_words(metrics: tuple[Metric, ...]) -> dict[str, str]:
     }
 
 
-TABLES: tuple[Table, ...] = bank_tables()
+TABLES = bank_tables()

@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from analytics_assets.core import calendar
 from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Ratio
-from analytics_assets.core.declaration import Check, Table
-from analytics_assets.core.lineage import upstream_of
+from analytics_assets.core.declaration import Check
 from analytics_assets.core.partitions import DAILY
-from analytics_assets.core.rollups import measures_sql
-from analytics_assets.core.sql_files import read_sql
+from analytics_assets.core.table_set import TableSet
 from analytics_assets.domains.behavior.analysis.rows import abab_rows, its_rows
 from analytics_assets.domains.behavior.analysis.wwc import CRITERIA, FAILS, MEETS, RESERVATIONS
 from analytics_assets.domains.behavior.columns import (
@@ -35,13 +34,13 @@ FEWEST_USERS, MOST_NULLS, MOST_WITHOUT_PHASE = 5, 0.1, 0.9
 
 # ---- source -------------------------------------------------------------------------------------
 
-behavioral_events = Table(
-    "behavior/behavioral_events",
-    layer="sources",
+tables = TableSet("behavior", Path(__file__).parent / "sql")
+behavioral_events = tables.source(
+    "behavioral_events",
+    BehavioralEventsSource(),
     period=DAILY,
     columns=EVENT_COLUMNS,
     unique=("id",),
-    source=BehavioralEventsSource(),
     time_column='cast("timestamp" as date)',
     checks=event_checks("behavior.behavioral_events"),
     compression="snappy",
@@ -58,25 +57,7 @@ behavioral_events = Table(
 
 # ---- aggregates ---------------------------------------------------------------------------------
 
-_known: dict[str, Table] = {behavioral_events.sql_name: behavioral_events}
-
-
-def _from_sql(name: str, **declared) -> Table:
-    """A table whose rows ``sql/<name>.sql`` selects; what it reads is found in the SQL."""
-    words = declared.pop("words", {})
-    sql = read_sql(Path(__file__).parent / "sql" / f"{name}.sql", words)
-    key = f"behavior/{name}"
-    table = Table(key, sql=sql, reads=upstream_of(key, sql, _known), **declared)
-    _known[table.sql_name] = table
-    return table
-
-
-DAY = Dimension(
-    "day",
-    (Column("day", "date", "The day, in UTC.", nullable=False),),
-    date_sql="day",
-    from_date={"day": "{date}"},
-)
+DAY = calendar.day("day", "The day, in UTC.")
 USER = Dimension(
     "user",
     (Column("user_id", "text", "The user.", nullable=False, pattern=ID_PATTERN, personal=True),),
@@ -105,14 +86,13 @@ PERFORMANCE = MeasureList(
     ),
     (Ratio("mean_score", "score_sum", "scored_events", "Mean score.", "points"),),
 )
-daily_performance = _from_sql(
+daily_performance = tables.from_sql(
     "daily_performance",
     layer="aggregates",
     period=DAILY,
     grain=(DAY, USER, PHASE),
     measures=PERFORMANCE,
     measured_from=behavioral_events,
-    words={"measures": measures_sql(PERFORMANCE.measures, "    ")},
     description="Events and scores by user, day and phase of the experiment.",
 )
 
@@ -129,7 +109,7 @@ def _warning(name: str, description: str, shown: str, broken: str, advice: str) 
 
 
 _REQUIRED_NULLS = [f"{snake(name)}_nulls" for name in REQUIRED]
-export_quality = _from_sql(
+export_quality = tables.from_sql(
     "export_quality",
     layer="aggregates",
     period=DAILY,
@@ -146,7 +126,7 @@ export_quality = _from_sql(
     ),
     unique=("day",),
     time_column="day",
-    words={"quality": ",\n    ".join(f"{sql} as {name}" for name, (sql, _) in QUALITY.items())},
+    words={"quality": ",\n".join(f"{sql} as {name}" for name, (sql, _) in QUALITY.items())},
     checks=(
         _warning(
             "enough_users",
@@ -190,7 +170,7 @@ def _estimate(name: str, description: str, unit: str) -> tuple[Column, ...]:
 _SUBJECT = Column("subject", "text", "The user, or all.", nullable=False, personal=True)
 _REFUSAL = Column("refusal", "text", "Why the series cannot be analysed.")
 _UNIT = "points, or factor for events"
-its_analysis = _from_sql(
+its_analysis = tables.from_sql(
     "its_analysis",
     layer="aggregates",
     compute=its_rows,
@@ -212,7 +192,7 @@ its_analysis = _from_sql(
     description="Interrupted time series from the first baseline to the first intervention: mean"
     " score (change in points) and number of events (factor), by user and for all.",
 )
-abab_analysis = _from_sql(
+abab_analysis = tables.from_sql(
     "abab_analysis",
     layer="aggregates",
     compute=abab_rows,
@@ -239,4 +219,4 @@ abab_analysis = _from_sql(
     " randomisation test, effect sizes and published criteria, by user and for all.",
 )
 
-TABLES = (behavioral_events, daily_performance, export_quality, its_analysis, abab_analysis)
+TABLES = tables.all

@@ -191,6 +191,24 @@ KNOWN_BUT_LEFT_OUT = frozenset(
         "RACACOR_RN",
     }
 )
+# (code, first value that is above it)
+AGE_GROUPS = (
+    ("<15", 15),
+    ("15-19", 20),
+    ("20-24", 25),
+    ("25-29", 30),
+    ("30-34", 35),
+    ("35-39", 40),
+    ("40-44", 45),
+)
+WEIGHT_CLASSES = (
+    ("<500", 500),
+    ("500-999", 1000),
+    ("1000-1499", 1500),
+    ("1500-2499", 2500),
+    ("2500-2999", 3000),
+    ("3000-3999", 4000),
+)
 RENAMED = {"DTRECORIG": "DTRECORIGA", "DTRECORI": "DTRECORIGA"}
 
 
@@ -220,6 +238,12 @@ def typed_sql(column: SourceColumn) -> str:
     return f"case when {_not_unknown(column)} then {_bare(text)} end"
 
 
+def bands_sql(column: str, bands: tuple[tuple[str, int], ...], last: str) -> str:
+    """CASE branches of consecutive bands: (code, first value that is above it)."""
+    branches = [f"when {column} < {above} then {literal(code)}" for code, above in bands]
+    return " ".join([*branches, f"when {column} is not null then {literal(last)}"])
+
+
 def unreadable_sql() -> str:
     """DuckDB expression: names of the columns whose text (``raw_X``) could not be read, or NULL."""
     conditions = {
@@ -238,7 +262,7 @@ def unreadable_sql() -> str:
 
 def place_joins_sql() -> str:
     """Joins that complete each six-digit municipality code from the code list."""
-    return "\n    ".join(
+    return "\n".join(
         f"left join places as {column.name.lower()}_place"
         f" on {column.name.lower()}_place.code6 = left(landed.{column.name}, 6)"
         for column in SOURCE_COLUMNS

@@ -6,8 +6,11 @@ Does not belong here: dimensions that depend on births (``tables.py``).
 
 from __future__ import annotations
 
-from analytics_assets.core.columns import Column
+from pathlib import Path
+
+from analytics_assets.core.columns import Column, text
 from analytics_assets.core.declaration import Publish, Table
+from analytics_assets.core.table_set import TableSet
 from analytics_assets.domains.births.columns import REFERENCE
 from analytics_assets.domains.births.grains import (
     MUNICIPALITY,
@@ -19,15 +22,17 @@ from analytics_assets.domains.births.grains import (
 from analytics_assets.landing.reference import ReferenceSource
 from analytics_assets.warehouse.session import literal
 
+tables = TableSet("births", Path(__file__).parent / "sql")
+
 
 def _reference(name: str, file: str, description: str, *columns: Column, where: str = "") -> Table:
     """A dimension that ships with the package."""
-    return Table(
-        f"births/{name}",
+    return tables.source(
+        name,
+        ReferenceSource(REFERENCE / file, where),
         layer="dimensions",
         columns=columns,
         unique=(columns[0].name,),
-        source=ReferenceSource(REFERENCE / file, where),
         publish=Publish(),
         description=description,
     )
@@ -56,7 +61,7 @@ dim_occupation = _reference(
     "occupations.csv",
     "Occupations (CBO-2002, and CBO-1994 before 2006).",
     *OCCUPATION.columns,
-    Column("classification", "text", "Which classification the code is of.", nullable=False),
+    text("classification", "Which classification the code is of.", False),
 )
 CODE_LISTS = {
     "dim_birth_place": "birth_place",
@@ -79,26 +84,14 @@ CODE_LISTS = {
     "dim_maternal_age_group": "maternal_age_group",
     "dim_birth_weight_class": "birth_weight_class",
 }
-code_list_tables = tuple(
+for _name, _code_list in CODE_LISTS.items():
     _reference(
-        name,
+        _name,
         "code_lists.csv",
-        f"Code list: {code_list.replace('_', ' ')}.",
-        Column("code", "text", "Code as stored.", nullable=False),
-        Column("label", "text", "Meaning in English.", nullable=False),
-        Column(
-            "label_pt", "text", "Meaning in Portuguese, as the code book has it.", nullable=False
-        ),
+        f"Code list: {_code_list.replace('_', ' ')}.",
+        text("code", "Code as stored.", False),
+        text("label", "Meaning in English.", False),
+        text("label_pt", "Meaning in Portuguese, as the code book has it.", False),
         Column("position", "integer", "Order in which to show it.", nullable=False),
-        where=f"list = {literal(code_list)}",
+        where=f"list = {literal(_code_list)}",
     )
-    for name, code_list in CODE_LISTS.items()
-)
-
-DIMENSIONS: tuple[Table, ...] = (
-    dim_region,
-    dim_state,
-    dim_municipality,
-    dim_occupation,
-    *code_list_tables,
-)

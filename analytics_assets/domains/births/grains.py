@@ -6,93 +6,61 @@ Does not belong here: tables (``tables.py``).
 
 from __future__ import annotations
 
-from analytics_assets.core.columns import CALENDAR, Column, Dimension
+from analytics_assets.core import calendar
+from analytics_assets.core.columns import Dimension, text
 
-STATE_CODE = Column("state_code", "text", "State (IBGE code, 00 unknown).", nullable=False)
+STATE_CODE = text("state_code", "State (IBGE code, 00 unknown).", False)
 REGION = Dimension(
     "region",
     (
-        Column("region_code", "text", "Region (IBGE code, 0 unknown).", nullable=False),
-        Column("region_name", "text", "Name of the region.", nullable=False),
+        text("region_code", "Region (IBGE code, 0 unknown).", False),
+        text("region_name", "Name of the region.", False),
     ),
 )
 STATE = Dimension(
     "state",
     (
         STATE_CODE,
-        Column("state_abbreviation", "text", "Abbreviation of the state.", nullable=False),
-        Column("state_name", "text", "Name of the state.", nullable=False),
+        text("state_abbreviation", "Abbreviation of the state.", False),
+        text("state_name", "Name of the state.", False),
         *REGION.columns,
     ),
 )
 MUNICIPALITY = Dimension(
     "municipality",
     (
-        Column(
+        text(
             "municipality_code",
-            "text",
             "Municipality (IBGE, 7 digits; unknown: 00000 after the state's, or 0000000).",
-            nullable=False,
+            False,
         ),
-        Column("municipality_name", "text", "Name of the municipality.", nullable=False),
+        text("municipality_name", "Name of the municipality.", False),
         *STATE.columns,
     ),
 )
 FACILITY = Dimension(
     "facility",
     (
-        Column(
-            "cnes_code", "text", "Health facility (CNES, 0000000 none or unknown).", nullable=False
-        ),
-        Column("facility_name", "text", "Name of the facility.", nullable=False),
+        text("cnes_code", "Health facility (CNES, 0000000 none or unknown).", False),
+        text("facility_name", "Name of the facility.", False),
     ),
 )
 OCCUPATION = Dimension(
     "occupation",
     (
-        Column(
-            "occupation_code",
-            "text",
-            "Occupation of the mother (CBO, 000000 unknown).",
-            nullable=False,
-        ),
-        Column("occupation_name", "text", "Name of the occupation.", nullable=False),
+        text("occupation_code", "Occupation of the mother (CBO, 000000 unknown).", False),
+        text("occupation_name", "Name of the occupation.", False),
     ),
 )
 BREAKDOWN = Dimension(
     "breakdown",
     (
-        Column("breakdown", "text", "What the births are broken down by.", nullable=False),
-        Column(
-            "category", "text", "Code in the breakdown's code list, or unknown.", nullable=False
-        ),
+        text("breakdown", "What the births are broken down by.", False),
+        text("category", "Code in the breakdown's code list, or unknown.", False),
     ),
     keys=2,
 )
-_YEAR = Column("year", "integer", "Year of birth.", "year", nullable=False, minimum=2000)
-_MONTH = Column("month", "integer", "Month of birth.", "month", False, minimum=1, maximum=12)
-YEAR = Dimension(
-    "year",
-    (_YEAR,),
-    date_sql="make_date(year, 1, 1)",
-    from_date=CALENDAR,
-)
-MONTH = Dimension(
-    "month",
-    (_YEAR, _MONTH),
-    keys=2,
-    date_sql="make_date(year, month, 1)",
-    from_date=CALENDAR,
-)
-WEEK = Dimension(
-    "week",
-    (Column("week_start", "date", "Monday of the week of birth.", nullable=False),),
-    date_sql="week_start",
-    from_date={"week_start": "cast(date_trunc('week', {date}) as date)"},
-)
-DAY = Dimension(
-    "day",
-    (Column("date", "date", "Date of birth.", nullable=False),),
-    date_sql="date",
-    from_date={"date": "{date}"},
-)
+YEAR = calendar.year("birth", since=2000)
+MONTH = calendar.month("birth", since=2000)
+WEEK = calendar.week("week_start", "Monday of the week of birth.")
+DAY = calendar.day("date", "Date of birth.")

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from pathlib import Path
 
-from analytics_assets.core.columns import Column, DeclarationError, Dimension
+from analytics_assets.core.columns import Column, DeclarationError, Dimension, text
 from analytics_assets.core.declaration import Check, Publish, Table
-from analytics_assets.core.lineage import upstream_of
-from analytics_assets.core.partitions import MONTHLY, WEEKLY, YEARLY
-from analytics_assets.core.rollups import measures_sql
+from analytics_assets.core.partitions import MONTHLY, YEARLY
 from analytics_assets.core.small_cells import protect, public_name
-from analytics_assets.core.sql_files import read_sql
 from analytics_assets.domains.births.columns import (
+    AGE_GROUPS,
     COLUMN_NAMES,
     SOURCE_COLUMNS,
+    WEIGHT_CLASSES,
+    bands_sql,
     date_sql,
     place_joins_sql,
     typed_sql,
     unreadable_sql,
 )
-from analytics_assets.domains.births.dimensions import DIMENSIONS
+from analytics_assets.domains.births.dimensions import tables
 from analytics_assets.domains.births.grains import (
     BREAKDOWN,
     DAY,
@@ -48,15 +47,12 @@ from analytics_assets.warehouse.session import literal
 # Shares of unreadable values above this say that a file has other columns or codes than it should.
 MAX_UNREADABLE_SHARE = 0.05
 
-_NAMES = ", ".join(measure.name for measure in BIRTH_MEASURES.measures)
-_MEASURES = measures_sql(BIRTH_MEASURES.measures)
-
 
 # ---- sources ---------------------------------------------------------------------
 
 _ORIGIN = (
-    Column("source_file", "text", "File that the record came in.", nullable=False),
-    Column("source_state", "text", "State that the file is of, BR for all.", nullable=False),
+    text("source_file", "File that the record came in.", False),
+    text("source_state", "State that the file is of, BR for all.", False),
     Column("source_year", "integer", "Year that the file is of.", "year", nullable=False),
     Column(
         "source_row",
@@ -71,16 +67,15 @@ _LANDED = (
         for c in SOURCE_COLUMNS
     ),
     *_ORIGIN,
-    Column("unreadable_line", "text", "A line that could not be split into columns."),
+    text("unreadable_line", "A line that could not be split into columns."),
 )
 _BIRTH_DATE = date_sql("DTNASC")
 
-raw_births = Table(
-    "births/raw_births",
-    layer="sources",
+raw_births = tables.source(
+    "raw_births",
+    SinascSource(),
     period=YEARLY,
     columns=_LANDED,
-    source=SinascSource(),
     unique=("source_file", "source_row"),
     slice_period=MONTHLY,
     slice_sql=f"case when year({_BIRTH_DATE}) = source_year"
@@ -89,12 +84,11 @@ raw_births = Table(
     # A year's files are published once a year, and not always in the same month.
     expected_every=timedelta(days=550),
 )
-raw_health_facilities = Table(
-    "births/raw_health_facilities",
-    layer="sources",
+raw_health_facilities = tables.source(
+    "raw_health_facilities",
+    HealthFacilitySource(),
     columns=FACILITY.columns,
     unique=("cnes_code",),
-    source=HealthFacilitySource(),
     description="Names of health facilities, from a CNESDO file in the landing folder if there is"
     " one.",
 )
@@ -102,67 +96,18 @@ raw_health_facilities = Table(
 
 # ---- from SQL -----------------------------------------------------------------------------------
 
-_known: dict[str, Table] = {
-    table.sql_name: table for table in (raw_births, raw_health_facilities, *DIMENSIONS)
-}
 
-
-def _from_sql(name: str, **declared) -> Table:
-    """A table whose rows ``sql/<name>.sql`` selects; what it reads is found in the SQL."""
-    replacements = {"measures": _MEASURES, "measure_names": _NAMES, **declared.pop("words", {})}
-    sql = read_sql(Path(__file__).parent / "sql" / f"{name}.sql", replacements)
-    key = f"births/{name}"
-    table = Table(key, sql=sql, reads=upstream_of(key, sql, _known), **declared)
-    _known[table.sql_name] = table
-    return table
-
-
-def _bands(column: str, bands: tuple[tuple[str, int], ...], last: str) -> str:
-    """CASE branches of consecutive bands: (code, first value that is above it)."""
-    branches = [f"when {column} < {above} then {literal(code)}" for code, above in bands]
-    return " ".join([*branches, f"when {column} is not null then {literal(last)}"])
-
-
-_AGE_GROUPS = (
-    ("<15", 15),
-    ("15-19", 20),
-    ("20-24", 25),
-    ("25-29", 30),
-    ("30-34", 35),
-    ("35-39", 40),
-    ("40-44", 45),
-)
-_WEIGHT_CLASSES = (
-    ("<500", 500),
-    ("500-999", 1000),
-    ("1000-1499", 1500),
-    ("1500-2499", 2500),
-    ("2500-2999", 3000),
-    ("3000-3999", 4000),
-)
 _FACT_COLUMNS = (
-    Column(
-        "birth_id",
-        "text",
-        "State, year and row number of the record in its source: stable.",
-        nullable=False,
-    ),
+    text("birth_id", "State, year and row number of the record in its source: stable.", False),
     *(column.declared() for column in SOURCE_COLUMNS),
     *(flag.column() for flag in FLAGS),
-    Column(
-        "birth_municipality_code", "text", "Municipality of birth, 0000000 unknown.", nullable=False
-    ),
-    Column(
-        "residence_municipality_code",
-        "text",
-        "Municipality of residence, 0000000 unknown.",
-        nullable=False,
-    ),
-    Column("cnes_code", "text", "Health facility, 0000000 none or unknown.", nullable=False),
-    Column("occupation_code", "text", "Occupation, 000000 unknown.", nullable=False),
-    Column("maternal_age_group", "text", "Age group of the mother, or unknown.", nullable=False),
-    Column("birth_weight_class", "text", "Class of birth weight, or unknown.", nullable=False),
-    Column("unreadable_columns", "text", "Columns whose text could not be read, so NULL here."),
+    text("birth_municipality_code", "Municipality of birth, 0000000 unknown.", False),
+    text("residence_municipality_code", "Municipality of residence, 0000000 unknown.", False),
+    text("cnes_code", "Health facility, 0000000 none or unknown.", False),
+    text("occupation_code", "Occupation, 000000 unknown.", False),
+    text("maternal_age_group", "Age group of the mother, or unknown.", False),
+    text("birth_weight_class", "Class of birth weight, or unknown.", False),
+    text("unreadable_columns", "Columns whose text could not be read, so NULL here."),
 )
 _READABLE = Check(
     "values_readable",
@@ -188,14 +133,14 @@ order by all""",
     at_fault="list_contains(string_split(_row.unreadable_columns, ','), _broken.column_name)",
 )
 
-rejected_births = _from_sql(
+rejected_births = tables.from_sql(
     "rejected_births",
     layer="facts",
     period=YEARLY,
     words={"birth_date": _BIRTH_DATE, "columns": ", ".join(COLUMN_NAMES)},
     columns=(
         *_ORIGIN,
-        Column("reason", "text", "Why the record is not a birth of its year.", nullable=False),
+        text("reason", "Why the record is not a birth of its year.", False),
         *_LANDED[-1:],
         *_LANDED[: len(SOURCE_COLUMNS)],
     ),
@@ -203,7 +148,7 @@ rejected_births = _from_sql(
     unique=("source_file", "source_row"),
     description="Records without a readable date of birth in their file's year, with the reason.",
 )
-fact_births = _from_sql(
+fact_births = tables.from_sql(
     "fact_births",
     layer="facts",
     period=MONTHLY,
@@ -214,16 +159,16 @@ fact_births = _from_sql(
     checks=(_READABLE,),
     words={
         "birth_date": _BIRTH_DATE,
-        "raw_columns": ",\n        ".join(f"landed.{n} as raw_{n}" for n in COLUMN_NAMES),
-        "typed_columns": ",\n        ".join(
+        "raw_columns": ",\n".join(f"landed.{n} as raw_{n}" for n in COLUMN_NAMES),
+        "typed_columns": ",\n".join(
             f"{typed_sql(column)} as {column.name}" for column in SOURCE_COLUMNS
         ),
         "place_joins": place_joins_sql(),
-        "flags": ",\n        ".join(f"{flag.rule} as {flag.name}" for flag in FLAGS),
+        "flags": ",\n".join(f"{flag.rule} as {flag.name}" for flag in FLAGS),
         "unreadable_columns": unreadable_sql(),
-        "maternal_age_groups": _bands("IDADEMAE", _AGE_GROUPS, "45+"),
-        "birth_weight_classes": _bands("PESO", _WEIGHT_CLASSES, "4000+"),
-        "columns": ",\n    ".join(column.name for column in _FACT_COLUMNS[1:]),
+        "maternal_age_groups": bands_sql("IDADEMAE", AGE_GROUPS, "45+"),
+        "birth_weight_classes": bands_sql("PESO", WEIGHT_CLASSES, "4000+"),
+        "columns": ",\n".join(column.name for column in _FACT_COLUMNS[1:]),
     },
     description="One row per birth: the 61 columns of the record, typed, and what derives from"
     " them.",
@@ -240,9 +185,30 @@ def _publish(*indexes: str) -> Publish:
     return Publish(indexes, int(threshold))
 
 
+_YEAR = {"time": "year(DTNASC) as year", "time_names": "cells.year"}
+_MONTH = {
+    "time": f"{_YEAR['time']},\nmonth(DTNASC) as month",
+    "time_names": "cells.year,\ncells.month",
+}
+# Attributes of a state, which its region decides.
+_STATES = {
+    "states": """states as (
+    select * from births.dim_state
+),
+
+regions as (
+    select * from births.dim_region
+)""",
+    "state_columns": ",\n".join(
+        f"{'regions' if column in REGION.columns else 'states'}.{column.name}"
+        for column in STATE.columns
+    ),
+}
+
+
 def _from_births(name: str, *grain: Dimension, **declared) -> Table:
     """An aggregate that counts the births themselves."""
-    return _from_sql(
+    return tables.from_sql(
         name,
         layer="aggregates",
         grain=grain,
@@ -252,27 +218,9 @@ def _from_births(name: str, *grain: Dimension, **declared) -> Table:
     )
 
 
-def _rollup(name: str, of: Table, *grain: Dimension, indexes: tuple[str, ...] = ()) -> Table:
-    """An aggregate that adds up a finer one, promoted; its axis of time decides its partitions."""
-    table = Table(
-        f"births/{name}",
-        layer="aggregates",
-        rollup_of=of,
-        period=next(_PARTITIONED_BY[axis.name] for axis in grain if axis.name in _PARTITIONED_BY),
-        grain=grain,
-        measures=BIRTH_MEASURES,
-        publish=_publish(*indexes),
-        description=f"{_subject(of)} by {' and '.join(axis.name for axis in reversed(grain))}.",
-    )
-    _known[table.sql_name] = table
-    return table
-
-
-_PARTITIONED_BY = {"year": YEARLY, "month": MONTHLY, "week": WEEKLY, "day": MONTHLY}
-
-
-def _subject(of: Table) -> str:
-    return "Births, by residence," if "residence" in of.name else "Births"
+def _rollup(name: str, finer: Table, *grain: Dimension, indexes: tuple[str, ...] = ()) -> Table:
+    """An aggregate that adds up a finer one, promoted."""
+    return tables.rollup(name, finer, *grain, publish=_publish(*indexes))
 
 
 _BREAKDOWNS = {
@@ -292,6 +240,13 @@ agg_municipality_daily = _from_births(
     "agg_municipality_daily",
     DAY,
     MUNICIPALITY,
+    file="by_municipality",
+    words={
+        **_STATES,
+        "time": "DTNASC as date",
+        "time_names": "cells.date",
+        "municipality": "birth_municipality_code",
+    },
     period=MONTHLY,
     # Millions of rows with small cells, so somebody has to want them there.
     publish=_publish() if os.environ.get("BIRTHS_PUBLISH_MUNICIPALITY_DAILY") == "1" else None,
@@ -301,14 +256,26 @@ agg_residence_municipality_monthly = _from_births(
     "agg_residence_municipality_monthly",
     MONTH,
     MUNICIPALITY,
+    file="by_municipality",
+    words={**_STATES, **_MONTH, "municipality": "residence_municipality_code"},
     period=MONTHLY,
     publish=_publish(),
-    description="Births by municipality of residence and month.",
+    description="Births, by residence, by municipality and month.",
 )
 agg_cnes_monthly = _from_births(
     "agg_cnes_monthly",
     MONTH,
     FACILITY,
+    file="by_named_code",
+    words={
+        **_MONTH,
+        "code": "cnes_code",
+        "unknown": "0000000",
+        "unknown_name": "None or unknown",
+        "name": "facility_name",
+        "names": "facilities",
+        "names_table": raw_health_facilities.sql_name,
+    },
     period=MONTHLY,
     publish=_publish(),
     description="Births by health facility and month.",
@@ -317,6 +284,16 @@ agg_occupation_yearly = _from_births(
     "agg_occupation_yearly",
     YEAR,
     OCCUPATION,
+    file="by_named_code",
+    words={
+        **_YEAR,
+        "code": "occupation_code",
+        "unknown": "000000",
+        "unknown_name": "Unknown",
+        "name": "occupation_name",
+        "names": "occupations",
+        "names_table": "births.dim_occupation",
+    },
     period=YEARLY,
     publish=_publish(),
     description="Births by occupation of the mother and year.",
@@ -355,6 +332,7 @@ agg_demographic_yearly = _from_births(
     parts_of=agg_state_yearly,
     publish=_publish("breakdown, year"),
     words={
+        **_STATES,
         "breakdown": "case "
         + " ".join(
             f"when grouping({column}) = 0 then {literal(name)}"
@@ -387,9 +365,9 @@ agg_residence_state_yearly = _rollup(
 )
 
 # What follows is computed from what readers get, so it can give away no more.
-_known.update({table.sql_name: table for table in protect(tuple(_known.values()))})
+tables.derive(protect(tables.all))
 
-dim_health_facility = _from_sql(
+dim_health_facility = tables.from_sql(
     "dim_health_facility",
     layer="aggregates",
     unique=("cnes_code",),
@@ -404,4 +382,4 @@ dim_health_facility = _from_sql(
     description="Health facilities with births.",
 )
 
-TABLES: tuple[Table, ...] = tuple(_known.values())
+TABLES = tables.all

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analytics_assets.core.columns import Column
+from analytics_assets.core.columns import Column, text
 from analytics_assets.core.partitions import MONTHLY
 from analytics_assets.domains.clinic.layouts import (
     AB_TEST_DATA,
@@ -26,10 +26,6 @@ from analytics_assets.landing.formats import CSV
 DROPPED = LandingFolder("CLINIC_SOURCE", "clinic")
 
 
-def _text(name: str, description: str) -> Column:
-    return Column(name, "text", description)
-
-
 PATIENT_ID = Column(
     "patient_id", "text", "The patient's number, as landed.", nullable=False, personal=True
 )
@@ -43,8 +39,8 @@ APP_PROFILE = Feed(
     "app_data*",
     columns=(
         _GIVEN_ID,
-        _text("traffic_source", "Where the patient came from, as landed."),
-        _text("device", "The patient's device, as landed."),
+        text("traffic_source", "Where the patient came from, as landed."),
+        text("device", "The patient's device, as landed."),
     ),
     layouts=(APP_DATA,),
     key=("patient_id",),
@@ -56,13 +52,13 @@ APPOINTMENT = Feed(
     "appointments_data*",
     columns=(
         _GIVEN_ID,
-        _text("age", "Age as landed."),
-        _text("gender", "Gender as landed."),
-        _text("doctor_name", "The doctor as landed."),
-        _text("appointment_reason", "Reason of the visit."),
-        _text("appointment_date", "Day of the visit as landed, perhaps with a time."),
-        _text("appointment_status", "Whether the patient came, as landed."),
-        _text("booked_at", "When the visit was booked, where the file says so."),
+        text("age", "Age as landed."),
+        text("gender", "Gender as landed."),
+        text("doctor_name", "The doctor as landed."),
+        text("appointment_reason", "Reason of the visit."),
+        text("appointment_date", "Day of the visit as landed, perhaps with a time."),
+        text("appointment_status", "Whether the patient came, as landed."),
+        text("booked_at", "When the visit was booked, where the file says so."),
         Column(
             "appointment_number",
             "text",
@@ -88,9 +84,9 @@ AB_EVENT = Feed(
     "ab_test_data*",
     columns=(
         _GIVEN_ID,
-        _text("group", "Group of the test as landed."),
-        _text("event_name", "The event as landed."),
-        _text("event_datetime", "Moment of the event as landed; no time zone is said."),
+        text("group", "Group of the test as landed."),
+        text("event_name", "The event as landed."),
+        text("event_datetime", "Moment of the event as landed; no time zone is said."),
     ),
     layouts=(AB_TEST_DATA, COOKIE_CATS),
     key=("patient_id", "lower(event_name)", moment_sql("event_datetime")),

@@ -11,12 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from analytics_assets.core.columns import CALENDAR, Column, Dimension, Measure, MeasureList, Ratio
+from analytics_assets.core import calendar
+from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Ratio, text
 from analytics_assets.core.declaration import Publish, Table
-from analytics_assets.core.lineage import upstream_of
-from analytics_assets.core.partitions import DAILY, MONTHLY
-from analytics_assets.core.rollups import measures_sql
-from analytics_assets.core.sql_files import read_sql
+from analytics_assets.core.partitions import DAILY
+from analytics_assets.core.table_set import TableSet
 from analytics_assets.core.validation import Personal
 from analytics_assets.domains.clinic.landing import (
     AB_EVENT,
@@ -52,11 +51,12 @@ from analytics_assets.landing.rejected import rejected_records
 
 # By default production knows patients by their keyed hash.
 PATIENT_IDS = os.environ.get("CLINIC_PUBLISH_PATIENT_IDS", "") not in ("", "0")
+tables = TableSet(
+    "clinic",
+    Path(__file__).parent / "sql",
+    {"patient": "patient_id" if PATIENT_IDS else "patient_key", "unknown": UNKNOWN},
+)
 _EXPECTED = timedelta(days=7) if os.environ.get(DROPPED.variable) else None
-
-
-def _text(name: str, description: str, values: tuple[str, ...] = ()) -> Column:
-    return Column(name, "text", description, values=values)
 
 
 def _hash(name: str, description: str) -> Column:
@@ -70,12 +70,12 @@ _BY_DAY = "strftime(day, '%Y-%m-%d')"
 
 
 def _landed(feed: Feed, key: Column, description: str, **declared: Any) -> Table:
-    return PseudonymSource(feed, key.name).table(
-        f"clinic/{feed.name}",
-        description,
-        columns=tuple(
-            {c.name: c for c in (key, _PATIENT_KEY, *feed.landed_columns, PATIENT_ID)}.values()
-        ),
+    given = (key, _PATIENT_KEY, *feed.landed_columns, PATIENT_ID)
+    return tables.source(
+        feed.name,
+        PseudonymSource(feed, key.name),
+        description=description,
+        columns=tuple({column.name: column for column in given}.values()),
         unique=(key.name,),
         expected_every=_EXPECTED,
         **declared,
@@ -103,51 +103,32 @@ ab_event = _landed(
     checks=AB_EVENT_SUITE,
     **_BY_DAYS,
 )
-rejected_record = rejected_records("clinic/rejected_record", FEEDS)
+rejected_record = rejected_records(tables, FEEDS)
 
 # ---- staging ------------------------------------------------------------------------------------
 
-_known: dict[str, Table] = {
-    table.sql_name: table for table in (app_profile, appointment, ab_event, rejected_record)
-}
-
-
-def _from_sql(name: str, words: dict[str, str] | None = None, **declared) -> Table:
-    """A table whose rows ``sql/<name>.sql`` selects; what it reads is found in the SQL."""
-    replacements = {
-        "patient": "patient_id" if PATIENT_IDS else "patient_key",
-        "unknown": UNKNOWN,
-        **(words or {}),
-    }
-    sql = read_sql(Path(__file__).parent / "sql" / f"{name}.sql", replacements)
-    key = f"clinic/{name}"
-    table = Table(key, sql=sql, reads=upstream_of(key, sql, _known), **declared)
-    _known[table.sql_name] = table
-    return table
-
-
 _PROFILE = (
-    _text("traffic_source", "Where the patient came from; NULL if unknown.", TRAFFIC_SOURCES),
-    _text("device", "Operating system and its version, or the device as landed."),
-    _text("os", "Operating system of the device.", ("iOS", "Android")),
-    _text("os_version", "Version of the operating system."),
+    text("traffic_source", "Where the patient came from; NULL if unknown.", values=TRAFFIC_SOURCES),
+    text("device", "Operating system and its version, or the device as landed."),
+    text("os", "Operating system of the device.", values=("iOS", "Android")),
+    text("os_version", "Version of the operating system."),
 )
 _VISIT = (
     Column("age", "integer", "Age; NULL if implausible.", "years", True, 0, GREATEST_AGE),
-    _text("gender", "Female, Male, or as landed."),
-    _text("doctor_name", "The doctor, spelled one way."),
-    _text("appointment_reason", "Reason of the visit."),
+    text("gender", "Female, Male, or as landed."),
+    text("doctor_name", "The doctor, spelled one way."),
+    text("appointment_reason", "Reason of the visit."),
     Column("appointment_date", "date", "Day of the visit.", nullable=False),
-    _text("appointment_status", "Whether the patient came; NULL if unknown.", STATUSES),
+    text("appointment_status", "Whether the patient came; NULL if unknown.", values=STATUSES),
 )
 _HAPPENED = (
-    _text("group", "Group of the test; NULL if unknown.", GROUPS),
-    _text("event_name", "The event; NULL if unknown.", EVENTS),
+    text("group", "Group of the test; NULL if unknown.", values=GROUPS),
+    text("event_name", "The event; NULL if unknown.", values=EVENTS),
     Column("event_date", "date", "Day of the event.", nullable=False),
     Column("event_datetime", "datetime", "Moment of the event, local time.", nullable=False),
 )
 
-stg_app_profile = _from_sql(
+stg_app_profile = tables.from_sql(
     "stg_app_profile",
     layer="staging",
     columns=(_PATIENT_KEY, PATIENT_ID, *_PROFILE),
@@ -160,7 +141,7 @@ stg_app_profile = _from_sql(
     },
     description="App profiles, typed and spelled one way.",
 )
-stg_appointment = _from_sql(
+stg_appointment = tables.from_sql(
     "stg_appointment",
     layer="staging",
     period=DAILY,
@@ -177,7 +158,7 @@ stg_appointment = _from_sql(
     },
     description="Appointments, typed and spelled one way.",
 )
-stg_ab_event = _from_sql(
+stg_ab_event = tables.from_sql(
     "stg_ab_event",
     layer="staging",
     period=DAILY,
@@ -193,14 +174,14 @@ stg_ab_event = _from_sql(
     description="Events of the reminder test, typed and spelled one way.",
 )
 _SEEN = (
-    _text("traffic_source", "Where the patient came from; NULL if unknown.", TRAFFIC_SOURCES),
+    text("traffic_source", "Where the patient came from; NULL if unknown.", values=TRAFFIC_SOURCES),
     Column(
         "known_patient", "boolean", "The patient has an app profile; NULL where nobody has one."
     ),
 )
 # A changed profile touches the days of its patient alone: facts read their own day of this table,
 # and never all profiles.
-patient_day = _from_sql(
+patient_day = tables.from_sql(
     "patient_day",
     layer="staging",
     slice_period=DAILY,
@@ -228,7 +209,7 @@ _PATIENT = Column(
 
 def _mart(name: str, *indexes: str, **declared) -> Table:
     personal: Personal = "promoted" if PATIENT_IDS else "refused"
-    return _from_sql(
+    return tables.from_sql(
         name,
         layer="marts",
         keeps_rows=True,
@@ -278,21 +259,6 @@ _BY = (
     _key("doctor_name", "The doctor"),
     _key("traffic_source", "Where the patient came from"),
 )
-_DAY = Dimension(
-    "day",
-    (Column("appointment_date", "date", "Day of the visits.", nullable=False),),
-    date_sql="appointment_date",
-)
-_MONTH = Dimension(
-    "month",
-    (
-        Column("year", "integer", "Year.", "year", nullable=False),
-        Column("month", "integer", "Month.", "month", nullable=False),
-    ),
-    keys=2,
-    date_sql="make_date(year, month, 1)",
-    from_date=CALENDAR,
-)
 _ATTENDANCE = MeasureList(
     (
         Measure("appointments", "count(*)", "Appointments.", "appointments"),
@@ -330,37 +296,30 @@ _ATTENDANCE = MeasureList(
 )
 _FUNNEL = MeasureList((Measure("events", "count(*)", "Events.", "events"),))
 
-agg_appointments_daily = _from_sql(
+agg_appointments_daily = tables.from_sql(
     "agg_appointments_daily",
     layer="aggregates",
     period=DAILY,
-    grain=(_DAY, *_BY),
+    grain=(calendar.day("appointment_date", "Day of the visits."), *_BY),
     measures=_ATTENDANCE,
     measured_from=fct_appointments,
     publish=Publish(),
-    words={"measures": measures_sql(_ATTENDANCE.measures, "    ")},
     description="Attendance by day, reason, doctor and traffic source.",
 )
-agg_appointments_monthly = Table(
-    "clinic/agg_appointments_monthly",
-    layer="aggregates",
-    period=MONTHLY,
-    grain=(_MONTH, *_BY),
-    measures=_ATTENDANCE,
-    rollup_of=agg_appointments_daily,
+agg_appointments_monthly = tables.rollup(
+    "agg_appointments_monthly",
+    agg_appointments_daily,
+    calendar.month(),
+    *_BY,
     publish=Publish(),
     description="Attendance by month, reason, doctor and traffic source.",
 )
-agg_ab_funnel_daily = _from_sql(
+agg_ab_funnel_daily = tables.from_sql(
     "agg_ab_funnel_daily",
     layer="aggregates",
     period=DAILY,
     grain=(
-        Dimension(
-            "event_day",
-            (Column("event_date", "date", "Day of the events.", nullable=False),),
-            date_sql="event_date",
-        ),
+        calendar.day("event_date", "Day of the events."),
         _key("group", "Group of the test"),
         _key("event_name", "The event"),
     ),
@@ -378,11 +337,10 @@ agg_ab_funnel_daily = _from_sql(
     measures=_FUNNEL,
     measured_from=fct_ab_events,
     publish=Publish(),
-    words={"measures": measures_sql(_FUNNEL.measures, "    ")},
     description="Events of the reminder test by day, group and event. Biased: of Control only"
     " attendance is logged, so that its patients who did not come are not here at all, and those of"
     " Test are. Attendance of Test and Control must not be compared by these counts; divide by the"
     " patients assigned to each group, which this log does not have.",
 )
 
-TABLES: tuple[Table, ...] = (*_known.values(), agg_appointments_monthly)
+TABLES = tables.all

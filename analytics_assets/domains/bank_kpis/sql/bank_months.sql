@@ -7,9 +7,7 @@ with portfolio as (
         unreadable_cells,
         {portfolio_typed}
     from bank_kpis.cnbv_portfolio
-    qualify row_number() over (
-        partition by institution_code, month order by source_file, cast(source_row as bigint)
-    ) = 1
+    qualify {first_row}
 ),
 
 capital as (
@@ -23,9 +21,7 @@ capital as (
         -- Some months are in percent, some are not; and single cells among them.
         median({icap}) over (partition by month) < 1.5 as month_is_ratio
     from bank_kpis.cnbv_icap
-    qualify row_number() over (
-        partition by institution_code, month order by source_file, cast(source_row as bigint)
-    ) = 1
+    qualify {first_row}
 ),
 
 adjusted as (
@@ -36,9 +32,7 @@ adjusted as (
         nullif({tda}, 0) as tda,
         max({tda}) over (partition by month) <= 1 as month_is_ratio
     from bank_kpis.cnbv_tda
-    qualify row_number() over (
-        partition by institution_code, month order by source_file, cast(source_row as bigint)
-    ) = 1
+    qualify {first_row}
 ),
 
 write_offs as (
@@ -48,9 +42,7 @@ write_offs as (
         unreadable_cells,
         {write_offs_typed}
     from bank_kpis.cnbv_write_offs
-    qualify row_number() over (
-        partition by institution_code, month order by source_file, cast(source_row as bigint)
-    ) = 1
+    qualify {first_row}
 ),
 
 reporting as (

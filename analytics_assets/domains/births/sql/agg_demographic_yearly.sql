@@ -9,21 +9,11 @@ with cells as (
     group by grouping sets ({grouping_sets})
 ),
 
-states as (
-    select * from births.dim_state
-),
-
-regions as (
-    select * from births.dim_region
-)
+{states}
 
 select
     cells.year,
-    states.state_code,
-    states.state_abbreviation,
-    states.state_name,
-    regions.region_code,
-    regions.region_name,
+    {state_columns},
     cells.breakdown,
     cells.category,
     {measure_names}

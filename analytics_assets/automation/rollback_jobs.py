@@ -1,7 +1,8 @@
 """Jobs by which people take something back: roll back a table, production, a promotion's hold.
 
 Belongs here: their configuration, and what they report to the UI.
-Does not belong here: how it is done (``warehouse/rollback.py``, ``production/rollback.py``).
+Does not belong here: how it is done (``warehouse/rollback_table.py``,
+``production/rollback_production.py``).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,21 +17,21 @@ from pydantic import Field
 
 from analytics_assets import settings
 from analytics_assets.automation.failures import explained
+from analytics_assets.automation.jobs import one_op_job
 from analytics_assets.automation.plan import by_domain
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
-from analytics_assets.production import rollback as production_rollback
-from analytics_assets.production import server
-from analytics_assets.production.assets import production_key
+from analytics_assets.production import rollback_production, server
 from analytics_assets.production.promotion import PromotionError, production_engine
 from analytics_assets.production.release import Promotion, release
+from analytics_assets.production.release_assets import production_key
 from analytics_assets.production.review import confirm
-from analytics_assets.warehouse import rollback as warehouse_rollback
-from analytics_assets.warehouse.assets import asset_key
+from analytics_assets.warehouse import rollback_table
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import open_session
+from analytics_assets.warehouse.table_assets import asset_key
 
 _WHICH = "A table (births/agg_yearly), a domain (births), or * for everything."
 _WHEN = "A moment in ISO 8601, such as 2024-05-31T12:00:00+00:00; without an offset it is UTC."
@@ -70,31 +71,16 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
         target = _target(config, chosen)
         _refuse_beside_runs(context)
         lake = open_lake(settings.load().lake)
-        with explained(warehouse_rollback.RollbackError):
-            done = warehouse_rollback.roll_back(
-                lake, chosen, target, context.run_id, config.partitions
-            )
+        with explained(rollback_table.RollbackError):
+            done = rollback_table.roll_back(lake, chosen, target, context.run_id, config.partitions)
         refresh_catalogue(settings.load(), Snapshot(lake), [entry.table for entry in done])
+        rows: list[dict[str, Any]] = []
         for entry in done:
-            for partition in entry.partitions:
-                context.log_event(
-                    dg.AssetMaterialization(
-                        asset_key(entry.table),
-                        partition=partition if entry.table.period.definition else None,
-                        metadata={"rolled back to version": entry.version},
-                    )
-                )
-        _show(
-            context,
-            [
-                {
-                    "table": entry.table.key,
-                    "rolled back to version": entry.version,
-                    "partitions": ", ".join(entry.partitions),
-                }
-                for entry in done
-            ],
-        )
+            told = {"rolled back to version": entry.version}
+            _log(context, entry.table, asset_key(entry.table), entry.partitions, told)
+            row = {"table": entry.table.key, **told, "partitions": ", ".join(entry.partitions)}
+            rows.append(row)
+        _show(context, rows)
 
     @dg.op
     def roll_back_production(context: dg.OpExecutionContext, config: RollbackProduction) -> None:
@@ -108,29 +94,23 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
         ):
             snapshot = Snapshot(open_lake(current.lake))
             for own, moment in _put_back(engine, tables, config):
-                done = production_rollback.roll_back(
+                done = rollback_production.roll_back(
                     engine, session, snapshot, own, moment, context.run_id
                 )
-                _log_rollback(context, own, done, moment)
+                for table in own:
+                    told = {"rolled back to": moment.isoformat()}
+                    _log(context, table, production_key(table), done.get(table.key, ()), told)
                 rows += [{"table": key, "partitions": ", ".join(done[key])} for key in done]
         _show(context, rows)
 
     @dg.op
     def compare_promotion(context: dg.OpExecutionContext, config: SomePartitions) -> None:
-        current = settings.load()
-        rows: list[dict[str, Any]] = []
         chosen = {table.key for table in _chosen(published, config.table)}
-        with open_session(current) as session, _production() as engine:
-            snapshot = Snapshot(open_lake(current.lake))
-            for own in by_domain(tables):
-                if chosen & {table.key for table in own}:
-                    gate = current.promotion_gate_percent
-                    with explained(PromotionError):
-                        done = release(
-                            engine, session, snapshot, own, context.run_id, gate, dry_run=True
-                        )
-                    for key in sorted(chosen & done.tables.keys()):
-                        rows += _differences(key, done.tables[key], config.partitions)
+        domains = [own for own in by_domain(tables) if chosen & {table.key for table in own}]
+        rows: list[dict[str, Any]] = []
+        for done in _dry_runs(domains, context.run_id):
+            for key in sorted(chosen & done.keys()):
+                rows += _differences(key, done[key], config.partitions)
         _show(context, rows)
 
     @dg.op
@@ -142,26 +122,39 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
                     rows.append({"table": key, "confirmed": ", ".join(partitions)})
         _show(context, rows)
 
-    @dg.job(description="Put a table, or a domain, back to an earlier version or moment.")
-    def rollback_table() -> None:
-        roll_back_table()
+    return [
+        one_op_job(
+            "rollback_table",
+            roll_back_table,
+            "Put a table, or a domain, back to an earlier version or moment.",
+        ),
+        one_op_job(
+            "rollback_production",
+            roll_back_production,
+            "Put domains in production back to before a release, or to a moment; the warehouse"
+            " stays.",
+        ),
+        one_op_job(
+            "promotion_diff",
+            compare_promotion,
+            "What the next release would change: rows and totals. Nothing is released.",
+        ),
+        one_op_job(
+            "confirm_promotion",
+            confirm_what_is_on_hold,
+            "Let what is on hold be released, with all that is on hold for the same reason.",
+        ),
+    ]
 
-    @dg.job(
-        description="Put domains in production back to before a release, or to a moment; the"
-        " warehouse stays."
-    )
-    def rollback_production() -> None:
-        roll_back_production()
 
-    @dg.job(description="What the next release would change: rows and totals. Nothing is released.")
-    def promotion_diff() -> None:
-        compare_promotion()
-
-    @dg.job(description="Let what is on hold be released, with all that was held for one reason.")
-    def confirm_promotion() -> None:
-        confirm_what_is_on_hold()
-
-    return [rollback_table, rollback_production, promotion_diff, confirm_promotion]
+def _dry_runs(domains: Sequence[Sequence[Table]], run_id: str) -> Iterator[Mapping[str, Promotion]]:
+    """What a release of each domain would do: table -> its promotion."""
+    current = settings.load()
+    with open_session(current) as session, _production() as engine, explained(PromotionError):
+        snapshot = Snapshot(open_lake(current.lake))
+        for own in domains:
+            gate = current.promotion_gate_percent
+            yield release(engine, session, snapshot, own, run_id, gate, dry_run=True).tables
 
 
 def _put_back(
@@ -172,7 +165,7 @@ def _put_back(
         raise dg.Failure("Say either a release or a moment.", allow_retries=False)
     if config.release is not None:
         with engine.connect() as connection:
-            domain, moment = production_rollback.moment_before(connection, config.release)
+            domain, moment = rollback_production.moment_before(connection, config.release)
         return [(own, moment) for own in by_domain(tables) if own[0].domain == domain]
     assert config.moment is not None
     moment = _moment(config.moment)
@@ -181,21 +174,16 @@ def _put_back(
     return [(own, moment) for own in by_domain(tables) if own[0].domain in domains]
 
 
-def _log_rollback(
+def _log(
     context: dg.OpExecutionContext,
-    tables: Sequence[Table],
-    done: Mapping[str, Sequence[str]],
-    moment: datetime,
+    table: Table,
+    asset: dg.AssetKey,
+    partitions: Sequence[str],
+    told: Mapping[str, Any],
 ) -> None:
-    for table in tables:
-        for partition in done.get(table.key, ()):
-            context.log_event(
-                dg.AssetMaterialization(
-                    production_key(table),
-                    partition=partition if table.period.definition else None,
-                    metadata={"rolled back to": moment.isoformat()},
-                )
-            )
+    for key in partitions:
+        partition = key if table.period.definition else None
+        context.log_event(dg.AssetMaterialization(asset, partition=partition, metadata=told))
 
 
 def _differences(
@@ -209,7 +197,7 @@ def _differences(
         for partition in done.copied
         if partition not in replaced
     ]
-    rows += [{"partition": partition, "on hold": why} for partition, why in done.held.items()]
+    rows += [{"partition": partition, "on hold": why} for partition, why in done.pending.items()]
     for row in rows:
         if partitions is None or row["partition"] in partitions:
             yield {"table": key} | row

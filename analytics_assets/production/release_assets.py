@@ -29,10 +29,10 @@ from analytics_assets.production.reporting import (
     released,
 )
 from analytics_assets.production.schema import stored_bytes
-from analytics_assets.warehouse.assets import asset_key
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import open_session
+from analytics_assets.warehouse.table_assets import asset_key
 
 _SIZE = "size_budget"
 

@@ -285,7 +285,7 @@ def _check_results(
     """One result for each check: what this run found, and what is held back since earlier ones."""
     for name in check_names(outcome.table):
         findings = [finding for finding in outcome.findings if finding.check == name]
-        earlier = set(snapshot.held_back(outcome.table, name)) - set(built)
+        earlier = set(snapshot.blocked_by(outcome.table, name)) - set(built)
         blocking = any(finding.blocking for finding in findings) or bool(earlier)
         metadata: dict[str, Any] = {"partitions that fail": len({f.partition for f in findings})}
         if earlier:

@@ -1,7 +1,8 @@
 """Putting tables of the warehouse back to an earlier version.
 
 Belongs here: which files and ledger entries a table had, and making them live again.
-Does not belong here: production (``production/rollback.py``), or the job (``automation``).
+Does not belong here: production (``production/rollback_production.py``), or the job
+(``automation``).
 
 A rolled back partition stays as it is until its input changes or it is materialised by hand: what
 would be built now is put aside in the ledger. Tables downstream follow as after any change.
@@ -16,7 +17,8 @@ from datetime import datetime, timedelta
 from deltalake.exceptions import DeltaError
 
 from analytics_assets.core.declaration import Table, in_dependency_order
-from analytics_assets.warehouse.builds import ROLLED_BACK, Snapshot
+from analytics_assets.warehouse.behind import ROLLED_BACK
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.delta_log import DamagedLog
 from analytics_assets.warehouse.integrity import damaged, published_words
 from analytics_assets.warehouse.lake import (
@@ -148,7 +150,7 @@ def _refuse_other_columns(lake: Lake, table: Table, version: int) -> None:
 def _entries(
     snapshot: Snapshot, plans: list[_Plan], then: dict[tuple[str, str], Build], run_id: str
 ) -> list[Build]:
-    """Ledger entries as they were, held where what there is now would give other rows."""
+    """Ledger entries as they were, blocked where what there is now would give other rows."""
     entries = []
     for plan in plans:
         live = {partition_of(plan.table, file.key) for file in snapshot.files(plan.table)}
@@ -159,5 +161,5 @@ def _entries(
             entry = then.get((plan.table.key, partition), unknown)
             # Killed half way it may be any version: that is no damage.
             entry = replace(entry, published=word(partition) if then else "")
-            entries.append(snapshot.hold(plan.table, entry, ROLLED_BACK))
+            entries.append(snapshot.block(plan.table, entry, ROLLED_BACK))
     return entries

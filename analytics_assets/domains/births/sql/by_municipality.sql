@@ -1,7 +1,7 @@
 with cells as (
     select
-        DTNASC as date,
-        birth_municipality_code as municipality_code,
+        {time},
+        {municipality} as municipality_code,
         {measures}
     from births.fact_births
     group by all
@@ -11,24 +11,14 @@ municipalities as (
     select * from births.dim_municipality
 ),
 
-states as (
-    select * from births.dim_state
-),
-
-regions as (
-    select * from births.dim_region
-)
+{states}
 
 -- A municipality that is not in the code list keeps its code, and its first two digits say its state.
 select
-    cells.date,
+    {time_names},
     cells.municipality_code,
     coalesce(municipalities.municipality_name, 'Not in the code list') as municipality_name,
-    states.state_code,
-    states.state_abbreviation,
-    states.state_name,
-    regions.region_code,
-    regions.region_name,
+    {state_columns},
     {measure_names}
 from cells
 left join municipalities on municipalities.municipality_code = cells.municipality_code

@@ -1,7 +1,7 @@
 """Putting production back to what it held at an earlier moment, a whole domain at once.
 
 Belongs here: finding the versions of then in the lake, and making them visible again.
-Does not belong here: the warehouse's own versions (``warehouse/rollback.py``), backups.
+Does not belong here: the warehouse's own versions (``warehouse/rollback_table.py``), backups.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def roll_back(
         opened = records.OpenRelease(connection, domain, "rollback", run_id, why)
         for place, table in enumerate(table.promoted for table in tables if table.publish):
             standing = standings[table.key]
-            present, then = standing.held, promoted(connection, table, moment)
+            present, then = standing.promoted, promoted(connection, table, moment)
             if standing.rows != "sound":
                 if not (present or then):
                     continue
@@ -92,8 +92,8 @@ def roll_back(
     return done
 
 
-def _fingerprint(held: Mapping[str, Promoted], partition: str) -> str:
-    return held[partition].fingerprint if partition in held else ""
+def _fingerprint(entries: Mapping[str, Promoted], partition: str) -> str:
+    return entries[partition].fingerprint if partition in entries else ""
 
 
 def _offers(

@@ -17,13 +17,14 @@ from analytics_assets.core.contracts import sql_type
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.domains.bank_kpis.metrics import read_metrics
-from analytics_assets.domains.bank_kpis.migration import Cell, Settled, differences, settle
+from analytics_assets.domains.bank_kpis.migration import Settled, settle
 from analytics_assets.domains.bank_kpis.phases import wanted_phase
+from analytics_assets.domains.bank_kpis.star_view import Cell, differences
 from analytics_assets.domains.bank_kpis.tables import TABLES
 from analytics_assets.production import server
-from analytics_assets.production.assets import production_key
 from analytics_assets.production.dependents import DependentError
 from analytics_assets.production.promotion import production_engine
+from analytics_assets.production.release_assets import production_key
 
 KEY = dg.AssetKey(["production", "bank_kpis", "v_monthly_kpis"])
 JOB = "bank_kpis_migration"
