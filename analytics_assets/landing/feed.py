@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from analytics_assets.core.columns import Column
@@ -101,6 +101,11 @@ class Feed:
             raise DeclarationError(f"feed {self.name}: no column is called {', '.join(unknown)}")
 
     @property
+    def declaration(self) -> str:
+        """All that decides what is read from a file; another one reads another content."""
+        return repr(replace(self, expected=None))
+
+    @property
     def landed_columns(self) -> tuple[Column, ...]:
         """Its columns as a table has them."""
         return (*self.columns, self.dated) if self.day else self.columns
@@ -116,7 +121,7 @@ class Feed:
         words = re.split(r"(\*|\{\w+\})", self.files.rpartition("/")[2])
         name = "".join(_WORDS.get(word) or re.escape(word) for word in words)
         formats, packed = ("|".join(map(re.escape, names)) for names in (self.formats, PACKED))
-        return re.compile(rf"{name}(?:{formats})(?:{packed})?", re.IGNORECASE)
+        return re.compile(rf"{name}(?:(?:{formats})(?:{packed})?|[.]zip)", re.IGNORECASE)
 
     @property
     def row_name(self) -> str:

@@ -8,6 +8,7 @@ Files came in the order of their time of change, and of their names where that i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -41,9 +42,20 @@ def files_of(feed: Feed) -> list[LandedFile]:
                 continue  # taken away meanwhile: it is as if it had never been there
             except ValueError:
                 continue  # no such day: a strange file
-            state = f"{status.st_size}-{status.st_mtime_ns}"
-            found.append(LandedFile(path, state, status.st_mtime_ns, window))
+            found.append(LandedFile(path, _state(status), status.st_mtime_ns, window))
     return sorted(found, key=lambda file: (file.changed, file.path.name))
+
+
+def unchanged(file: LandedFile) -> bool:
+    """Whether it is there as it was when it was seen."""
+    try:
+        return _state(file.path.stat()) == file.state
+    except FileNotFoundError:
+        return False
+
+
+def _state(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _beside(feed: Feed) -> list[Path]:

@@ -69,7 +69,8 @@ def opened(session: Any, path: Path, scratch: Path) -> Iterator[Relation]:
             # No line is no event: somebody says that nothing happened.
             yield _NO_DOCUMENTS
             return
-        inner = path if suffix == path.suffix.lower() else unpacked(path, scratch, FORMATS)
+        is_packed = path.suffix.lower() in PACKED
+        inner = unpacked(path, scratch, FORMATS) if is_packed else path
         yield _READERS[inner.suffix.lower()](session, inner, scratch, registered)
     except OSError as error:
         raise SourceError(

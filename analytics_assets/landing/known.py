@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
@@ -22,8 +22,7 @@ from analytics_assets.warehouse.session import open_session
 
 def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Content]:
     """File -> what it holds. Only new and changed files are read."""
-    # Another declaration reads another content from the same file.
-    as_declared = repr((READER, feed.folder.path, replace(feed, expected=None)))
+    as_declared = repr((READER, feed.folder.path, feed.declaration))
     digest = hashlib.sha256(as_declared.encode()).hexdigest()[:16]
     name = f"{feed.name}-{digest}"
     known = noted(name)

@@ -14,8 +14,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+import duckdb
 
 from analytics_assets import settings
 from analytics_assets.core.columns import Column
@@ -62,42 +66,66 @@ class Content:
         return str(SourceError(*self.problem)) if self.problem else ""
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """``name`` of a temporary table; ``unknown``: columns of the file without a name of ours."""
-
-    name: str
-    unknown: tuple[str, ...]
-
-
 @contextmanager
-def parsed(session: Any, feed: Feed, file: LandedFile) -> Iterator[Parsed]:
-    """A file's rows as a temporary table; ``SourceError`` naming what is wrong with the file.
+def parsed(session: Any, feed: Feed, file: LandedFile) -> Iterator[str]:
+    """The name of a temporary view or table of a file's rows.
 
     Columns: ``file_row``, ``day`` (NULL for a row that has none), ``rejected`` (why), ``record``
     (what a rejected row says), the feed's own, ``row_name`` (the key), and ``copies`` (rows of the
-    file with this key, of which this is the last).
+    file with this key, of which this is the last). ``SourceError`` naming what is wrong with it.
     """
-    name = f"landed_{uuid4().hex[:16]}"
+    kept, name = literal(str(_kept(feed, file))), f"landed_{uuid4().hex[:16]}"
+    try:
+        session.execute(f"create temp view {name} as from read_parquet({kept})")
+    except duckdb.Error:  # not kept, or damaged
+        with _read(session, feed, file, name):
+            yield name
+    else:
+        yield name
+        session.execute(f"drop view {name}")
+
+
+def forget(feed: Feed, file: LandedFile) -> None:
+    """Delete what was kept of a file: all of it has landed."""
+    _kept(feed, file).unlink(missing_ok=True)
+
+
+@contextmanager
+def _read(session: Any, feed: Feed, file: LandedFile, name: str) -> Iterator[tuple[str, ...]]:
+    """The table ``name`` of a file's rows; gives the columns of the file without a name of ours."""
     scratch = settings.load().scratch / name
     scratch.mkdir(parents=True)
     try:
         with opened(session, file.path, scratch) as relation:
             fields = fields_of(feed, relation, file.path)
             session.execute(f"create temp table {name} as {_select(feed, file, relation, fields)}")
-        yield Parsed(name, fields.unknown)
+        yield fields.unknown
     finally:
         session.execute(f"drop table if exists {name}")
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _kept(feed: Feed, file: LandedFile) -> Path:
+    """Where the rows of a file wait between the look at it and its landing."""
+    which = sha256(repr((feed.declaration, str(file.path), file.state)).encode()).hexdigest()
+    return settings.load().scratch / "parsed" / f"{which[:32]}.parquet"
+
+
 def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
-    """What a file holds; what is wrong with it as a whole is its ``problem``."""
+    """What a file holds; what is wrong with it as a whole is its ``problem``.
+
+    Its rows are kept for the landing that follows: parsing costs more than all else that is done.
+    """
+    name = f"landed_{uuid4().hex[:16]}"
     values = ", ".join(quoted(column.name) for column in feed.columns)
     day = "strftime(day, '%Y-%m-%d')" if feed.day else literal(UNDATED)
+    kept = _kept(feed, file)
+    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        with parsed(session, feed, file) as rows_of:
-            name, unknown = rows_of.name, rows_of.unknown
+        with _read(session, feed, file, name) as unknown:
+            draft = kept.with_suffix(".draft")
+            session.execute(f"copy {name} to {literal(str(draft))} (format parquet)")
+            draft.replace(kept)
             rows = session.execute(
                 f"select case when rejected is null then {day} end, sum(copies), count(*),"
                 f" sum(hash({values}, rejected, record)) from {name} group by 1"
@@ -133,33 +161,43 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
 def _select(feed: Feed, file: LandedFile, relation: Relation, fields: Fields) -> str:
     own = ", ".join(quoted(column.name) for column in feed.columns)
     file_day = f"date '{file.window[0]}'" if file.window else "cast(null as date)"
-    texts = ", ".join(f"{quoted(c.name)} := {quoted(c.name)}" for c in feed.columns)
-    typed = ", ".join(f"{_typed(feed, column)} as {quoted(column.name)}" for column in feed.columns)
+    texts = ", ".join(f"{quoted(c.name)} := {_text(feed, c)}" for c in feed.columns)
+    typed = ", ".join(
+        f"{_value(feed, column)} as {quoted(column.name)}"
+        + (f", {quoted(column.name)} as {_text(feed, column)}" if _converted(feed, column) else "")
+        for column in feed.columns
+    )
     alike = "case when rejected is not null then file_row end, row_name" if feed.key else "file_row"
     newest = f"{feed.newest} desc nulls last, " if feed.newest else ""
     return f"""
 with lines as (select *{fields.beside} from ({relation.sql})),
 ours as (select file_row, unreadable_line, {fields.select} from lines {fields.expand}),
-typed as (
-    select file_row, {file_day} as file_day, {typed}, {_problem_sql(feed)} as problem,
-        coalesce(unreadable_line, cast(to_json(struct_pack({texts})) as varchar)) as record
-    from ours
-),
+typed as (select file_row, unreadable_line, {file_day} as file_day, {typed} from ours),
 dated as (select *, {feed.day or "cast(null as date)"} as day from typed),
 judged as (
     select *, {feed.row_name if feed.key else "cast(null as varchar)"} as row_name,
         {_rejected_sql(feed, file)} as rejected
     from dated
 )
-select file_row, day, rejected, case when rejected is not null then record end as record,
+select file_row, day, rejected, case when rejected is not null then
+        coalesce(unreadable_line, cast(to_json(struct_pack({texts})) as varchar)) end as record,
     {own}, row_name, count(*) over (partition by {alike}) as copies
 from judged
 qualify row_number() over (partition by {alike} order by {newest}file_row desc) = 1"""
 
 
-def _typed(feed: Feed, column: Column) -> str:
-    """The value of a column, over ``ours``."""
-    text = f"ours.{quoted(column.name)}"
+def _converted(feed: Feed, column: Column) -> bool:
+    return column.type != "text" or column.name in feed.casts
+
+
+def _text(feed: Feed, column: Column) -> str:
+    """A column as the file has it, over ``typed``."""
+    return quoted(f"_text_{column.name}" if _converted(feed, column) else column.name)
+
+
+def _value(feed: Feed, column: Column) -> str:
+    """The value of a column, over its text."""
+    text = quoted(column.name)
     if column.name in feed.casts:
         return feed.casts[column.name].replace("{text}", text)
     if column.type == "text":
@@ -171,27 +209,23 @@ def _typed(feed: Feed, column: Column) -> str:
     return cast
 
 
-def _problem_sql(feed: Feed) -> str:
-    """Why the values of a line are no row of the feed, or NULL."""
+def _problems(feed: Feed) -> list[str]:
+    """WHEN of each way in which the values of a line are no row of the feed."""
     cases = [f"when unreadable_line is not null then {literal(_UNREADABLE)}"]
     for column in feed.columns:
-        text, value = f"ours.{quoted(column.name)}", _typed(feed, column)
+        text, value = _text(feed, column), quoted(column.name)
+        wrong = literal(f"{column.name} is no {column.type}")
         if not column.nullable:
             cases.append(f"when {text} is null then {literal(f'{column.name} is missing')}")
-            cases.append(f"when ({value}) is null then {literal(_no(column))}")
+        if not column.nullable and _converted(feed, column):
+            cases.append(f"when {value} is null then {wrong}")
         elif column.type != "text" and column.name not in feed.casts:
-            cases.append(
-                f"when {text} is not null and ({value}) is null then {literal(_no(column))}"
-            )
-    return f"case {' '.join(cases)} end"
-
-
-def _no(column: Column) -> str:
-    return f"{column.name} is no {column.type}"
+            cases.append(f"when {text} is not null and {value} is null then {wrong}")
+    return cases
 
 
 def _rejected_sql(feed: Feed, file: LandedFile) -> str:
-    cases = ["when problem is not null then problem"]
+    cases = _problems(feed)
     if feed.day:
         what = _dated_by(feed)
         cases.append(f"when day is null then {literal(what + ' is no date')}")

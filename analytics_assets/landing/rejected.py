@@ -124,7 +124,7 @@ class RejectedSource:
                     f"select {literal(feed.name)} as feed, {literal(file.path.name)} as file,"
                     f" cast({content.rows} as bigint) as file_rows, file_row,"
                     f" coalesce(rejected, {literal(_LATER)}) as reason, record"
-                    f" from {rows.name} where rejected is not null or day > date '{last}'"
+                    f" from {rows} where rejected is not null or day > date '{last}'"
                 )
             landing.report["files"] = _account(found)
             yield selects

@@ -15,19 +15,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
-from analytics_assets.landing.files import LandedFile, files_of
+from analytics_assets.landing.files import LandedFile, files_of, unchanged
 from analytics_assets.landing.folder import arrived
 from analytics_assets.landing.known import contents
-from analytics_assets.landing.reading import UNDATED, Content, due, parsed
+from analytics_assets.landing.reading import UNDATED, Content, due, forget, parsed
 from analytics_assets.warehouse.session import literal
 
+T = TypeVar("T")
 MISSING = "missing"
 _DAY = "strftime(day, '%Y-%m-%d')"
 # Beside its own columns: the file's place in the order of arrival (0: none), and the row in it.
@@ -42,51 +43,95 @@ class Part:
     days: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Look:
+    """What was there: file -> what it held, in the order in which they came; partition -> what
+    decides its rows, how many rows the files offer for it, and files that may hold some and cannot
+    be read. ``named``: partitions that the names of files say."""
+
+    on: date
+    contents: Mapping[LandedFile, Content]
+    parts: Mapping[str, Sequence[Part]]
+    offered: Mapping[str, int]
+    unreadable: Mapping[str, Sequence[LandedFile]]
+    named: frozenset[str]
+
+
 class FileSource:
     """The files of a feed. What they hold of a period is the period: of rows that are equal in the
     key the one counts that came last, and a row that is in no file any more is gone with it."""
 
+    # Whether a partition waits for a file that cannot be read and may hold rows of it: without it
+    # the period would be published short, and pass for complete.
+    waits = True
+
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
-        # What was seen at the last look, for as long as no file has come, changed or gone.
-        self._seen: dict[str, Any] = {}
+        self._last: list[Look] = []
 
-    def contents(self) -> dict[LandedFile, Content]:
-        """File -> what it holds, in the order in which they came."""
+    # ---- what is there --------------------------------------------------------------------------
+
+    def look(self) -> Look:
+        """See which files there are now; only those with news are read."""
         files, day = files_of(self.feed), reading.today()
-        if self._seen.get("files") != files or self._seen["day"] != day:
-            found = contents(self.feed, files)
-            self._seen |= {"files": files, "day": day, "contents": found}
-            self._seen["parts"] = self._new_in_each(found, day)
-        return dict(self._seen["contents"])
+        if not self._last or (list(self._last[0].contents), self._last[0].on) != (files, day):
+            self._last[:] = [self._looked(contents(self.feed, files), day)]
+        return self._last[0]
 
-    def parts(self) -> list[Part]:
-        """The files in the order in which they came, each with the days that it decides."""
-        self.contents()
-        return list(self._seen["parts"])
+    def _looked(self, found: Mapping[LandedFile, Content], day: date) -> Look:
+        parts: dict[str, list[Part]] = {}
+        offered: dict[str, int] = {}
+        for file, days in self.deciding(found, day).items():
+            for key, own in self._by_partition(days).items():
+                parts.setdefault(key, []).append(Part(file, own))
+        for content in found.values():
+            for key, rows in self._by_partition(content.offered).items():
+                offered[key] = offered.get(key, 0) + sum(rows.values())
+        unreadable: dict[str, list[LandedFile]] = {}
+        for file, content in found.items():
+            if content.problem and self.waits:
+                keys = self._named_by(file) if file.window else parts or [UNDATED]
+                for key in keys:
+                    unreadable.setdefault(key, []).append(file)
+        named = frozenset(key for file in found for key in self._named_by(file))
+        return Look(day, found, parts, offered, unreadable, named)
 
-    def _new_in_each(self, found: Mapping[LandedFile, Content], day: date) -> list[Part]:
-        """Of equal contents that of the file that came last: it may take back what was between."""
-        parts = _distinct(reversed(list(found.items())), day)
-        return parts[::-1]
+    def deciding(
+        self, found: Mapping[LandedFile, Content], last: date
+    ) -> dict[LandedFile, dict[str, str]]:
+        """File -> its days that decide rows: of equal contents those of the file that came last,
+        which may take back what was between."""
+        newest_first = distinct(reversed(list(found.items())), last)
+        return dict(reversed(newest_first.items()))
 
-    def partition_of(self, day: str) -> str:
-        """The key of the partition that a day falls into."""
-        return day if day == UNDATED else self.feed.period.key(date.fromisoformat(day))
+    def _by_partition(self, days: Mapping[str, T]) -> dict[str, dict[str, T]]:
+        found: dict[str, dict[str, T]] = {}
+        for day, value in days.items():
+            key = day if day == UNDATED else self.feed.period.key(date.fromisoformat(day))
+            found.setdefault(key, {})[day] = value
+        return found
+
+    def _named_by(self, file: LandedFile) -> list[str]:
+        """Partitions of the period that the name of a file says, as far as it has come."""
+        if not file.window:
+            return []
+        tomorrow = reading.today() + timedelta(days=1)
+        return self.feed.period.keys_between(file.window[0], min(file.window[1], tomorrow))
 
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """Partition -> day -> fingerprints of the contents that files have for it."""
-        by_day: dict[str, list[str]] = {}
-        for part in self.parts():
-            for day, content in part.days.items():
-                by_day.setdefault(day, []).append(content)
+        look = self.look()
         inputs: dict[str, dict[str, str]] = {}
-        for day, found in by_day.items():
-            inputs.setdefault(self.partition_of(day), {})[day] = self.one_input(found)
-        for key, files in self._held(inputs).items():
+        for key, parts in look.parts.items():
+            by_day: dict[str, list[str]] = {}
+            for part in parts:
+                for day, content in part.days.items():
+                    by_day.setdefault(day, []).append(content)
+            inputs[key] = {day: self.one_input(found) for day, found in by_day.items()}
+        for key, files in look.unreadable.items():
             inputs.setdefault(key, {}).update({file.path.name: file.state for file in files})
-        for key in self._without_rows():
-            inputs.setdefault(key, {"no rows": "0"})
+        for key in look.named - inputs.keys():
+            inputs[key] = {"no rows": "0"}
         for key in set(self.feed.expected() if self.feed.expected else ()) - inputs.keys():
             inputs[key] = {MISSING: self.feed.name}
         return inputs
@@ -95,97 +140,28 @@ class FileSource:
         """The fingerprint of the contents of a day, in the order in which they came."""
         return ",".join(found)
 
-    def _held(self, keys: Collection[str]) -> dict[str, list[LandedFile]]:
-        """Partition -> files that cannot be read and may hold rows of it: without them it would be
-        published short, and pass for complete."""
-        held: dict[str, list[LandedFile]] = {}
-        for file, content in self.contents().items():
-            if content.problem:
-                own = self._keys_of(file) if file.window else keys or [self.partition_of(UNDATED)]
-                for key in own:
-                    held.setdefault(key, []).append(file)
-        return held
-
-    def _keys_of(self, file: LandedFile) -> list[str]:
-        """Partitions of the period that the name of a file says, as far as it has come."""
-        if not file.window:
-            return []
-        tomorrow = reading.today() + timedelta(days=1)
-        return self.feed.period.keys_between(file.window[0], min(file.window[1], tomorrow))
-
-    def _without_rows(self) -> set[str]:
-        """Partitions of files that say by their names what they hold, and hold nothing."""
-        return {
-            key
-            for file, content in self.contents().items()
-            if not content.problem
-            for key in self._keys_of(file)
-        }
-
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first file with any of these days came or changed."""
-        return arrived(part.file.path for part in self.parts() if part.days.keys() & set(names))
+        parts = self.look().parts.get(key, ())
+        return arrived(part.file.path for part in parts if part.days.keys() & set(names))
 
     def problems(self) -> list[str]:
         """Files that cannot be read, or are not what they seem; periods that lack one."""
-        found = [content.said for content in self.contents().values() if content.problem]
         missing = [key for key, names in self.inputs().items() if MISSING in names]
+        found = [content.said for content in self.look().contents.values() if content.problem]
         if missing:
             spans = self.feed.period.spans(missing)
             shown = ", ".join(
                 first if first == last else f"{first} to {last}" for first, last in spans
             )
-            found.append(f"{self.feed.folder.path / self.feed.below}: no file of {shown}")
+            found.append(f"{self._where}: no file of {shown}")
         return found
 
-    @contextmanager
-    def land(self, landing: Landing) -> Iterator[Sequence[str]]:
-        """The partition's rows; ``SourceError`` where it has no file that can be landed."""
-        session, staged = landing.session, f"staged_{uuid4().hex[:16]}"
-        parts = self.parts_of(landing)
-        for file in self._held([landing.key]).get(landing.key, []):
-            raise SourceError(*self.contents()[file].problem)
-        if not parts and MISSING in self.inputs().get(landing.key, {}):
-            raise SourceError(
-                f"there is no file of {landing.key}",
-                str(self.feed.folder.path / self.feed.below),
-                "Send it again; an empty file says that nothing happened",
-            )
-        session.execute(f"create temp table {staged} as {self.before_sql(landing)}")
-        try:
-            for rank, part in enumerate(parts, start=1):
-                with parsed(session, self.feed, part.file) as rows:
-                    session.execute(
-                        f"insert into {staged} by name select {self._own()}, row_name, copies,"
-                        f" {rank} as rank, file_row from {rows.name} where rejected is null"
-                        + (f" and {_DAY} in ({_listed(part.days)})" if self.feed.day else "")
-                    )
-            with self.landed(session, staged) as select:
-                self.report(landing, parts, staged)
-                yield [select]
-        finally:
-            session.execute(f"drop table if exists {staged}")
+    @property
+    def _where(self) -> str:
+        return str(self.feed.folder.path / self.feed.below)
 
-    def parts_of(self, landing: Landing) -> list[Part]:
-        """What of the files makes the rows of a partition."""
-        found = [
-            Part(
-                part.file,
-                {d: c for d, c in part.days.items() if self.partition_of(d) == landing.key},
-            )
-            for part in self.parts()
-        ]
-        return [part for part in found if part.days]
-
-    def offered(self, landing: Landing, parts: Sequence[Part]) -> int:
-        """Rows that the files have for a partition, but for those that cannot be landed."""
-        last = reading.today()
-        return sum(
-            rows
-            for content in self.contents().values()
-            for day, rows in content.offered.items()
-            if due(day, last) and self.partition_of(day) == landing.key
-        )
+    # ---- its table ------------------------------------------------------------------------------
 
     @property
     def declared(self) -> dict[str, Any]:
@@ -203,10 +179,54 @@ class FileSource:
         """The columns of a row as it lands."""
         return ", ".join(quoted(column.name) for column in self.feed.landed_columns)
 
-    def _own(self) -> str:
-        own = [quoted(column.name) for column in self.feed.columns]
-        day = [f"day as {quoted(self.feed.dated.name)}"] if self.feed.day else []
-        return ", ".join([*own, *day])
+    # ---- landing --------------------------------------------------------------------------------
+
+    @contextmanager
+    def land(self, landing: Landing) -> Iterator[Sequence[str]]:
+        """The partition's rows; ``SourceError`` where it has no file that can be landed."""
+        session, staged = landing.session, f"staged_{uuid4().hex[:16]}"
+        # What the build is recorded with is what was there at the last look.
+        look = self._last[0] if self._last else self.look()
+        if any(not unchanged(part.file) for part in look.parts.get(landing.key, ())):
+            look = self.look()
+        self._refuse(look, landing.key)
+        parts = self.news(look.parts.get(landing.key, ()), landing)
+        session.execute(f"create temp table {staged} as {self.before_sql(landing)}")
+        for rank, part in enumerate(parts, start=1):
+            with parsed(session, self.feed, part.file) as rows:
+                session.execute(
+                    f"insert into {staged} by name select {self._own()}, row_name, copies,"
+                    f" {rank} as rank, file_row from {rows} where rejected is null"
+                    + (f" and {_DAY} in ({_listed(part.days)})" if self.feed.day else "")
+                )
+            if part.days.keys() == look.contents[part.file].days.keys():
+                forget(self.feed, part.file)
+        last = f"last_{staged}"
+        session.execute(f"create temp table {last} as {self._last_sql(staged)}")
+        session.execute(f"drop table {staged}")
+        self.report(landing, look, parts, last)
+        with self.landed(session, last) as select:
+            yield [select]
+        session.execute(f"drop table {last}")
+
+    def _refuse(self, look: Look, key: str) -> None:
+        for file in look.unreadable.get(key, ()):
+            raise SourceError(*look.contents[file].problem)
+        there = key in look.parts or key in look.named
+        if not there and self.feed.expected and key in self.feed.expected():
+            raise SourceError(
+                f"there is no file of {key}",
+                self._where,
+                "Send it again; an empty file says that nothing happened",
+            )
+
+    def news(self, parts: Sequence[Part], landing: Landing) -> Sequence[Part]:
+        """What of the files makes the rows of the partition."""
+        return parts
+
+    def offered(self, look: Look, key: str, parts: Sequence[Part]) -> int:
+        """Rows that the files have for a partition, but for those that cannot be landed."""
+        return look.offered.get(key, 0)
 
     def before_sql(self, landing: Landing) -> str:
         """SELECT of the rows that those of the files are put over: none."""
@@ -216,12 +236,12 @@ class FileSource:
         )
         return f"select {columns}, '' as row_name, {_STAGED} limit 0"
 
-    @contextmanager
-    def landed(self, session: Any, staged: str) -> Iterator[str]:
-        """SELECT of the rows as they land, of what is staged."""
-        yield f"select {self.columns()} from ({self.last_sql(staged)})"
+    def _own(self) -> str:
+        own = [quoted(column.name) for column in self.feed.columns]
+        day = [f"day as {quoted(self.feed.dated.name)}"] if self.feed.day else []
+        return ", ".join([*own, *day])
 
-    def last_sql(self, staged: str) -> str:
+    def _last_sql(self, staged: str) -> str:
         """SELECT of the last row of each key; of all rows where there is no key."""
         if not self.feed.key:
             return f"select * from {staged}"
@@ -231,43 +251,45 @@ class FileSource:
             f" (partition by row_name order by {newest}rank desc, file_row desc) = 1"
         )
 
-    def report(self, landing: Landing, parts: Sequence[Part], staged: str) -> None:
-        """What people should know of the partition."""
+    @contextmanager
+    def landed(self, session: Any, rows: str) -> Iterator[str]:
+        """SELECT of the rows as they land; ``rows``: the table of them."""
+        yield f"select {self.columns()} from {rows}"
+
+    def report(self, landing: Landing, look: Look, parts: Sequence[Part], rows: str) -> None:
+        """What people should know of the partition; ``rows``: the table of what lands."""
         report, session = landing.report, landing.session
-        offered = self.offered(landing, parts)
-        (landed,) = session.execute(
-            f"select count(*) from ({self.last_sql(staged)}) where rank > 0"
-        ).fetchone()
+        offered = self.offered(look, landing.key, parts)
+        (landed,) = session.execute(f"select count(*) from {rows} where rank > 0").fetchone()
         report["files with news"] = ", ".join(part.file.path.name for part in parts) or "none"
         report["rows offered"] = offered
         report["rows landed"] = landed
         report["rows repeated"] = offered - landed
-        known = self.contents()
-        unknown = sorted({name for part in parts for name in known[part.file].unknown})
+        unknown = {name for part in parts for name in look.contents[part.file].unknown}
         if unknown:
-            report["columns left out"] = ", ".join(unknown)
+            report["columns left out"] = ", ".join(sorted(unknown))
         if self.feed.rest:
-            report_rest(landing, staged, self.feed.rest)
+            _report_rest(landing, rows, quoted(self.feed.rest))
 
 
 class UpsertSource(FileSource):
     """The files of a feed, put over what is live: the file that came last says what a row is, and a
     row that is in no file any more stays as it was."""
 
-    def before_sql(self, landing: Landing) -> str:
-        """The partition's live rows."""
-        name = self.feed.row_name if self.feed.key else "cast(null as varchar)"
-        return f"select {self.columns()}, {name} as row_name, {_STAGED} from ({landing.live})"
+    # A file that cannot be read takes nothing away: it is named, and what is live stays.
+    waits = False
 
-    def _new_in_each(self, found: Mapping[LandedFile, Content], day: date) -> list[Part]:
-        """Of equal contents that of the file that came first: what is sent again is no news."""
-        return _distinct(found.items(), day)
+    def deciding(
+        self, found: Mapping[LandedFile, Content], last: date
+    ) -> dict[LandedFile, dict[str, str]]:
+        """Of equal contents those of the file that came first: what is sent again is no news."""
+        return distinct(found.items(), last)
 
     def one_input(self, found: Sequence[str]) -> str:
         """In any order: what has been put over the live rows is not put over them again."""
         return ",".join(sorted(found))
 
-    def parts_of(self, landing: Landing) -> list[Part]:
+    def news(self, parts: Sequence[Part], landing: Landing) -> Sequence[Part]:
         """What the live rows were not built from."""
         known = {
             (day, content)
@@ -276,40 +298,41 @@ class UpsertSource(FileSource):
         }
         found = [
             Part(part.file, {d: c for d, c in part.days.items() if (d, c) not in known})
-            for part in super().parts_of(landing)
+            for part in parts
         ]
         return [part for part in found if part.days]
 
-    def _held(self, keys: Collection[str]) -> dict[str, list[LandedFile]]:
-        """None: what is live stays, and the file is named."""
-        return {}
-
-    def offered(self, landing: Landing, parts: Sequence[Part]) -> int:
+    def offered(self, look: Look, key: str, parts: Sequence[Part]) -> int:
         """Rows of what is new in the files."""
-        known = self.contents()
-        return sum(known[part.file].offered[day] for part in parts for day in part.days)
+        return sum(look.contents[part.file].offered[day] for part in parts for day in part.days)
+
+    def before_sql(self, landing: Landing) -> str:
+        """The partition's live rows."""
+        name = self.feed.row_name if self.feed.key else "cast(null as varchar)"
+        return f"select {self.columns()}, {name} as row_name, {_STAGED} from ({landing.live})"
 
 
-def _distinct(found: Iterable[tuple[LandedFile, Content]], last: date) -> list[Part]:
-    """Each file with those of its days whose content no file before it has."""
-    parts: list[Part] = []
+def distinct(
+    found: Iterable[tuple[LandedFile, Content]], last: date
+) -> dict[LandedFile, dict[str, str]]:
+    """File -> those of its days, up to ``last``, whose content no file before it has."""
+    days: dict[LandedFile, dict[str, str]] = {}
     seen: set[tuple[str, str]] = set()
     for file, content in found:
-        days = {
+        days[file] = {
             day: rows
             for day, rows in content.days.items()
             if due(day, last) and (day, rows) not in seen
         }
-        seen.update(days.items())
-        parts.append(Part(file, days))
-    return parts
+        seen.update(days[file].items())
+    return days
 
 
-def report_rest(landing: Landing, staged: str, column: str) -> None:
+def _report_rest(landing: Landing, rows: str, column: str) -> None:
     """Count the fields that are kept as JSON, by their names alone: values may be personal."""
     found = landing.session.execute(
-        f"select field, count(*) from (select unnest(json_keys({quoted(column)})) as field"
-        f" from {staged} where {quoted(column)} is not null) group by 1 order by 1 limit 50"
+        f"select field, count(*) from (select unnest(json_keys({column})) as field"
+        f" from {rows} where {column} is not null) group by 1 order by 1 limit 50"
     ).fetchall()
     if found:
         landing.report["other fields, kept as JSON"] = ", ".join(

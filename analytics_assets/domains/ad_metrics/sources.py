@@ -10,19 +10,19 @@ from collections.abc import Sequence
 
 from analytics_assets.core.source import Landing
 from analytics_assets.domains.ad_metrics.words import KNOWN_EVENTS
-from analytics_assets.landing.sources import FileSource, Part
+from analytics_assets.landing.sources import FileSource, Look, Part
 from analytics_assets.warehouse.session import literal
 
 
 class EventsSource(FileSource):
     """Mixpanel's raw event export, a line an event, by day (UTC)."""
 
-    def report(self, landing: Landing, parts: Sequence[Part], staged: str) -> None:
+    def report(self, landing: Landing, look: Look, parts: Sequence[Part], rows: str) -> None:
         """As of any feed, and which events the metrics do not know."""
-        super().report(landing, parts, staged)
+        super().report(landing, look, parts, rows)
         known = ", ".join(map(literal, KNOWN_EVENTS))
         unknown = landing.session.execute(
-            f"select event, count(*) from ({self.last_sql(staged)}) where event not in ({known})"
+            f"select event, count(*) from {rows} where event not in ({known})"
             " group by 1 order by 1 limit 50"
         ).fetchall()
         if unknown:

@@ -32,15 +32,15 @@ class PseudonymSource(UpsertSource):
         return {partition: {**days, **key} for partition, days in found.items()}
 
     @contextmanager
-    def landed(self, session: Any, staged: str) -> Iterator[str]:
+    def landed(self, session: Any, rows: str) -> Iterator[str]:
         """The rows with their hashes."""
-        name = f"named_{staged}"
+        name = f"named_{rows}"
         hashes = {self._key_name: "row_name", "patient_key": "patient_id"}
         hashed = ", ".join(f"{pseudonyms.hash_sql(sql)} as {own}" for own, sql in hashes.items())
         with pseudonyms.keyed(session):
             session.execute(
                 f"create temp table {name} as select {self.columns()}, {hashed}"
-                f" from ({self.last_sql(staged)}) {pseudonyms.PADS_SQL}"
+                f" from {rows} {pseudonyms.PADS_SQL}"
             )
         yield f"select * from {name}"
         session.execute(f"drop table {name}")
