@@ -42,7 +42,7 @@ _MEANS = (
     exp.Variance,
     exp.VariancePop,
 )
-_FUNCTIONS: dict[type[exp.Expression], RollsUp] = {
+_FUNCTIONS: dict[type[exp.Expr], RollsUp] = {
     exp.Count: "sum",
     exp.CountIf: "sum",
     exp.Sum: "sum",
@@ -69,7 +69,7 @@ def rolls_up_by(sql: str, given: RollsUp | None = None) -> RollsUp:
     return found or given  # type: ignore[return-value]
 
 
-def _of(node: exp.Expression) -> RollsUp | None:
+def _of(node: exp.Expr) -> RollsUp | None:
     """``None`` where it is not clear."""
     is_share = isinstance(node, exp.Div) and not node.right.is_number
     if is_share or isinstance(node, _MEANS):
@@ -89,7 +89,7 @@ def _of(node: exp.Expression) -> RollsUp | None:
     return None
 
 
-def _of_function(node: exp.Expression, function: RollsUp) -> RollsUp | None:
+def _of_function(node: exp.Expr, function: RollsUp) -> RollsUp | None:
     if function == "sum" and isinstance(node.this, exp.Distinct):
         raise ValueError(_DISTINCT)
     # max(x, 3) is a list.
