@@ -31,6 +31,17 @@ SALES = MeasureList(
     ),
     (Ratio("big_share", "big_sales", "sales", "Share of big sales.", "percent", 100),),
 )
+# With what rolls up by its greatest and least: of no value, below zero, and with decimals.
+EXTREMES = MeasureList(
+    (
+        *SALES.measures,
+        Measure("dearest", "max(cents)", "The dearest sale.", "cents"),
+        Measure("cheapest_big", "min(cents) filter (where cents > 1000)", "Of big.", "cents"),
+        Measure("best", "max(1000 - cents)", "The most below 1000.", "cents", minimum=None),
+        Measure("dearest_usd", "max(cents / 300)", "Its dollars.", "USD", "decimal"),
+    ),
+    (*SALES.ratios, Ratio("dearest_share", "dearest", "cents", "Its share.", "percent", 100)),
+)
 SHOP = Dimension("shop", (Column("shop", "text", "The shop.", nullable=False),))
 DAY = calendar.day()
 WEEK = calendar.week()
@@ -65,7 +76,7 @@ class Memory:
         yield [values] if rows else []
 
 
-def toy_tables(source: Memory) -> list[Table]:
+def toy_tables(source: Memory, measured: MeasureList = SALES) -> list[Table]:
     """raw (month, sliced by day) -> fact (day) -> shop and day -> month, week -> year."""
     columns = (
         Column("sold_on", "date", "Day of the sale."),
@@ -93,7 +104,7 @@ def toy_tables(source: Memory) -> list[Table]:
         reads=(raw,),
         keeps_rows=True,
     )
-    measures = ", ".join(f"{m.sql} as {m.name}" for m in SALES.measures)
+    measures = ", ".join(f"{m.sql} as {m.name}" for m in measured.measures)
     daily = Table(
         "toy/agg_shop_daily",
         "aggregates",
@@ -102,7 +113,7 @@ def toy_tables(source: Memory) -> list[Table]:
         grain=(DAY, SHOP),
         sql=f"select sold_on as day, shop, {measures} from toy.fact_sales group by all",
         reads=(fact,),
-        measures=SALES,
+        measures=measured,
         measured_from=fact,
         publish=Publish(("shop",)),
     )
@@ -115,7 +126,7 @@ def toy_tables(source: Memory) -> list[Table]:
             period,
             grain=grain,
             rollup_of=of,
-            measures=SALES,
+            measures=measured,
             publish=Publish(),
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from analytics_assets.core.refusals import DeclarationError, declared_at, no_such, refusal
+from analytics_assets.core.rolling_up import RollsUp, rolls_up_by
 
 Type = Literal[
     "text",
@@ -26,6 +27,8 @@ Type = Literal[
     "money",
     "percent",
 ]
+
+_NUMBERS: tuple[Type, ...] = ("integer", "bigint", "decimal", "decimal6", "money", "percent")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -84,12 +87,15 @@ def text(
 
 @dataclass(frozen=True)
 class Measure:
-    """An additive number of an aggregate: ``sql`` computes it from the rows of the fact.
+    """A number of an aggregate that ``sql`` computes from the rows of the fact.
 
-    A coarser table holds its sum. ``usually`` (SQL: a number or an earlier measure) is its most
-    frequent value, which production stores for free. ``minimum`` is None where a sum may be
-    negative. ``nullable``: NULL where it is withheld. ``late``: it goes on changing long after its
-    day, so that no change of it puts a promotion on hold.
+    A coarser table holds the sum, the greatest or the least of the finer values: ``rolls_up``,
+    which is read from ``sql`` where that is clear, as of ``count(*)`` or ``max(level_cm)``.
+    ``usually`` (SQL: a number or an earlier measure) is its most frequent value, which production
+    stores for free. ``minimum`` is None where it may be negative. A maximum or minimum is NULL
+    where there is no value. ``withheld``: NULL where readers may not see it (``small_cells.py``).
+    ``late``: it goes on changing long after its day, so that no change of it puts a promotion on
+    hold.
     """
 
     name: str
@@ -99,17 +105,42 @@ class Measure:
     type: Type = "integer"
     usually: str | None = None
     minimum: float | None = 0
-    nullable: bool = False
+    withheld: bool = False
     late: bool = False
+    rolls_up: RollsUp | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "measure")
         _check_type("measure", self.name, self.type)
+        if self.type not in _NUMBERS:
+            why = f"it is a number, and {self.type} is none; give {', '.join(_NUMBERS)}"
+            raise _refused("measure", self.name, why)
+        if self.rolls_up not in (None, *get_args(RollsUp)):
+            why = no_such("way to roll up", self.rolls_up, get_args(RollsUp))
+            raise _refused("measure", self.name, why)
+        try:
+            function = self.function
+        except ValueError as error:
+            raise _refused("measure", self.name, str(error)) from None
+        if function != "sum" and self.usually is not None:
+            why = f"its NULL says that there is no {function}, and cannot stand for a usual value"
+            raise _refused("measure", self.name, f"{why}; leave out usually")
+
+    @property
+    def function(self) -> RollsUp:
+        """The SQL function that makes its value out of finer ones."""
+        return rolls_up_by(self.sql, self.rolls_up)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether its value is the sum of finer ones."""
+        return self.function == "sum"
 
     def column(self) -> Column:
-        """The stored column: NULL only where it is withheld."""
+        """The stored column: NULL where it is withheld, or is the greatest of no values."""
+        nullable = self.withheld or not self.adds_up
         return Column(
-            self.name, self.type, self.description, self.unit, self.nullable, minimum=self.minimum
+            self.name, self.type, self.description, self.unit, nullable, minimum=self.minimum
         )
 
 
@@ -144,12 +175,16 @@ class Ratio:
 
 @dataclass(frozen=True)
 class MeasureList:
-    """The measures and ratios that all aggregates of one fact share."""
+    """The measures and ratios that all aggregates of one fact share; one at least adds up."""
 
     measures: tuple[Measure, ...]
     ratios: tuple[Ratio, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.measures and not self.additive:
+            # A row that is lost and holds no extreme changes none of them.
+            why = "nothing would show that rows are lost; add one that adds up, such as count(*)"
+            raise _refused("measure", self.measures[0].name, why)
         names: list[str] = []
         for measure in self.measures:
             usual = measure.usually
@@ -161,6 +196,17 @@ class MeasureList:
             for name in (ratio.numerator, ratio.denominator):
                 if name not in names:
                     raise _refused("ratio", ratio.name, no_such("measure", name, names))
+
+    @property
+    def additive(self) -> tuple[Measure, ...]:
+        """The measures whose sum means something: counts and sums, in their order."""
+        return tuple(measure for measure in self.measures if measure.adds_up)
+
+    @property
+    def additive_ratios(self) -> tuple[Ratio, ...]:
+        """The ratios of two such measures, which are shares and means over any rows."""
+        names = {measure.name for measure in self.additive}
+        return tuple(r for r in self.ratios if {r.numerator, r.denominator} <= names)
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ class Table:
     def withholds(self) -> bool:
         """Whether it is what readers get of another table: some of its cells are withheld."""
         return any(
-            measure.nullable for measure in (self.measures.measures if self.measures else ())
+            measure.withheld for measure in (self.measures.measures if self.measures else ())
         )
 
     @property

@@ -137,7 +137,8 @@ def _reconciliation(table: Table, finer: Table | None) -> list[Any]:
         table.each,
         essential(table.measured_where),
         table.parts_of and table.parts_of.key,
-        [(measure.name, essential(measure.sql)) for measure in compared],
+        # A sum is named by nothing, as before there was anything else.
+        [(m.name, essential(m.sql), *([] if m.adds_up else [m.function])) for m in compared],
     ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from analytics_assets.core.columns import Column, Dimension, Measure
+from analytics_assets.core.contracts import sql_type
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.refusals import no_such
 
@@ -17,8 +18,12 @@ from analytics_assets.core.refusals import no_such
 def measures_sql(measures: Iterable[Measure]) -> str:
     """Select list that computes each measure from rows of the fact."""
     return ",\n".join(
-        f"cast({measure.sql} as {measure.type}) as {measure.name}" for measure in measures
+        f"{_stored(measure, measure.sql)} as {measure.name}" for measure in measures
     )
+
+
+def _stored(measure: Measure, sql: str) -> str:
+    return f"cast({sql} as {sql_type(measure.column())})"
 
 
 def build_sql(table: Table) -> str:
@@ -31,13 +36,13 @@ def build_sql(table: Table) -> str:
 
 
 def _rollup_sql(table: Table, finer: Table) -> str:
-    """Sum of every measure of the finer table, by the keys of the coarser grain.
+    """Every measure of the finer table, rolled up by the keys of the coarser grain.
 
     Attributes are the greatest of the finer rows', never part of the grouping: a place renamed
     half way through a year still has one row.
     """
     if not table.measures or table.measures != finer.measures:
-        raise table.refused(f"its measures are not those of {finer.key}, which it adds up")
+        raise table.refused(f"its measures are not those of {finer.key}, which it rolls up")
     keys, attributes = [], []
     for dimension in table.grain:
         for position, column in enumerate(dimension.columns):
@@ -48,8 +53,8 @@ def _rollup_sql(table: Table, finer: Table) -> str:
                 attributes.append((f"max({expression})", column.name))
     ordered = {column.name: position for position, column in enumerate(table.stored_columns)}
     selected = sorted(keys + attributes, key=lambda pair: ordered[pair[1]])
-    sums = [(f"cast(sum({m.name}) as {m.type})", m.name) for m in table.measures.measures]
-    columns = ",\n    ".join(f"{expression} as {name}" for expression, name in selected + sums)
+    rolled = [(_stored(m, f"{m.function}({m.name})"), m.name) for m in table.measures.measures]
+    columns = ",\n    ".join(f"{expression} as {name}" for expression, name in selected + rolled)
     grouping = ", ".join(expression for expression, _ in keys)
     return f"select\n    {columns}\nfrom {finer.sql_name}\ngroup by {grouping}"
 
@@ -65,23 +70,31 @@ def _from_finer(table: Table, finer: Table, dimension: Dimension, column: Column
 
 
 def totals_sql(table: Table, partition_sql: str, source: Table | None = None) -> str:
-    """Sum of every measure by partition key, of ``table`` or computed from the rows of ``source``.
+    """Total of every measure by partition key, of ``table`` or computed from rows of ``source``.
 
-    Comparing the two proves that nothing was lost, doubled or moved between partitions. Where
-    ``table.each`` names columns, each of their values holds the full totals.
+    The total of a maximum is the greatest one. Comparing the two proves that nothing was lost,
+    doubled or moved between partitions. Where ``table.each`` names columns, each of their values
+    holds the full totals.
     """
     assert table.measures
+    measures = table.measures.measures
+    rolled = ", ".join(f"{m.function}({m.name}) as {m.name}" for m in measures)
     if source is None:
         each = "".join(f", {name}" for name in table.each)
-        sums = ", ".join(f"sum({m.name}) as {m.name}" for m in table.measures.measures)
         return (
-            f"select {partition_sql} as _partition{each}, {sums} from {table.sql_name} group by all"
+            f"select {partition_sql} as _partition{each}, {rolled} from {table.sql_name}"
+            " group by all"
         )
-    if source.measures:
-        sums = ", ".join(f"sum({m.name}) as {m.name}" for m in table.measures.measures)
-    else:
-        sums = ", ".join(f"{m.sql} as {m.name}" for m in table.measures.measures)
     counted = f" where {table.measured_where}" if table.measured_where else ""
+    computed = rolled if source.measures else ", ".join(map(_counted, measures))
     return (
-        f"select {partition_sql} as _partition, {sums} from {source.sql_name}{counted} group by all"
+        f"select {partition_sql} as _partition, {computed} from {source.sql_name}{counted}"
+        " group by all"
     )
+
+
+def _counted(measure: Measure) -> str:
+    # As it is stored: the greatest of values that are rounded is the greatest one, rounded. That
+    # of a sum is not.
+    sql = measure.sql if measure.adds_up else _stored(measure, measure.sql)
+    return f"{sql} as {measure.name}"

@@ -66,6 +66,14 @@ def _check_complete(fact: str, protected: list[Table], tables: Sequence[Table]) 
                 f"{table.key}: published without a threshold, it would give away what is withheld"
                 f" of {protected[0].key}; declare one here, too"
             )
+    for table in protected:
+        for measure in table.measures.measures if table.measures else ():
+            if not measure.adds_up:
+                raise DeclarationError(
+                    f"{table.key}: with a threshold there can be no {measure.name}: the"
+                    f" {measure.function} of a large cell is a value of one record, and may be that"
+                    " of a small cell in it; leave it out of the measures of what is published"
+                )
     if len({table.measures for table in protected}) > 1:
         raise DeclarationError(f"{fact}: protected tables do not have the same measures")
 
@@ -134,7 +142,7 @@ def _public(table: Table, withheld: Table) -> Table:
     assert table.publish
     assert table.measures
     hidden = tuple(
-        replace(measure, description=measure.description + _WITHHELD, usually=None, nullable=True)
+        replace(measure, description=measure.description + _WITHHELD, usually=None, withheld=True)
         for measure in table.measures.measures
     )
     return replace(

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import sqlalchemy as sa
 
+from analytics_assets.core.columns import Measure
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.production import schema
@@ -59,8 +60,8 @@ def compare(
 ) -> Comparison:
     """Compare these partitions, or all of both sides.
 
-    Compared are the number of rows, the sum of every measure and a checksum of the other columns,
-    and whether the version that the ledger names is the one that is live.
+    Compared are the number of rows, the total of every measure and a checksum of all columns that
+    do not add up, and whether the version that the ledger names is the one that is live.
     """
     table = table.promoted
     files = by_key(snapshot.files(table))
@@ -154,22 +155,25 @@ def _total_names(table: Table) -> list[str]:
     return [_ROWS, _OTHER, *(measure.name for measure in _measures(table))]
 
 
-def _measures(table: Table) -> tuple:
+def _measures(table: Table) -> tuple[Measure, ...]:
     return table.measures.measures if table.measures else ()
 
 
 def _totals_sql(table: Table, checksum: str, name: str) -> str:
-    measures = {measure.name for measure in _measures(table)}
+    # The greatest of all says little of the others, so a row counts with each of its maxima, too.
+    summed = {measure.name for measure in _measures(table) if measure.adds_up}
     texts = ", '|', ".join(
         f"coalesce(cast({quoted(column.name)} as text), '~')"
         for column in table.stored_columns
-        if column.name not in measures
+        if column.name not in summed
     )
-    sums = "".join(f", sum({quoted(measure.name)})" for measure in _measures(table))
+    totals = "".join(
+        f", {measure.function}({quoted(measure.name)})" for measure in _measures(table)
+    )
     day = table.period.first_day_sql(table.time or "")
     return (
         f"select {day}, count(*), sum({checksum.format(text=f'concat({texts})')})"
-        f"{sums} from {quoted(table.domain)}.{quoted(name)}"
+        f"{totals} from {quoted(table.domain)}.{quoted(name)}"
     )
 
 

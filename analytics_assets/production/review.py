@@ -92,9 +92,9 @@ def changes(
 
 
 def _total_names(table: Table) -> list[str]:
-    measures = table.measures.measures if table.measures else ()
-    # What is withheld is no change that anybody has to confirm.
-    return ["rows", *(measure.name for measure in measures if not measure.nullable)]
+    additive = table.measures.additive if table.measures else ()
+    # What is withheld is no change that anybody has to confirm, and maxima have no total.
+    return ["rows", *(measure.name for measure in additive if not measure.withheld)]
 
 
 def _totals(

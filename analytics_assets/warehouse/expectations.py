@@ -66,7 +66,8 @@ def expectation_names(table: Table) -> list[str]:
 def _has_drift(table: Table) -> bool:
     """Totals of all places: there a ratio moves little, and it is one row or a month of rows."""
     only_time = all(dimension.date_sql for dimension in table.grain)
-    return bool(table.grain and only_time and table.measures and table.measures.ratios)
+    # What is usual depends on the number of cases, and of a ratio to a maximum there is none.
+    return bool(table.grain and only_time and table.measures and table.measures.additive_ratios)
 
 
 def expect(
@@ -229,7 +230,7 @@ def _judge_drift(
 ) -> None:
     assert table.measures
     unusual = []
-    for ratio in table.measures.ratios if partition in totals else ():
+    for ratio in table.measures.additive_ratios if partition in totals else ():
         row = _compared_ratio(ratio, partition, others, totals)
         if row:
             unusual.append(row)
@@ -242,7 +243,7 @@ def _judge_drift(
     found.compared.setdefault(DRIFT, []).append(
         {
             "partition": partition,
-            "ratios": len(table.measures.ratios),
+            "ratios": len(table.measures.additive_ratios),
             "unusual": len(unusual),
             "compared with": ", ".join(others) or TOO_FEW,
         }
@@ -287,7 +288,7 @@ def _totals(
     files: Mapping[str, Sequence[StoredFile]],
     partitions: Collection[str],
 ) -> dict[str, dict[str, Any]]:
-    """Partition -> sum of every measure, reading these partitions only."""
+    """Partition -> total of every measure, reading these partitions only."""
     uris = [file.uri for key in sorted(partitions) for file in files.get(key, ())]
     if not uris:
         return {}

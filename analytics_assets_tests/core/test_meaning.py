@@ -84,7 +84,7 @@ def with_measures(table: Table, **how: Any) -> Table:
     return replace(table, measures=replace(SALES, **how))
 
 
-OTHER_MEASURE = (*SALES.measures[:2], replace(SALES.measures[2], sql="coalesce(sum(cents), 1)"))
+OTHER_MEASURE = (*SALES.measures[:2], replace(SALES.measures[2], sql="coalesce(sum(2 * cents), 0)"))
 RATIO = Ratio("mean", "cents", "sales", "Mean.", "cents")
 ROWS = {
     "SQL": replace(FACT, sql=f"{FACT.sql} and cents <> 7"),

@@ -203,7 +203,7 @@ PYTHON = {
         _ROLLUP,
         _ROLLUP.replace("MEASURES", "MeasureList(())"),
         "scratch/monthly",
-        "its measures are not those of scratch/daily, which it adds up",
+        "its measures are not those of scratch/daily, which it rolls up",
     ),
     "SQL in Python": (
         "select sold_on, shop from",
@@ -350,8 +350,24 @@ def test_words_that_stand_for_many_lines_do_not_move_the_place(tmp_path: Path) -
         (lambda: Column("a", "integer", "A.", minimum=2, maximum=1), "no value is from 2 to 1"),
         (lambda: Dimension("d", (), keys=1), "1 of its 0 columns cannot be keys"),
         (
-            lambda: MeasureList((Measure("m", "1", "M.", "u", usually="n"),)),
+            lambda: MeasureList((Measure("m", "count(*)", "M.", "u", usually="n"),)),
             "of its usual value, there is no number or earlier measure 'n'",
+        ),
+        (
+            lambda: MeasureList((Measure("m", "max(x)", "M.", "u"),)),
+            "nothing would show that rows are lost; add one that adds up, such as count",
+        ),
+        (
+            lambda: Measure("m", "max(x)", "M.", "u", usually="0"),
+            "its NULL says that there is no max, and cannot stand for a usual value; leave out",
+        ),
+        (
+            lambda: Measure("m", "max(day)", "M.", "u", "date"),
+            "it is a number, and date is none; give integer, bigint, decimal",
+        ),
+        (
+            lambda: Measure("m", "f(x)", "M.", "u", rolls_up="maximum"),
+            "there is no way to roll up 'maximum'; did you mean 'max'",
         ),
     ],
 )

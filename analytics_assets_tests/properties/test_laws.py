@@ -6,7 +6,9 @@ import logging
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from analytics_assets import settings as project
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.partitions import YEARLY
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.production.release import release
@@ -24,7 +27,16 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake, partition_of
 from analytics_assets.warehouse.rollback_table import roll_back
 from analytics_assets.warehouse.session import open_session
-from analytics_assets_tests.toy import Memory, Sale, rows, settle, toy_tables
+from analytics_assets_tests.toy import (
+    EXTREMES,
+    SHOP,
+    YEAR,
+    Memory,
+    Sale,
+    rows,
+    settle,
+    toy_tables,
+)
 from analytics_assets_tests.workspace import Workspace
 
 DAYS = [date(2023, 12, 28) + timedelta(days=n) for n in range(0, 70, 3)]
@@ -110,6 +122,47 @@ def test_every_rollup_is_its_finer_table(sales: list[Sale]) -> None:
             {table.key: rows(lake, table) for table in (daily, monthly, weekly, yearly)}
             | {"toy/fact_sales": facts}
         )
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(arrivals)
+@example([[(DAYS[1], "a", 2900), (DAYS[2], "a", 5)], [(DAYS[1], "a", 7), (DAYS[2], "a", 5)]])
+def test_extremes_are_those_of_the_facts_by_any_path(batches: list[list[Sale]]) -> None:
+    """Each batch restates what is there, so a maximum may fall, and come to be of nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Memory()
+        tables = toy_tables(source, EXTREMES)
+        _, _, daily, monthly, weekly, yearly = tables
+        shops = replace(monthly, key="toy/agg_shop_yearly", period=YEARLY, grain=(YEAR, SHOP))
+        of_days = replace(yearly, key="toy/agg_of_days", rollup_of=daily)
+        of_shops = replace(yearly, key="toy/agg_of_shops", rollup_of=shops)
+        lake = Lake(folder)
+        for batch in batches:
+            source.months = {month: [] for month in source.months} | by_month(batch)
+            assert settle([*tables, shops, of_days, of_shops], lake) == []
+            facts = [one for one in batch if one[0]]
+            for table, key in (
+                (daily, lambda day, shop: (day, shop)),
+                (monthly, lambda day, shop: (day.year, day.month, shop)),
+                (weekly, lambda day, shop: (day - timedelta(day.weekday()),)),
+                (shops, lambda day, shop: (day.year, shop)),
+                *((one, lambda day, shop: (day.year,)) for one in (yearly, of_days, of_shops)),
+            ):
+                assert rows(lake, table) == extremes(facts, key), table.key
+
+
+def extremes(facts: Sequence[tuple], key: Any) -> list[tuple]:
+    """What ``EXTREMES`` declares, by key, in plain Python."""
+    prices: dict[tuple, list[int]] = defaultdict(list)
+    for day, shop, cents in facts:
+        prices[key(day, shop)].append(cents)
+    found = []
+    for cell, own in prices.items():
+        big = [cents for cents in own if cents > 1000]
+        dollars = Decimal(max(own) / 300).quantize(Decimal("0.0001"))
+        counted = (len(own), len(big), sum(own))
+        found.append((*cell, *counted, max(own), min(big, default=None), 1000 - min(own), dollars))
+    return sorted(found, key=lambda row: row[: len(row) - 7])
 
 
 # ---- production, and people who take something back ---------------------------------------------
