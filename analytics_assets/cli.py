@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_parser(name, help=str(keep.__doc__)).set_defaults(command=keep)
     tables = commands.add_parser("tables", help=str(_tables.__doc__))
     tables.set_defaults(command=_tables)
+    new = commands.add_parser("new-domain", help=str(_new_domain.__doc__))
+    new.add_argument("name")
+    new.set_defaults(command=_new_domain)
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         # Only who may ask for a command of a domain waits until the domains are imported.
@@ -267,6 +270,18 @@ def print_tables(tables: Sequence[Table]) -> None:
         for column in table.all_columns:
             print(f"| {column.name} | {sql_type(column)} | {column.unit} | {column.description} |")
         print()
+
+
+# ---- new-domain ---------------------------------------------------------------------------------
+
+
+def _new_domain(options: argparse.Namespace) -> int:
+    """Write a small domain that runs, with its sample and test, to begin one of your own with."""
+    from analytics_assets import new_domain
+
+    for path in new_domain.write(options.name, Path(__file__).parents[1]):
+        print(path.relative_to(Path(__file__).parents[1]))
+    return 0
 
 
 # ---- duckdb and psql ----------------------------------------------------------------------------

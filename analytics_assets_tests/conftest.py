@@ -57,6 +57,14 @@ def module_workspace(
         yield from make_workspace(tmp_path_factory.mktemp("workspace"), postgres, monkeypatch)
 
 
+@pytest.fixture(scope="module")
+def sample(request: pytest.FixtureRequest, postgres: str) -> Iterator[Workspace]:
+    """The sample of the domain that is the fixture's parameter, built and promoted."""
+    from analytics_assets_tests.samples import built_sample
+
+    yield from built_sample(request.param, postgres)
+
+
 def make_workspace(
     folder: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Workspace]:

@@ -1,0 +1,59 @@
+"""What holds for every domain that there is, whatever it is about."""
+
+from __future__ import annotations
+
+import pytest
+
+from analytics_assets import registry
+from analytics_assets.automation.jobs import present
+from analytics_assets.automation.staleness import staleness
+from analytics_assets.definitions import build
+from analytics_assets.production.reporting import production_key
+from analytics_assets_tests.workspace import Workspace
+
+ALL = registry.found()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_it_is_in_jobs_schedules_and_checks(name: str) -> None:
+    domain = registry.domain(name)
+    definitions = build(domain.tables)
+    graph = definitions.resolve_asset_graph()
+    keys = {"/".join(key.path) for key in graph.get_all_asset_keys()}
+    assert {table.key for table in domain.tables} <= keys
+    assert {"/".join(production_key(t).path) for t in domain.tables if t.publish} <= keys
+    assert any(name in schedule.name for schedule in definitions.schedules or ())
+    checked = {"/".join(key.asset_key.path) for key in graph.asset_check_keys}
+    assert {table.key for table in domain.tables} <= checked
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_it_reads_from_the_environment_is_declared(name: str) -> None:
+    domain = registry.domain(name)
+    folders = {
+        table.source.feed.folder.variable
+        for table in domain.tables
+        if hasattr(table.source, "feed")
+    }
+    assert folders <= {setting.variable for setting in domain.settings}
+    assert all(setting.description for setting in domain.settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sample", ALL, indirect=True)
+class TestSample:
+    """Its sample, as a new user has it."""
+
+    def test_all_of_it_can_be_landed(self, sample: Workspace) -> None:
+        assert registry.problems(registry.tables()) == []
+
+    def test_nothing_is_behind(self, sample: Workspace) -> None:
+        with present() as (snapshot, engine):
+            lags = staleness(registry.tables(), snapshot, engine)
+        assert [(lag.table.key, lag.partitions, lag.why) for lag in lags] == []
+
+    def test_what_is_published_is_what_was_built(self, sample: Workspace) -> None:
+        for table in (table for table in registry.tables() if table.publish):
+            count = f"select count(*) from {table.domain}.{{}}"
+            built = sample.warehouse(count.format(table.name))
+            assert sample.production(count.format(table.published_name)) == built, table.key
