@@ -45,6 +45,7 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
+	@$(BIN)/pylint analytics_assets
 
 bench: $(VENV)/.installed-dev  ## against a hand-written script; BIRTHS=27500000 for ten national years
 	@$(BIN)/python -m analytics_assets_tests.bench $(BIRTHS)

@@ -5,7 +5,7 @@ Does not belong here: how it is done (``production/backup.py``, ``warehouse/scru
 ``warehouse/retention.py``, ``warehouse/archive.py``), taking back a change (``rollback_jobs.py``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -21,7 +21,7 @@ from analytics_assets.production.server import UrlError
 from analytics_assets.warehouse import archive, retention, scrub
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
-from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.lake import Lake, open_lake
 from analytics_assets.warehouse.ledger import now
 
 _REASONS = (backup.BackupError, retention.RetentionError, archive.ArchiveError, UrlError)
@@ -137,25 +137,18 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
 
     @dg.op
     def archive_old(context: dg.OpExecutionContext, config: ArchivePartitions) -> None:
-        current = settings.load()
-        lake, folder = open_lake(current.lake), _archive_folder(current, config.folder)
-        with explained(*_REASONS):
-            table = _named(tables, config.table)
-            done = archive.archive(
-                lake, tables, table, config.before, folder, context.run_id, now()
-            )
-        refresh_catalogue(current, Snapshot(lake), [table])
-        _show_archived(context, done)
+        def archived(lake: Lake, table: Table, folder: Path) -> list[archive.Archived]:
+            run_id = context.run_id
+            return archive.archive(lake, tables, table, config.before, folder, run_id, now())
+
+        _move(context, tables, config, archived)
 
     @dg.op
     def restore_archived(context: dg.OpExecutionContext, config: RestoreArchive) -> None:
-        current = settings.load()
-        lake, folder = open_lake(current.lake), _archive_folder(current, config.folder)
-        with explained(*_REASONS):
-            table = _named(tables, config.table)
-            done = archive.restore(lake, table, config.partitions, folder, context.run_id)
-        refresh_catalogue(current, Snapshot(lake), [table])
-        _show_archived(context, done)
+        def restored(lake: Lake, table: Table, folder: Path) -> list[archive.Archived]:
+            return archive.restore(lake, table, config.partitions, folder, context.run_id)
+
+        _move(context, tables, config, restored)
 
     backup_production = one_op_job(
         "backup_production",
@@ -219,11 +212,20 @@ def _named(tables: Sequence[Table], key: str) -> Table:
     raise archive.ArchiveError(f"There is no table {key!r}. Write <domain>/<table>")
 
 
-def _archive_folder(current: settings.Settings, folder: str) -> Path:
-    return Path(folder).absolute() if folder else current.home / "archive"
-
-
-def _show_archived(context: dg.OpExecutionContext, done: Sequence[archive.Archived]) -> None:
+def _move(
+    context: dg.OpExecutionContext,
+    tables: Sequence[Table],
+    config: ArchivePartitions | RestoreArchive,
+    move: Callable[[Lake, Table, Path], list[archive.Archived]],
+) -> None:
+    """Move partitions of a table out of the lake or back, and say which."""
+    current = settings.load()
+    lake = open_lake(current.lake)
+    folder = Path(config.folder).absolute() if config.folder else current.home / "archive"
+    with explained(*_REASONS):
+        table = _named(tables, config.table)
+        done = move(lake, table, folder)
+    refresh_catalogue(current, Snapshot(lake), [table])
     context.add_output_metadata(
         {
             "partitions": ", ".join(archived.partition for archived in done) or "none",

@@ -9,7 +9,7 @@ deciding which partitions to build (``automation``).
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import duckdb
@@ -237,6 +237,29 @@ class Builder:
             self._lake.discard(staged.files)
             raise
         self._tell(table, audited, outcome)
+        builds = self._publish_good(table, inputs, chunk, staged, audited, outcome)
+        return builds + self._refusals(table, audited.findings)
+
+    def _audit(self, table: Table, chunk: list[str], staged: Staged, outcome: Outcome) -> Audit:
+        """Judge what is staged; ``SourceError`` if it is not what was read."""
+        expose(self._session, table, [file.uri for file in staged.files])
+        rows_read = self._rows_read(table, chunk)
+        whole = self._whole(table, staged)
+        audited = audit(self._session, table, chunk, rows_read, whole)
+        _refuse_moving_input(table, staged.read, audited.fingerprints)
+        self._quarantine(table, audited, audited.rows.keys() | staged.same.keys(), outcome)
+        return audited
+
+    def _publish_good(
+        self,
+        table: Table,
+        inputs: Mapping[str, Mapping[str, str]],
+        chunk: list[str],
+        staged: Staged,
+        audited: Audit,
+        outcome: Outcome,
+    ) -> list[Build]:
+        """Publish the partitions that passed; their ledger entries."""
         failed = audited.failed()
         good = [key for key in chunk if key not in failed]
         files = [replace(f, fingerprint=audited.fingerprints[f.key]) for f in staged.files]
@@ -254,18 +277,7 @@ class Builder:
             Build(table.key, key, code, inputs[key], rows, run_id, now(), published=word(key))
             for key, rows in counts.items()
         ]
-        verdicts = [self._snapshot.verdict(build, table) for build in builds]
-        return verdicts + self._refusals(table, audited.findings)
-
-    def _audit(self, table: Table, chunk: list[str], staged: Staged, outcome: Outcome) -> Audit:
-        """Judge what is staged; ``SourceError`` if it is not what was read."""
-        expose(self._session, table, [file.uri for file in staged.files])
-        rows_read = self._rows_read(table, chunk)
-        whole = self._whole(table, staged)
-        audited = audit(self._session, table, chunk, rows_read, whole)
-        _refuse_moving_input(table, staged.read, audited.fingerprints)
-        self._quarantine(table, audited, audited.rows.keys() | staged.same.keys(), outcome)
-        return audited
+        return [self._snapshot.verdict(build, table) for build in builds]
 
     def _quarantine(
         self, table: Table, audited: Audit, judged: Collection[str], outcome: Outcome

@@ -76,7 +76,8 @@ class UserProduct:
     def __post_init__(self) -> None:
         self.reason = "event before the start" if self.preceded else self._offence()
 
-    def _offence(self) -> str:
+    # The brief's rules in its order, as one reads them there.
+    def _offence(self) -> str:  # noqa: C901
         trial: date | None = None
         trial_over = converted = purchased = False
         paid = ""

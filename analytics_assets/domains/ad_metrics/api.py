@@ -21,10 +21,8 @@ from analytics_assets.api.models import Date, NoParameters, Text, WholeNumber
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
 
-DAILY, BREAKDOWN = (
-    "ad_metrics/daily_mixpanel_metrics",
-    "ad_metrics/daily_mixpanel_metrics_breakdown",
-)
+DAILY = "ad_metrics/daily_mixpanel_metrics"
+BREAKDOWN = f"{DAILY}_breakdown"
 NAMES, HIERARCHY = "ad_metrics/id_name_mapping", "ad_metrics/id_hierarchy_mapping"
 _MOST_DAYS = 3660
 Level = Literal["campaign", "adset", "ad"]

@@ -69,6 +69,7 @@ _RATIO_TEXT = {
     for name in ("icap", "ccb", "ccf", "tda")
 }
 _WORDS = {
+    "star_keys": "bank_id,\nmetric_id,\nyear(month) * 100 + month(month) as date_id",
     "first_row": """row_number() over (
     partition by institution_code, month order by source_file, cast(source_row as bigint)
 ) = 1""",

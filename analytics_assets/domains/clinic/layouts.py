@@ -68,3 +68,5 @@ COOKIE_CATS = Layout(
     " or (step.after_days = 1 and upper(retention_1) = 'TRUE')"
     " or (step.after_days = 7 and upper(retention_7) = 'TRUE')",
 )
+# As the clinic itself sends them.
+OWN_LAYOUTS = (APP_DATA, APPOINTMENTS_DATA, AB_TEST_DATA)

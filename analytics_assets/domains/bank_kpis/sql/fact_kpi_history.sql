@@ -8,9 +8,7 @@ with versions as (
 
 final as (
     select
-        bank_id,
-        metric_id,
-        year(month) * 100 + month(month) as date_id,
+        {star_keys},
         version,
         old_value,
         value as new_value,

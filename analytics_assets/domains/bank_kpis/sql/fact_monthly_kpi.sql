@@ -9,9 +9,7 @@ with versions as (
 
 final as (
     select
-        bank_id,
-        metric_id,
-        year(month) * 100 + month(month) as date_id,
+        {star_keys},
         value,
         created_at,
         recorded_at as updated_at

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
+from analytics_assets.domains.clinic.layouts import OWN_LAYOUTS
+
 FIRST_DAY = date(2025, 1, 6)
 DOCTORS = ("Dr. David", "Dr. Amara", "Dr. Chen", "Dr. Ruiz", "Dr. Novak")
 REASONS = ("Checkup", "Follow-up", "Vaccination", "Dermatology", "Physiotherapy")
@@ -24,19 +26,7 @@ SOURCES = (
     ("Google Ads", 0.12),
     ("Apple Ads", 0.06),
 )
-_HEADERS = {
-    "app_data.csv": ("patient_id", "traffic_source", "device"),
-    "appointments_data.csv": (
-        "patient_id",
-        "age",
-        "gender",
-        "doctor_name",
-        "appointment_reason",
-        "appointment_date",
-        "appointment_status",
-    ),
-    "ab_test_data.csv": ("patient_id", "group", "event_name", "event_datetime"),
-}
+_HEADERS = {f"{layout.name}.csv": layout.header for layout in OWN_LAYOUTS}
 Row = tuple[str, ...]
 
 
