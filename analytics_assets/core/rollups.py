@@ -17,9 +17,7 @@ from analytics_assets.core.refusals import no_such
 
 def measures_sql(measures: Iterable[Measure]) -> str:
     """Select list that computes each measure from rows of the fact."""
-    return ",\n".join(
-        f"{_stored(measure, measure.sql)} as {measure.name}" for measure in measures
-    )
+    return ",\n".join(f"{_stored(measure, measure.sql)} as {measure.name}" for measure in measures)
 
 
 def _stored(measure: Measure, sql: str) -> str:

@@ -45,10 +45,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Look:
-    """What was there: file -> what it held, in the order in which they came; partition -> what
+    """What was there, in a folder on a day: file -> what it held, in the order in which they came; partition -> what
     decides its rows, how many rows the files offer for it, and files that may hold some and cannot
     be read. ``named``: partitions that the names of files say."""
 
+    where: str
     on: date
     contents: Mapping[LandedFile, Content]
     parts: Mapping[str, Sequence[Part]]
@@ -74,7 +75,8 @@ class FileSource:
     def look(self) -> Look:
         """See which files there are now; only those with news are read."""
         files, day = files_of(self.feed), reading.today()
-        if not self._last or (list(self._last[0].contents), self._last[0].on) != (files, day):
+        known = [(look.where, look.on, list(look.contents)) for look in self._last]
+        if known != [(self._where, day, files)]:
             self._last[:] = [self._looked(contents(self.feed, files), day)]
         return self._last[0]
 
@@ -94,7 +96,7 @@ class FileSource:
                 for key in keys:
                     unreadable.setdefault(key, []).append(file)
         named = frozenset(key for file in found for key in self._named_by(file))
-        return Look(day, found, parts, offered, unreadable, named)
+        return Look(self._where, day, found, parts, offered, unreadable, named)
 
     def deciding(
         self, found: Mapping[LandedFile, Content], last: date
@@ -187,7 +189,9 @@ class FileSource:
         session, staged = landing.session, f"staged_{uuid4().hex[:16]}"
         # What the build is recorded with is what was there at the last look.
         look = self._last[0] if self._last else self.look()
-        if any(not unchanged(part.file) for part in look.parts.get(landing.key, ())):
+        if look.where != self._where or not all(
+            unchanged(part.file) for part in look.parts.get(landing.key, ())
+        ):
             look = self.look()
         self._refuse(look, landing.key)
         parts = self.news(look.parts.get(landing.key, ()), landing)
