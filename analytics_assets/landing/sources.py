@@ -45,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Look:
-    """What was there, in a folder on a day: file -> what it held, in the order in which they came; partition -> what
+    """What was there: file -> what it held, in the order in which they came; partition -> what
     decides its rows, how many rows the files offer for it, and files that may hold some and cannot
     be read. ``named``: partitions that the names of files say."""
 
