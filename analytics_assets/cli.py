@@ -257,23 +257,10 @@ def _api(options: argparse.Namespace) -> int:
 
 def _tables(options: argparse.Namespace) -> int:
     """Print the data dictionary, made from the declarations, as Markdown."""
-    print_tables(_declared())
+    from analytics_assets.dictionary import dictionary
+
+    print(dictionary(_declared()))
     return 0
-
-
-def print_tables(tables: Sequence[Table]) -> None:
-    """One section a table: what it is, where it comes from, its columns."""
-    from analytics_assets.core.contracts import sql_type
-
-    for table in tables:
-        origin = ", ".join(upstream.sql_name for upstream in table.upstream) or "its source"
-        print(f"## {table.sql_name}\n\n{table.description}\n")
-        print(f"Partitions: {table.period.name}. From: {origin}.", end=" ")
-        print("Promoted.\n" if table.publish else "Not promoted.\n")
-        print("| column | type | unit | description |\n|---|---|---|---|")
-        for column in table.all_columns:
-            print(f"| {column.name} | {sql_type(column)} | {column.unit} | {column.description} |")
-        print()
 
 
 # ---- new-domain ---------------------------------------------------------------------------------

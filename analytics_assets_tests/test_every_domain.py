@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from analytics_assets import registry
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.staleness import staleness
 from analytics_assets.definitions import build
+from analytics_assets.dictionary import overview
 from analytics_assets.production.reporting import production_key
 from analytics_assets_tests.workspace import Workspace
 
 ALL = registry.found()
+PAGE = Path(__file__).parents[1] / "docs" / "domains.md"
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -37,6 +41,16 @@ def test_what_it_reads_from_the_environment_is_declared(name: str) -> None:
     }
     assert folders <= {setting.variable for setting in domain.settings}
     assert all(setting.description for setting in domain.settings)
+
+
+def test_the_page_of_domains_is_what_they_declare() -> None:
+    page = "# Domains\nWritten by a test from the declarations, as they are without a setting.\n\n"
+    page += overview([(name, registry.domain(name)) for name in ALL])
+    if not PAGE.exists() or PAGE.read_text() != page:
+        PAGE.write_text(page)
+        pytest.fail(
+            f"{PAGE.name} was not as the domains are; it is written anew: look, and keep it"
+        )
 
 
 @pytest.mark.slow

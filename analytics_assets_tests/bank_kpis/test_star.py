@@ -12,7 +12,7 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from analytics_assets.cli import print_tables
+from analytics_assets.dictionary import dictionary
 from analytics_assets.core.columns import DeclarationError
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.domains.bank_kpis.metrics import METRICS_FILE, read_metrics

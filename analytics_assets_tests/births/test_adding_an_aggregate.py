@@ -71,5 +71,5 @@ def test_one_line_gives_everything(
     )
     assert described == ("Births by region and week.",)
 
-    cli.print_tables(all_tables)
+    print(dictionary(all_tables))
     assert "births.agg_region_weekly" in capsys.readouterr().out
