@@ -104,6 +104,12 @@ class TableSet:
         """Add tables that were made of those here, in place of what has the same name."""
         self._known.update({table.sql_name: table for table in tables})
 
+    def copy(self) -> TableSet:
+        """A set that goes on from here; what is declared in it does not change this one."""
+        begun = TableSet(self.domain, self._sql, self._words, **self._defaults)
+        begun._known |= self._known
+        return begun
+
     def _declare(self, name: str, **declared: Any) -> Table:
         table = Table(f"{self.domain}/{name}", **{**self._defaults, **declared})
         if twin := self._known.get(table.sql_name):

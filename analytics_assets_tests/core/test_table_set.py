@@ -12,8 +12,10 @@ import pytest
 
 from analytics_assets import cli, domains, registry
 from analytics_assets.core import calendar
+from analytics_assets.core.columns import Column
 from analytics_assets.core.partitions import DAILY, MONTHLY, UNPARTITIONED, WEEKLY, YEARLY
 from analytics_assets.core.rollups import build_sql
+from analytics_assets.core.table_set import TableSet
 
 DOMAIN = """
 from analytics_assets.core.domain import Domain
@@ -132,6 +134,28 @@ def test_a_table_stands_where_its_author_wrote_it(rivers: Path) -> None:
 def test_the_domain_is_sound(rivers: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["tables"]) == 0
     assert "## rivers.monthly" in capsys.readouterr().out
+
+
+def test_a_set_that_goes_on_leaves_the_first_as_it_is() -> None:
+    first = TableSet("rivers", owner="team:water")
+    fact = first.from_sql(
+        "fact",
+        "select 1 as n",
+        layer="facts",
+        description="Numbers.",
+        columns=(Column("n", "integer", "A number."),),
+    )
+    for _ in range(2):
+        second = first.copy()
+        more = second.from_sql(
+            "more",
+            "select n from rivers.fact",
+            layer="marts",
+            description="The same.",
+            columns=fact.columns,
+        )
+        assert (second.all, more.owner) == ((fact, more), "team:water")
+    assert first.all == (fact,)
 
 
 _CIRCLE = "select day, station, basin from rivers.fact\n"

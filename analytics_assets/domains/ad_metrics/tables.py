@@ -12,6 +12,7 @@ from analytics_assets.core.columns import Column, text
 from analytics_assets.core.declaration import Check, Publish
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.core.validation import Personal
+from analytics_assets.domains.ad_metrics import source_tables
 from analytics_assets.domains.ad_metrics.checks import ADDS_UP, SUMS_TO_MAIN_ROW, list_checks
 from analytics_assets.domains.ad_metrics.columns import AD_IDS, PRODUCT, flag, usd
 from analytics_assets.domains.ad_metrics.measures import (
@@ -23,8 +24,9 @@ from analytics_assets.domains.ad_metrics.measures import (
     OUTCOME_SUMS,
     daily_words,
 )
-from analytics_assets.domains.ad_metrics.source_tables import tables
 from analytics_assets.domains.ad_metrics.words import REACH_DAYS, action_types, quotient
+
+tables = source_tables.tables.copy()
 
 # ---- from SQL -----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from analytics_assets.core.columns import Column, DeclarationError, Dimension, t
 from analytics_assets.core.declaration import Check, Publish, Table
 from analytics_assets.core.partitions import MONTHLY, YEARLY
 from analytics_assets.core.small_cells import protect, public_name
+from analytics_assets.domains.births import dimensions
 from analytics_assets.domains.births.columns import (
     AGE_GROUPS,
     COLUMN_NAMES,
@@ -24,7 +25,6 @@ from analytics_assets.domains.births.columns import (
     typed_sql,
     unreadable_sql,
 )
-from analytics_assets.domains.births.dimensions import tables
 from analytics_assets.domains.births.grains import (
     BREAKDOWN,
     DAY,
@@ -47,6 +47,8 @@ from analytics_assets.warehouse.session import literal
 # Shares of unreadable values above this say that a file has other columns or codes than it should.
 MAX_UNREADABLE_SHARE = 0.05
 
+
+tables = dimensions.tables.copy()
 
 # ---- sources ---------------------------------------------------------------------
 
