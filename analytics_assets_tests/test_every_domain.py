@@ -48,9 +48,7 @@ def test_the_page_of_domains_is_what_they_declare() -> None:
     page += overview([(name, registry.domain(name)) for name in ALL])
     if not PAGE.exists() or PAGE.read_text() != page:
         PAGE.write_text(page)
-        pytest.fail(
-            f"{PAGE.name} was not as the domains are; it is written anew: look, and keep it"
-        )
+        pytest.fail(f"{PAGE.name} was not as the domains are. It is now: look at it")
 
 
 @pytest.mark.slow

@@ -12,9 +12,9 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from analytics_assets.dictionary import dictionary
 from analytics_assets.core.columns import DeclarationError
 from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.dictionary import dictionary
 from analytics_assets.domains.bank_kpis.metrics import METRICS_FILE, read_metrics
 from analytics_assets.domains.bank_kpis.sample import generate
 from analytics_assets.domains.bank_kpis.sources import LegacySource
@@ -187,9 +187,7 @@ def test_a_kill_after_publishing_and_before_the_ledger_adds_nothing(
     assert {row[5] for row in filled.ask(HISTORY)} == {"killed"}
 
 
-def test_a_new_metric_is_one_row(
-    filled: Bank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_new_metric_is_one_row(filled: Bank, tmp_path: Path) -> None:
     """One row of ``metrics.csv``, and it is in the star, the wide table, the docs; see also
     ``test_migration`` for production."""
     file = tmp_path / "metrics.csv"
@@ -210,8 +208,7 @@ def test_a_new_metric_is_one_row(
     assert filled.ask(values, tables)[0][0] == before + rows
     assert filled.ask("select count(leverage) from bank_kpis.monthly_kpis", tables) == [(rows,)]
     assert filled.ask(HISTORY, tables) == []
-    print_tables(tables)
-    assert "| leverage | decimal(18, 6) | ratio |" in capsys.readouterr().out
+    assert "| leverage | decimal(18, 6) | ratio |" in dictionary(tables)
 
 
 @pytest.mark.parametrize(

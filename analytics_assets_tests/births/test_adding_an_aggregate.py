@@ -7,10 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from analytics_assets import cli
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import WEEKLY
 from analytics_assets.definitions import build
+from analytics_assets.dictionary import dictionary
 from analytics_assets.domains.births import tables
 from analytics_assets.domains.births.sample import generate
 from analytics_assets_tests.workspace import Workspace, failures, with_upstream
@@ -31,9 +31,7 @@ def added() -> Table:
     return table
 
 
-def test_one_line_gives_everything(
-    added: Table, workspace: Workspace, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_line_gives_everything(added: Table, workspace: Workspace) -> None:
     generate(
         workspace.source, births=1500, states=("AC", "SP"), first_year=2024, years=1, dbf_years=0
     )
@@ -71,5 +69,4 @@ def test_one_line_gives_everything(
     )
     assert described == ("Births by region and week.",)
 
-    print(dictionary(all_tables))
-    assert "births.agg_region_weekly" in capsys.readouterr().out
+    assert "births.agg_region_weekly" in dictionary(all_tables)
