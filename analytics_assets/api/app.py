@@ -14,7 +14,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import documented, handle_errors
 from analytics_assets.api.gate import guard
-from analytics_assets.api.meta import meta_router, watch_router
+from analytics_assets.api.lists import lists_router
+from analytics_assets.api.meta import V1, meta_router, watch_router
 from analytics_assets.api.requests import Metrics, Requests
 from analytics_assets.api.settings import ApiSettings
 from analytics_assets.core.declaration import Table
@@ -56,6 +57,7 @@ def create_app(
     handle_errors(app)
     app.include_router(watch_router(metrics, settings))
     app.include_router(meta_router(promoted, database))
+    app.include_router(lists_router(V1, promoted, database))
     for router in routers:
         app.include_router(router(promoted, database))
     if settings.cors_origins:

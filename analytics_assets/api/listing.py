@@ -1,7 +1,8 @@
 """A promoted table as a list with filters, order, pages and an ETag.
 
 Belongs here: parameters -> one statement -> a page.
-Does not belong here: which tables are lists, and where (``births.py``, ``clinic.py``).
+Does not belong here: which tables are lists, and where (``lists.py``), and what their filters are
+(``filters.py``).
 
 A page, its total and the table's version come from one statement, so from one moment. The cursor
 holds the sort value and the key of the last row, and the next page begins after them: whatever is
@@ -14,7 +15,7 @@ import base64
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -25,11 +26,12 @@ from pydantic_core import to_json
 
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import bad_value, documented
+from analytics_assets.api.filters import Filter
 from analytics_assets.api.models import (
+    Text,
     cursor_type,
     field_type,
     page_model,
-    parameter_type,
     query_model,
     readable,
     row_model,
@@ -37,34 +39,13 @@ from analytics_assets.api.models import (
 from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.refusals import no_such
 from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
 
 MOST_ROWS = 1000
 _MOST_SKIPPED = 100_000_000
 _TOTALS_KEPT = 10_000
-_PAGING = ("limit", "offset", "cursor", "sort")
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A parameter and the condition that it stands for: SQL over the columns, with ``{value}``.
-
-    ``to_sql`` makes the value that is compared of the one that was sent.
-    """
-
-    name: str
-    type: Any
-    sql: str
-    description: str
-    to_sql: Callable[[Any], Any] = lambda value: value
-
-
-def equal_to(column: Column, name: str = "") -> Filter:
-    """Rows with this very value."""
-    text = column.description.rstrip(".")
-    return Filter(
-        name or column.name, parameter_type(column), f"{quoted(column.name)} = {{value}}", text
-    )
+_PAGING = ("limit", "offset", "cursor", "sort", "columns")
 
 
 @dataclass(frozen=True)
@@ -118,6 +99,10 @@ class Listing:
                 ),
             ),
         }
+        fields["columns"] = (
+            Text | None,
+            Field(None, description="Columns of the answer, by commas. By default all of them."),
+        )
         return query_model(f"{self.row_model.__name__}Query", fields)
 
     @cached_property
@@ -135,11 +120,13 @@ class Listing:
         asked = query.model_dump()
         filters = {n: v for n, v in asked.items() if n not in _PAGING and v is not None}
         order = _Order(self.columns, self.table.unique_columns, asked["sort"])
+        names = list(self.row_model.model_fields)
+        chosen = _chosen(asked["columns"], names)
         bound = _hash(self.table.key, sorted(filters.items(), key=repr), asked["sort"])
         after = order.values_of(asked["cursor"], bound) if asked["cursor"] else None
         if after and asked["offset"]:
             raise bad_value("offset", "give it or a cursor, not both")
-        label = _hash(bound, sorted(asked.items(), key=repr), list(self.row_model.model_fields))
+        label = _hash(bound, sorted(asked.items(), key=repr), names)
         sql, values = self._statement(filters, order, after)
         seen_label, _, seen_version = _seen(request).partition(".")
         known_version, known_total = self._totals.get(bound, ("", 0))
@@ -154,12 +141,11 @@ class Listing:
         if version and seen_label == label and seen_version == version:
             return Response(status_code=304, headers=_tagged(label, version))
         self._remember(bound, version, total)
-        names = list(self.row_model.model_fields)
         data = [dict(zip(names, row[3:], strict=True)) for row in rows if row[2]]
         more = len(data) > asked["limit"]
         data = data[: asked["limit"]]
         page = {
-            "data": data,
+            "data": [{name: row[name] for name in chosen} for row in data],
             "total": total,
             "limit": asked["limit"],
             "offset": asked["offset"],
@@ -212,8 +198,20 @@ order by {order.sql("page.")}""",
         )
 
 
-def serve_list(router: APIRouter, path: str, listing: Listing, database: Database) -> None:
-    """Add the list to a router."""
+def _chosen(columns: str | None, names: Sequence[str]) -> Sequence[str]:
+    """The columns of the answer, in the order of the table; raises ``Problem`` for another."""
+    if columns is None:
+        return names
+    wanted = [name.strip() for name in columns.split(",")]
+    if unknown := [name for name in wanted if name not in names]:
+        raise bad_value("columns", no_such("column", unknown[0], names))
+    return [name for name in names if name in wanted]
+
+
+def serve_list(
+    router: APIRouter, path: str, listing: Listing, database: Database, **more: Any
+) -> None:
+    """Add the list to a router; ``more``: as of any route, such as its tags."""
 
     async def read(request: Request, query: BaseModel) -> Response:
         return await listing.answer(database, request, query)
@@ -227,6 +225,7 @@ def serve_list(router: APIRouter, path: str, listing: Listing, database: Databas
         description=listing.table.description,
         response_model=listing.page_model,
         responses={304: {"description": "Not changed."}, **documented(422, 503)},
+        **more,
     )
 
 

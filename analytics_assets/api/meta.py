@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import Problem, documented
 from analytics_assets.api.gate import HEALTH, RateLimit
+from analytics_assets.api.lists import named, table_name
 from analytics_assets.api.models import NoParameters, ShortPage, ShortQuery, readable, short_page
 from analytics_assets.api.requests import Metrics
 from analytics_assets.api.settings import ApiSettings
@@ -139,7 +140,7 @@ def watch_router(metrics: Metrics, settings: ApiSettings) -> APIRouter:
 
 def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
     """Health, counts, and the data dictionary."""
-    named = {_name(table): table for table in tables}
+    known = named(tables)
     router = APIRouter(prefix=V1, tags=["meta"])
 
     @router.get("/meta/health", responses=documented(422, 503))
@@ -151,19 +152,18 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
     async def counts(query: _Nothing) -> dict[str, Annotated[int, Field(ge=0)]]:
         """Rows of each promoted table: as the ledger has them, where nobody wrote beside it."""
         live, seen = await _rows(database, _LIVE), await _rows(database, _SEEN)
-        return {name: await _count(database, t, live, seen) for name, t in named.items()}
+        return {name: await _count(database, t, live, seen) for name, t in known.items()}
 
     @router.get("/tables", responses=documented(422))
     async def dictionary(query: Annotated[ShortQuery, Query()]) -> ShortPage[TableSummary]:
         """The promoted tables, in order of their names."""
-        listed = [TableSummary(**_summary(name, named[name])) for name in sorted(named)]
+        listed = [TableSummary(**_summary(name, known[name])) for name in sorted(known)]
         return short_page(listed, query)
 
     @router.get("/tables/{name}/schema", responses=documented(404, 422))
     async def schema(name: str, query: _Nothing) -> TableSchema:
-        """One table, as ``domain.table``, and its columns."""
-        if name not in named:
-            raise Problem(404, "not_found", "There is no such table; /api/v1/tables has them all.")
+        """One table, with or without its schema, and its columns."""
+        full = table_name(tables, name)
         columns = [
             ColumnSchema(
                 name=column.name,
@@ -175,9 +175,9 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
                 maximum=column.maximum,
                 values=list(column.values),
             )
-            for column in readable(named[name])
+            for column in readable(known[full])
         ]
-        return TableSchema(**_summary(name, named[name]), columns=columns)
+        return TableSchema(**_summary(full, known[full]), columns=columns)
 
     return router
 

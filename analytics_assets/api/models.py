@@ -118,11 +118,16 @@ def readable(table: Table) -> tuple[Column, ...]:
     return table.promoted.all_columns
 
 
+def _no_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
 def field_of(column: Column) -> tuple[Any, Any]:
     """A column as a field."""
     type_ = field_type(column.type)
     unit = f" [{column.unit}]" if column.unit else ""
-    described = Field(description=column.description + unit)
+    # Not required: who asks for some columns gets no others.
+    described = Field(None, description=column.description + unit, json_schema_extra=_no_default)
     return (type_ | None if column.nullable else type_), described
 
 

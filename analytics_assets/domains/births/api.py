@@ -12,9 +12,10 @@ from fastapi import APIRouter, Query
 
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import Problem, documented
-from analytics_assets.api.listing import Beside, Filter, Listing, equal_to, serve_list, view_of
+from analytics_assets.api.filters import filters_of, time_axis
+from analytics_assets.api.listing import Beside, Listing, serve_list, view_of
 from analytics_assets.api.meta import V1
-from analytics_assets.api.models import Date, NoParameters
+from analytics_assets.api.models import NoParameters
 from analytics_assets.core.columns import Column, Dimension
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
@@ -30,10 +31,10 @@ def router(tables: Sequence[Table], database: Database) -> APIRouter:
     routes = APIRouter(prefix=f"{V1}/{DOMAIN}", tags=[DOMAIN])
     served: dict[str, Listing] = {}
     for table in tables:
-        axis = _time_axis(table)
+        axis = time_axis(table)
         if table.domain == DOMAIN and table.layer == "aggregates" and axis:
             path = _path(table, _PERIODS[axis.name])
-            served[path] = _listing(table, axis)
+            served[path] = Listing(table, filters_of(table), _beside(table, axis))
             serve_list(routes, path, served[path], database)
 
     @routes.get("/{grain}/{period}", responses=documented(404, 422), response_model=None)
@@ -50,39 +51,6 @@ def _path(table: Table, period: Period) -> str:
     """``state/yearly`` of ``agg_state_yearly``."""
     grain = table.published_name.removeprefix("agg_").removesuffix(period.name).rstrip("_")
     return f"/{grain or _WHOLE}/{period.name}"
-
-
-def _time_axis(table: Table) -> Dimension | None:
-    return next((axis for axis in table.grain if axis.date_sql), None)
-
-
-def _listing(table: Table, axis: Dimension) -> Listing:
-    places = [
-        equal_to(column)
-        for dimension in table.grain
-        if dimension is not axis
-        for column in dimension.columns
-    ]
-    times = [equal_to(column) for column in axis.columns if column.type == "integer"]
-    return Listing(table, (*places, *times, *_between(axis)), _beside(table, axis))
-
-
-def _between(axis: Dimension) -> tuple[Filter, Filter]:
-    """First and last date; a year, month or week counts if it has a day between them."""
-    period, first = _PERIODS[axis.name], axis.date_sql
-    # A year of its own is what an index begins with.
-    by_year = "year" in axis.key_names
-
-    def filter_(name: str, sign: str, which: str, to_sql: Any) -> Filter:
-        sql = f"{first} {sign} cast({{value}} as date)"
-        if by_year:
-            sql += f" and year {sign} cast(extract(year from cast({{value}} as date)) as integer)"
-        return Filter(name, Date, sql, f"{which} date, inclusive.", to_sql)
-
-    return (
-        filter_("date_from", ">=", "First", period.floor),
-        filter_("date_to", "<=", "Last", period.floor),
-    )
 
 
 def _beside(table: Table, axis: Dimension) -> Beside:

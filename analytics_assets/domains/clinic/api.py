@@ -10,7 +10,8 @@ from typing import Any
 from fastapi import APIRouter
 
 from analytics_assets.api.database import Database
-from analytics_assets.api.listing import Filter, Listing, equal_to, serve_list
+from analytics_assets.api.filters import Filter, equal_to
+from analytics_assets.api.listing import Listing, serve_list
 from analytics_assets.api.meta import V1
 from analytics_assets.api.models import Text, parameter_type
 from analytics_assets.core.contracts import quoted
