@@ -4,7 +4,7 @@ Belongs here: health, counts, metrics, the data dictionary.
 Does not belong here: rows of tables.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,7 @@ from analytics_assets.api.requests import Metrics
 from analytics_assets.api.settings import ApiSettings
 from analytics_assets.core.contracts import sql_type
 from analytics_assets.core.declaration import Table
-from analytics_assets.production.records import SCHEMA
+from analytics_assets.production.records import SCHEMA, TRIGGER
 from analytics_assets.production.schema import view_name
 
 V1 = "/api/v1"
@@ -36,20 +36,36 @@ from (
 ) as latest
 where fingerprint <> '' group by table_name"""
 _BEHIND = f"select table_name, since, partitions, looked_at, unaudited from {SCHEMA}.behind"
-# A ledger that says "there" is not the table: PostgreSQL is asked for the very relations of the
-# last release, and whether anybody wrote to them since.
+# A ledger that says "there" is not the table: PostgreSQL is asked for the very relations, triggers
+# and entries of the last release, and whether anybody wrote to them since.
 _SEEN = f"""
+with entered as (
+    select table_name, concat_ws(' ', count(*), sum(id)) as entries from (
+        select distinct on (table_name, partition) table_name, id
+        from {SCHEMA}.ledger order by table_name, partition, id desc
+    ) as latest group by table_name
+), known as (
+    select *, regexp_replace(store, '^.* ', '') as triggers,
+        cast(string_to_array(regexp_replace(store, ' [^ ]*$', ''), ' ') as oid[]) as numbers
+    from {SCHEMA}.relation
+)
 select r.table_name,
-    exists (
-        select from pg_class where cast(oid as text) = split_part(r.store, ' ', 1)
-    ) and exists (
-        select from pg_class where cast(oid as text) = split_part(r.view, ' ', 1)
-    ) as there,
-    (
-        select min(w.since) from {SCHEMA}.written as w
-        where w.number = any(string_to_array(r.store, ' '))
-    ) as written_since
-from {SCHEMA}.relation as r"""
+    (select count(*) from pg_class as c where c.oid = any(r.numbers)) = cardinality(r.numbers)
+    and r.triggers = (
+        select concat(count(*), 't') from pg_trigger as t
+        where t.tgname = '{TRIGGER}' and t.tgenabled in ('O', 'A') and t.tgrelid = any(r.numbers)
+    )
+    and exists (
+        select from pg_rewrite as w
+        where w.rulename = '_RETURN' and concat_ws(' ', w.ev_class, w.xmin) = r.view
+    )
+    and r.entries = coalesce(e.entries, '')
+    and not exists (select from {SCHEMA}.written as w where w.number::oid = any(r.numbers))
+    as untouched
+from known as r left join entered as e on e.table_name = r.table_name"""
+_SHOWN = """
+select n.nspname || '.' || c.relname as table_name
+from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.relkind = 'v'"""
 
 
 class Alive(BaseModel):
@@ -62,9 +78,9 @@ class TableHealth(BaseModel):
     """A promoted table.
 
     behind: partitions differ from what their input would give now; stale: for longer than the table
-    may be; unaudited: rows fail a rule that is newer than they are; altered: somebody wrote to it
-    beside the releases; missing: nothing is promoted, although something could be, or the table is
-    not there; unknown: nobody has looked for three hours.
+    may be; unaudited: rows fail a rule that is newer than they are; altered: somebody changed it,
+    its view or its ledger beside the releases; missing: nothing is promoted, although something
+    could be, or the table is not there; unknown: nobody has looked for three hours.
     """
 
     name: str
@@ -152,7 +168,11 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
     async def counts(query: _Nothing) -> dict[str, Annotated[int, Field(ge=0)]]:
         """Rows of each promoted table: as the ledger has them, where nobody wrote beside it."""
         live, seen = await _rows(database, _LIVE), await _rows(database, _SEEN)
-        return {name: await _count(database, t, live, seen) for name, t in known.items()}
+        shown = await _rows(database, _SHOWN)
+        return {
+            name: await _count(database, table, live, seen) if name in shown else 0
+            for name, table in known.items()
+        }
 
     @router.get("/tables", responses=documented(422))
     async def dictionary(query: Annotated[ShortQuery, Query()]) -> ShortPage[TableSummary]:
@@ -185,18 +205,15 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
 async def read_health(database: Database, tables: Sequence[Table]) -> Health:
     """The health of these tables now; raises ``Problem`` where production does not answer."""
     live, behind = await _rows(database, _LIVE), await _rows(database, _BEHIND)
-    seen = await _rows(database, _SEEN)
-    return health_of(tables, live, behind, seen, datetime.now(timezone.utc))
+    seen, shown = await _rows(database, _SEEN), await _rows(database, _SHOWN)
+    return health_of(tables, live, behind, seen, shown, datetime.now(timezone.utc))
 
 
 async def _count(
     database: Database, table: Table, live: Mapping[str, Any], seen: Mapping[str, Any]
 ) -> int:
-    found = seen.get(table.key)
-    if table.key not in live or found is None or not found.there:
-        return 0
-    if found.written_since is None:
-        return live[table.key].rows
+    if _untouched(seen.get(table.key)):
+        return live[table.key].rows if table.key in live else 0
     (row,) = await database.read(f"select count(*) as rows from {view_name(table)}")
     return row.rows
 
@@ -216,16 +233,23 @@ def health_of(
     live: Mapping[str, Any],
     behind: Mapping[str, Any],
     seen: Mapping[str, Any],
+    shown: Collection[str],
     as_of: datetime,
 ) -> Health:
     """The answer, from the ledger, from what was last found behind, and from what readers see."""
     found = []
     for table in sorted(tables, key=_name):
         promoted, lag = live.get(table.key), behind.get(table.key)
+        if _name(table) not in shown:
+            state: State = "missing"
+        elif not _untouched(seen.get(table.key)):
+            state = "altered"
+        else:
+            state = _state(table, promoted, lag, as_of)
         found.append(
             TableHealth(
                 name=_name(table),
-                state=_state(table, promoted, lag, seen.get(table.key), as_of),
+                state=state,
                 rows=promoted.rows if promoted else 0,
                 last_promoted=promoted.promoted_at if promoted else None,
                 behind_since=lag.since if lag else None,
@@ -241,14 +265,16 @@ def health_of(
     )
 
 
-def _state(table: Table, promoted: Any, lag: Any, seen: Any, as_of: datetime) -> State:
+def _untouched(seen: Any) -> bool:
+    """Whether all is as the last release left it."""
+    return seen is not None and bool(seen.untouched)
+
+
+def _state(table: Table, promoted: Any, lag: Any, as_of: datetime) -> State:
     known = lag is not None and as_of - lag.looked_at <= _LOOKED_WITHIN
-    there = seen is not None and seen.there
     # Nothing promoted is right where there is nothing to promote.
-    if not there or (promoted is None and not (known and lag.since is None)):
+    if promoted is None and not (known and lag.since is None):
         return "missing"
-    if seen.written_since is not None:
-        return "altered"
     if not known:
         return "unknown"
     if lag.unaudited:

@@ -36,8 +36,8 @@ from analytics_assets.warehouse.lake import by_key
 @dataclass
 class Promotion:
     """What a release did to a table: rows by partition of the lake, which of them were copied or
-    taken away, what that changed, which are on hold or wait, with the reason, and what was mended
-    beside."""
+    taken away, what that changed, which are on hold or wait, with the reason, what was mended
+    beside, and whether it was somebody's doing beside the releases."""
 
     rows: dict[str, int] = field(default_factory=dict)
     copied: list[str] = field(default_factory=list)
@@ -47,6 +47,7 @@ class Promotion:
     waiting: dict[str, str] = field(default_factory=dict)
     bytes: int = 0
     mended: str = ""
+    tampered: bool = False
 
     @property
     def pending(self) -> dict[str, str]:
@@ -130,7 +131,7 @@ class _Release:
         self, gate_percent: float | None, only: Mapping[str, Collection[str]] | None
     ) -> Release:
         standings = look(self._connection, self._declared)
-        doubted = {key: found.why for key, found in standings.items() if found.why}
+        doubted = {key: found for key, found in standings.items() if found.why}
         for key, standing in standings.items():
             standings[key] = self._recovery.believed(self._tables[key], standing)
         found = self._foresee(standings)
@@ -220,7 +221,7 @@ class _Release:
         remember(self._connection, made)
 
     def _told(
-        self, moves: Sequence[Move], found: Outlook, doubted: Mapping[str, str]
+        self, moves: Sequence[Move], found: Outlook, doubted: Mapping[str, Standing]
     ) -> dict[str, Promotion]:
         told: dict[str, Promotion] = {}
         by_table = {move.table.key: move for move in moves}
@@ -229,7 +230,8 @@ class _Release:
             done = Promotion({k: file.rows for k, file in files.items()})
             done.on_hold = _of_table(found.on_hold, key)
             done.waiting = _of_table(found.waiting, key)
-            done.mended = doubted.get(key, "")
+            if key in doubted:
+                done.mended, done.tampered = doubted[key].why, doubted[key].beside
             if key in by_table:
                 move = by_table[key]
                 done.copied, done.removed = move.copied, move.removed

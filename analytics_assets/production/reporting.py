@@ -136,6 +136,9 @@ class Report:
         for table in (table for table in self.tables if table.key in promotions):
             promotion = promotions[table.key]
             moved = [*promotion.copied, *promotion.removed]
+            if promotion.tampered:
+                # Mended by this very release, which passes the check again: people should know.
+                self.tell_check(_tampered(table, promotion.mended))
             if moved or promotion.mended:
                 self._materialised(table, promotion, moved)
                 self.tell_check(self.parity(table, moved))
@@ -210,6 +213,21 @@ class Report:
         wanted = [key for key in keys if key not in pending]
         with self.engine.connect() as connection:
             return parity_result(connection, self.session, self.snapshot, table, wanted)
+
+
+def _tampered(table: Table, why: str) -> dg.AssetCheckResult:
+    """What a release found of somebody else's doing, and mended."""
+    return dg.AssetCheckResult(
+        asset_key=production_key(table),
+        check_name=PARITY,
+        passed=False,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{why}. This release compared it with the warehouse and mended what differed.",
+        metadata={
+            "what to do": "Find out who did that, and why: what is written to production by hand"
+            " does not last."
+        },
+    )
 
 
 def _own(table: Table, promotion: Promotion, partition: str) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class Standing:
     """What the ledger says that production has of a table, and what PostgreSQL says of that.
 
     ``why`` is empty where both agree. ``shown``: whether the view and its indexes are as declared.
-    ``gone``: nothing of it is there. ``published``: the name that its rows were last seen under,
+    ``gone``: nothing of it is there. ``beside``: somebody did it beside the releases, and not a
+    changed declaration. ``published``: the name that its rows were last seen under,
     where it is not the declared one.
     """
 
@@ -53,6 +54,7 @@ class Standing:
     since: datetime | None = None
     shown: bool = False
     gone: bool = False
+    beside: bool = False
     published: str = ""
 
     @property
@@ -205,7 +207,7 @@ def _judged(
     declared = shape(table)
     if not found.there or (there is not None and there.key != table.key):
         why = "its table is gone from production" if own and not moved else ""
-        return Standing(own, "missing", why, gone=True, published=moved)
+        return Standing(own, "missing", why, gone=True, beside=bool(why), published=moved)
     if found.store is None or there is None or there.rows != declared.rows:
         return Standing(own, "missing", "its rows are stored in another way than declared")
     shown = there.surface == declared.surface and found.view == (known.view if known else None)
@@ -214,14 +216,17 @@ def _judged(
     if touched:
         first = min(touched, key=lambda row: row.since)
         said = f"{first.by_role} wrote to it beside the releases ({first.how})"
-        return Standing(own, "doubted", said, first.since, shown)
+        return Standing(own, "doubted", said, first.since, shown, beside=True)
     if known is None or known.entries != entries:
         why = "the ledger of its releases is lost, or part of it"
-        return Standing(own, "doubted", why, shown=shown)
+        # An earlier release knew no relations: that is nobody's doing.
+        beside = known is not None or not entries
+        return Standing(own, "doubted", why, shown=shown, beside=beside)
     if known.store != found.store:
         why = "its table was made anew, or a trigger of it switched off, beside the releases"
-        return Standing(own, "doubted", why, shown=shown)
-    return Standing(own, "sound", why, shown=shown)
+        return Standing(own, "doubted", why, shown=shown, beside=True)
+    beside = not shown and there.surface == declared.surface
+    return Standing(own, "sound", why, shown=shown, beside=beside)
 
 
 def _unshown(found: _Relations, there: Shape, declared: Shape) -> str:

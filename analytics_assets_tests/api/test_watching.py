@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from analytics_assets.api.requests import LOG, JsonLines
-from analytics_assets.production import freshness, records
+from analytics_assets.production import freshness, records, standing
 from analytics_assets.warehouse.ledger import now
 from analytics_assets_tests.api.conftest import Production, client_of
 from analytics_assets_tests.api.filled import TABLES, promote, rows_of
@@ -85,6 +85,9 @@ def test_health_tells_the_truth(own_production: Production, writer: sa.Engine) -
                     "run_id": "r",
                 },
             )
+        assert states(client)[name] == "altered", "nobody but a release enters anything"
+        with writer.begin() as connection:
+            standing.remember(connection, [YEARLY])
         assert states(client)[name] == "missing"
         assert look(timedelta(hours=1)) == "missing"
         assert look(None) == "fresh", "there are no rows, and there should be none"

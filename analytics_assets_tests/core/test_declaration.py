@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from decimal import Decimal
 
+import duckdb
 import pandas as pd
+import pyarrow
 import pytest
 
 from analytics_assets.core.columns import Column, DeclarationError, MeasureList, Ratio
-from analytics_assets.core.contracts import failure_cases, rules, table_schema
+from analytics_assets.core.contracts import (
+    arrow_schema,
+    failure_cases,
+    rules,
+    sql_type,
+    table_schema,
+)
 from analytics_assets.core.declaration import Publish, Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
 from analytics_assets.core.lineage import column_lineage, upstream_of
@@ -154,6 +163,28 @@ def test_periods_agree_with_dagster(period) -> None:
         window = definition.time_window_for_partition_key(key)
         assert period.window(key) == (window.start.date(), window.end.date())
     assert period.spans(keys[3:6] + keys[9:10]) == [(keys[3], keys[5]), (keys[9], keys[9])]
+
+
+@pytest.mark.parametrize("period", PERIODS[:4])
+def test_the_first_day_of_a_period_is_in_it_and_the_last_before_it_is_not(period) -> None:
+    key = period.key(date(2024, 5, 15))
+    first, end = period.window(key)
+    assert period.floor(first) == first
+    assert period.keys_between(first, first + timedelta(days=1)) == [key]
+    assert period.keys_between(end - timedelta(days=1), end) == [key]
+    following = period.key(end)
+    assert period.keys_between(first, end + timedelta(days=1)) == [key, following]
+
+
+def test_all_of_something_fits_into_a_percentage() -> None:
+    """Three digits and four decimals, in files and databases alike."""
+    share = Column("share", "percent", "A share.")
+    (field, *_) = arrow_schema(declare(columns=(share,), sql="select 100 as share"))
+    for value in (Decimal("100.0000"), Decimal("-999.9999")):
+        assert pyarrow.array([value], field.type).to_pylist() == [value]
+        read = duckdb.sql(f"select cast('{value}' as {sql_type(share)}) as share")
+        assert read.fetchall() == [(value,)]
+        assert read.to_arrow_table().schema.field("share").type == field.type
 
 
 def test_weeks_of_a_month() -> None:

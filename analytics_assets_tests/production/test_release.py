@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -13,14 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics_assets import settings
+from analytics_assets.api.database import Database
+from analytics_assets.api.meta import read_health
+from analytics_assets.api.settings import ApiSettings
+from analytics_assets.automation import problems
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.refresh import refresh
 from analytics_assets.automation.staleness import Lag, staleness
 from analytics_assets.core.declaration import Check, Publish, Table
 from analytics_assets.core.partitions import DAILY, MONTHLY, UNPARTITIONED, WEEKLY, YEARLY
 from analytics_assets.definitions import build
+from analytics_assets.production import backup, freshness, server
 from analytics_assets.production.outlook import Due, clusters, span
 from analytics_assets.production.release import release
+from analytics_assets.warehouse.ledger import now
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.toy import Memory, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace, failures, materialised
@@ -67,6 +75,32 @@ class Toy:
     def why(self) -> dict[str, str]:
         """Asset -> why it is behind."""
         return {lag.asset: lag.why for lag in self.behind()}
+
+    def health(self) -> dict[str, str]:
+        """Table -> its state, as the API says at this moment."""
+
+        async def asked() -> dict[str, str]:
+            database = Database(server.urls(settings.load()).reader, ApiSettings())
+            try:
+                found = await read_health(database, [t for t in self.tables if t.publish])
+            finally:
+                await database.close()
+            return {table.name: table.state for table in found.tables}
+
+        return asyncio.run(asked())
+
+    def looked_at(self) -> None:
+        """As the hourly look leaves it that finds nothing."""
+        with present() as (_, engine), engine.begin() as connection:
+            late = [freshness.Late(t.key, None, 0) for t in self.tables if t.publish]
+            freshness.tell_readers(connection, late, now())
+
+    def alerts(self) -> dict[str, str]:
+        """Title -> what people were told since the first event, what is over again included."""
+        watch = problems.Watch()
+        problems.read_events(self.workspace.instance, watch, now().timestamp() + 60, "http://ui")
+        assert all(problem.over for problem in watch.problems.values())
+        return {problem.title: problem.what for problem in watch.problems.values()}
 
     def by_hand(self, statement: str) -> None:
         with present() as (_, engine), engine.begin() as connection:
@@ -192,41 +226,48 @@ WEEKS_2024 = ["2024-01-01", "2024-01-08", "2024-02-05"]
 
 
 @pytest.mark.parametrize(
-    ("statement", "named", "copied"),
+    ("statement", "named", "state", "copied"),
     [
         (
             "drop schema toy cascade; drop schema toy_store cascade",
             {f"production/toy/{name}": "its table is gone from production" for name in GRAINS},
+            "missing",
             "all",
         ),
         (
             "drop table toy_store.agg_weekly cascade",
             {"production/toy/agg_weekly": "its table is gone from production"},
+            "missing",
             {("toy/agg_weekly", week) for week in ["2023-03-06", *WEEKS_2024]},
         ),
         (
             "delete from toy_store.agg_weekly where week = '2024-01-08'",
             {"production/toy/agg_weekly": "promoter wrote to it beside the releases (delete)"},
+            "altered",
             {("toy/agg_weekly", "2024-01-08")},
         ),
         (
             "update toy_store.agg_yearly set cents = cents + 1 where year = 2024",
             {"production/toy/agg_yearly": "promoter wrote to it beside the releases (update)"},
+            "altered",
             {("toy/agg_yearly", "2024")},
         ),
         (
             "insert into toy_store.agg_yearly (year, sales, cents) values (1999, 1, 1)",
             {"production/toy/agg_yearly": "promoter wrote to it beside the releases (insert)"},
+            "altered",
             set(),
         ),
         (
             "truncate toy_store.agg_shop_daily",
             {"production/toy/agg_shop_daily": "promoter wrote to it beside the releases (trunc"},
+            "altered",
             {("toy/agg_shop_daily", month) for month in FIRST},
         ),
         (
             "drop view toy.agg_yearly",
             {"production/toy/agg_yearly": "its view is gone from production"},
+            "missing",
             set(),
         ),
         (
@@ -234,36 +275,46 @@ WEEKS_2024 = ["2024-01-01", "2024-01-08", "2024-02-05"]
             " sales, cast(big_sales as integer) as big_sales, cast(cents + 1 as bigint) as cents,"
             " cast(1 as numeric(18, 4)) as big_share from toy_store.agg_yearly",
             {"production/toy/agg_yearly": "its view was changed beside the releases"},
+            "altered",
             set(),
         ),
         (
             "alter table toy_store.agg_yearly disable trigger note_write",
             {"production/toy/agg_yearly": "its table was made anew, or a trigger of it switched"},
+            "altered",
             set(),
         ),
         (
             "drop schema promotion cascade",
             {f"production/toy/{name}": "the ledger of its releases is lost" for name in GRAINS},
+            "altered",
             "entered",
         ),
         (
             "delete from promotion.ledger where table_name = 'toy/agg_weekly'"
             " and partition = '2024-01-08'",
             {"production/toy/agg_weekly": "the ledger of its releases is lost, or part of it"},
+            "altered",
             "entered",
         ),
     ],
 )
 def test_what_is_done_to_production_is_named_and_mended_and_nothing_else_is_copied(
-    toy: Toy, statement: str, named: dict[str, str], copied: object
+    toy: Toy, statement: str, named: dict[str, str], state: str, copied: object
 ) -> None:
     toy.load(FIRST)
     before, entered = toy.workspace.production(TOTALS), len(toy.entered())
     assert toy.behind() == []
+    toy.looked_at()
+    assert toy.health() == {f"toy.{name}": "fresh" for name in GRAINS}
     toy.by_hand(statement)
     found = toy.why()
     assert found.keys() == named.keys()
     assert all(found[asset].startswith(why) for asset, why in named.items()), found
+    touched = {asset.replace("production/toy/", "toy.") for asset in named}
+    assert {name: told for name, told in toy.health().items() if told != "fresh"} == dict.fromkeys(
+        touched, state
+    )
 
     ran = toy.refresh()
     assert [run.job for run, _ in ran] == ["toy_release"]
@@ -271,6 +322,12 @@ def test_what_is_done_to_production_is_named_and_mended_and_nothing_else_is_copi
     assert toy.behind() == []
     assert toy.workspace.production(TOTALS) == before
     assert toy.refresh() == []
+    toy.looked_at()
+    assert set(toy.health().values()) == {"fresh"}
+    alerts = toy.alerts()
+    assert alerts.keys() == {f"check equals_warehouse of {asset} (WARN)" for asset in named}
+    for asset, why in named.items():
+        assert alerts[f"check equals_warehouse of {asset} (WARN)"].startswith(why)
     sent = [
         int(str(event.step_materialization_data.materialization.metadata["bytes sent"].value))
         for _, result in ran
@@ -285,6 +342,46 @@ def test_what_is_done_to_production_is_named_and_mended_and_nothing_else_is_copi
         assert not any(sent)
     else:
         assert again == copied
+
+
+def test_an_older_backup_restored_behind_its_back_is_named_and_mended(
+    toy: Toy, postgres: str
+) -> None:
+    toy.load(FIRST)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESTORE_URL", f"postgresql://promoter@/analytics_restore?host={postgres}")
+        made, _ = backup.back_up(settings.load(), toy.tables, now(), logging.getLogger("backup"))
+        assert made
+        toy.load(RESTATED)
+        toy.looked_at()
+        after, entered = toy.total(), len(toy.entered())
+        assert set(toy.health().values()) == {"fresh"}
+        name = server.urls(settings.load()).promoter.partition("?")[0].rpartition("/")[2]
+        backup.restore(settings.load(), made.name, name, name, logging.getLogger("backup"))
+    assert toy.total() == after - 300
+    older = len(toy.entered())
+    assert older < entered
+    lags = toy.why()
+    assert lags.keys() == {f"production/toy/{name}" for name in GRAINS}
+    assert set(toy.health().values()) == {"altered"}
+
+    ran = toy.refresh()
+    assert not failures(ran)
+    assert toy.total() == after
+    assert toy.refresh() == []
+    copied = {(table, key) for _, table, key in toy.entered()[older:]}
+    assert copied == {
+        ("toy/agg_shop_daily", "2024-01"),
+        ("toy/agg_shop_monthly", "2024-01"),
+        ("toy/agg_weekly", "2024-01-01"),
+        ("toy/agg_weekly", "2024-01-08"),
+        ("toy/agg_yearly", "2024"),
+    }
+    toy.looked_at()
+    assert set(toy.health().values()) == {"fresh"}
+    assert toy.alerts().keys() == {
+        f"check equals_warehouse of production/toy/{name} (WARN)" for name in GRAINS
+    }
 
 
 def test_an_empty_table_of_another_shape_is_made_anew(toy: Toy) -> None:

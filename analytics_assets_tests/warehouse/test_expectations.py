@@ -295,6 +295,24 @@ def test_a_ratio_that_moves_is_named_with_its_range(lake: Lake, source: Memory) 
     assert outcome.changed
 
 
+@pytest.mark.parametrize(
+    ("ratios", "said"), [(2, "; and 1 more ratios"), (4, "; and 3 more ratios")]
+)
+def test_all_ratios_that_move_are_counted(
+    lake: Lake, source: Memory, ratios: int, said: str
+) -> None:
+    source.months["2021-05"] = month(2021, 5, 280, cents=0)
+    *finer, yearly = toy_tables(source)
+    settle([*finer, yearly], lake)
+    assert yearly.measures
+    shares = tuple(replace(SHARE, name=f"share_{n}") for n in range(ratios))
+    told = replace(yearly, measures=replace(yearly.measures, ratios=shares))
+    (finding,) = [one for one in unusual(recheck(lake, told), "drift") if one.partition == "2021"]
+    assert finding.summary.startswith("share_0 is 0.00 percent, usually ")
+    assert finding.summary.endswith(said)
+    assert len(finding.rows) == ratios
+
+
 def test_only_totals_over_all_places_have_drift(source: Memory) -> None:
     names = {table.name: check_names(table) for table in toy_tables(source)}
     assert [name for name, checks in names.items() if "drift" in checks] == [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from analytics_assets.automation.repair import repair
 from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse import integrity, staging
 from analytics_assets.warehouse.archive import archive, restore
+from analytics_assets.warehouse.audit import Finding
+from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.integrity import ASIDE, DamagedFiles, damaged, is_whole, seal
 from analytics_assets.warehouse.lake import Lake, StoredFile
@@ -26,6 +30,8 @@ from analytics_assets.warehouse.ledger import BuildLedger, now
 from analytics_assets.warehouse.notes import note, noted
 from analytics_assets.warehouse.rollback_table import RollbackError, roll_back
 from analytics_assets.warehouse.scrub import scrub
+from analytics_assets.warehouse.session import open_session
+from analytics_assets.warehouse.soundness import judge
 from analytics_assets_tests.damage import FIRST, Home, flip, some_sales
 
 NAMES = ("raw_sales", "fact_sales", "agg_shop_daily", "agg_yearly")
@@ -125,6 +131,33 @@ def test_a_source_that_has_nothing_left_is_said_and_a_copy_is_enough(home: Home)
     assert [m for m in home.refresh() if "source does not offer" in m] == []
     home.source.months[month] = [sale for sale in home.sales if f"{sale[0]:%Y-%m}" == month]
     assert home.content() == home.wanted()
+
+
+def test_a_source_that_gives_other_rows_than_were_published_is_said(home: Home) -> None:
+    """Under the same inputs: what it gives now is live, and nothing is held back."""
+
+    class Short(dict):
+        def get(self, key, default=None):
+            return super().get(key, default)[1:]
+
+    raw, months = home.table("raw_sales"), sorted(home.source.months)
+    month = months[0]
+
+    def built() -> list[Finding]:
+        next(p for p in home.files("raw_sales") if f"={month}" in str(p)).unlink()
+        with open_session(settings.load()) as session:
+            builder = Builder(session, Snapshot(home.lake), "test", logging.getLogger("toy"))
+            outcome = builder.build(raw, months)
+        assert [finding for finding in outcome.findings if finding.blocking] == []
+        return [f for f in outcome.findings if "no longer give" in f.message]
+
+    assert built() == []
+    count = len(home.source.months[month])
+    home.source.months = Short(home.source.months)
+    (told,) = built()
+    assert told.partition == month, "other months were not damaged"
+    assert f"no longer give the {count:,} rows that were published" in told.message
+    assert sum(file.rows for file in home.lake.files(raw) if file.key[:7] == month) == count - 1
 
 
 def test_an_archived_copy_mends(home: Home) -> None:
@@ -257,6 +290,29 @@ def test_a_removal_that_a_log_forgot_is_noticed(home: Home) -> None:
     assert mended(home)
 
 
+def test_no_bit_of_a_commit_gives_other_files_unseen(home: Home) -> None:
+    """Its log is refused, or something is behind, or the very files are read."""
+    home.sell((FIRST, "a", 5))
+    assert home.refresh() == []
+    table, log = home.table("raw_sales"), home.log("raw_sales")[-1]
+    before, data = home.lake.files(table), log.read_bytes()
+    removed = data.index(b'"remove":{"path":"')
+    seen = set()
+    for place in (*range(0, removed, 45), *range(removed, removed + 120, 8)):
+        changed = bytearray(data)
+        changed[place] ^= 1 << place % 7
+        log.write_bytes(changed)
+        try:
+            if home.behind():
+                seen.add("behind")
+            else:
+                seen.add("harmless")
+                assert home.lake.files(table) == before, (place, bytes(changed[place - 20 :][:40]))
+        except SourceError:
+            seen.add("refused")
+    assert seen == {"behind", "harmless", "refused"}
+
+
 def test_an_entry_of_the_ledger_that_changed_is_not_believed(home: Home) -> None:
     ledger = BuildLedger(home.lake)
     entry = ledger.read()["toy/agg_yearly"]["2024"]
@@ -269,6 +325,19 @@ def test_an_entry_of_the_ledger_that_changed_is_not_believed(home: Home) -> None
     assert home.behind() == {"toy/agg_yearly 2024": "never built"}
     assert home.refresh() == []
     assert mended(home)
+
+
+def test_a_log_is_ahead_of_the_ledger_only_if_it_is_younger(home: Home) -> None:
+    """It is written first, so equally old it is of the very build, and has lost something since."""
+    table = home.table("agg_yearly")
+    files = home.lake.files(table)
+    entry = BuildLedger(home.lake).read()[table.key]["2024"]
+    published = datetime.fromtimestamp(files[0].published / 1000, timezone.utc)
+    for earlier, ahead in ((0, False), (1, True)):
+        built_at = published - timedelta(milliseconds=earlier)
+        other = replace(entry, published="other", built_at=built_at)
+        found = judge(home.lake, table, files, {"2024": other})
+        assert ("2024" in found.unended, "2024" in found.broken) == (ahead, not ahead)
 
 
 # ---- the scrub ----------------------------------------------------------------------------------
