@@ -36,11 +36,19 @@ from analytics_assets.domains.ad_metrics.tables import (
 from analytics_assets.domains.bank_kpis.migration_assets import settle_production
 from analytics_assets.domains.bank_kpis.sample import generate
 from analytics_assets.production.promotion import production_engine
+from analytics_assets.production.standing import promoted
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.ledger import now
 from analytics_assets_tests.ad_metrics.landed import point_at, settle, small_world
 from analytics_assets_tests.ad_metrics.landed import rows as lake_rows
-from analytics_assets_tests.api.filled import TABLES, clinic_rows, promote, promote_days, rows_of
+from analytics_assets_tests.api.filled import (
+    TABLES,
+    clinic_rows,
+    made_up,
+    promote,
+    promote_days,
+    rows_of,
+)
 from analytics_assets_tests.bank_kpis.books import Bank
 from analytics_assets_tests.bank_kpis.conftest import BANKS
 from analytics_assets_tests.conftest import as_admin
@@ -108,6 +116,13 @@ def fill_banks(production: Production, folder: Path) -> None:
         settle_production(now())
 
 
+def fill_others(connection: sa.Connection) -> None:
+    """Rows of every promoted table that has none, of whatever domain."""
+    for table in TABLES:
+        if table.publish and not promoted(connection, table.promoted):
+            promote(connection, table, made_up(table))
+
+
 @pytest.fixture(scope="session")
 def production(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     """For tests that only read."""
@@ -117,6 +132,8 @@ def production(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
             fill_clinic(connection)
             fill_ads(connection, tmp_path_factory.mktemp("ads"))
         fill_banks(found, tmp_path_factory.mktemp("banks"))
+        with production_engine(found.promoter) as engine, engine.begin() as connection:
+            fill_others(connection)
         yield found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from analytics_assets import registry
-from analytics_assets.core.columns import Dimension
+from analytics_assets.core.columns import Column, Dimension
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, records, schema
@@ -105,6 +105,35 @@ def clinic_rows() -> dict[str, list[dict[str, Any]]]:
         "clinic/fct_appointments": visits,
         "clinic/fct_ab_events": events,
     }
+
+
+def made_up(table: Table) -> list[dict[str, Any]]:
+    """A few rows of any table; what may be unknown is, in one of them."""
+    key = table.unique_columns
+    return [
+        {
+            column.name: None
+            if column.nullable and column.name not in key and position == 3
+            else _value(column, position)
+            for column in table.promoted.stored_columns
+        }
+        for position in range(7)
+    ]
+
+
+def _value(column: Column, position: int) -> Any:
+    if column.values:
+        return column.values[position % len(column.values)]
+    if column.type == "date":
+        return date(2024, 1, 1) + timedelta(days=position)
+    if column.type in ("datetime", "timestamp"):
+        return datetime(2024, 1, 1 + position, 12)
+    if column.type == "text":
+        return f"{column.name} {position}"
+    if column.type == "boolean":
+        return bool(position % 2)
+    # A month that is written as a number, or any number.
+    return (202301 if column.name == "date_id" else max(1, int(column.minimum or 0))) + position
 
 
 def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: str = "") -> None:
