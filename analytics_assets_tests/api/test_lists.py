@@ -145,6 +145,8 @@ def test_what_is_withheld_is_null(own_production: Production, writer: sa.Engine)
         assert [row["total_births"] is None for row in years] == [False, True, False, False]
         assert [row["yoy_change_pct"] is None for row in years] == [True, True, True, False]
         assert years[1]["cesarean_rate"] is None
+        derived = all_rows(client, "/api/v1/tables/agg_state_yearly/rows", state_code="12")
+        assert derived == [{name: row[name] for name in derived[0]} for row in years]
         days = all_rows(client, f"{BIRTHS}/state/daily", state_code="12")
         unknown = [row["date"] for row in days if row["ma_7day"] is None]
         assert unknown == [(gone + timedelta(days=n)).isoformat() for n in range(1, 7)]
