@@ -40,7 +40,14 @@ from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.ledger import now
 from analytics_assets_tests.ad_metrics.landed import point_at, settle, small_world
 from analytics_assets_tests.ad_metrics.landed import rows as lake_rows
-from analytics_assets_tests.api.filled import TABLES, clinic_rows, promote, promote_days, rows_of
+from analytics_assets_tests.api.filled import (
+    TABLES,
+    any_rows,
+    clinic_rows,
+    promote,
+    promote_days,
+    rows_of,
+)
 from analytics_assets_tests.bank_kpis.books import Bank
 from analytics_assets_tests.bank_kpis.conftest import BANKS
 from analytics_assets_tests.conftest import as_admin
@@ -83,6 +90,15 @@ def fill_clinic(connection: sa.Connection) -> None:
         promote(connection, known[key], rows)
 
 
+def fill_rest(connection: sa.Connection) -> None:
+    """Some rows of every table that has none yet."""
+    rows = connection.execute(sa.text("select distinct table_name from promotion.ledger"))
+    filled = set(rows.scalars())
+    for table in TABLES:
+        if table.publish and table.key not in filled:
+            promote(connection, table, any_rows(table))
+
+
 def fill_ads(connection: sa.Connection, folder: Path) -> None:
     """A week of ads, computed by the domain, with a day that was lost in production."""
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -117,6 +133,8 @@ def production(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
             fill_clinic(connection)
             fill_ads(connection, tmp_path_factory.mktemp("ads"))
         fill_banks(found, tmp_path_factory.mktemp("banks"))
+        with production_engine(found.promoter) as engine, engine.begin() as connection:
+            fill_rest(connection)
         yield found
 
 

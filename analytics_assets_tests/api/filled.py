@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from analytics_assets import registry
-from analytics_assets.core.columns import Dimension
+from analytics_assets.core.columns import Column, Dimension
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, records, schema
@@ -57,6 +57,26 @@ def rows_of(table: Table, change: int = 0) -> list[dict[str, Any]]:
 
 def _values(axis: Dimension) -> Sequence[tuple[Any, ...]]:
     return TIMES[axis.name] if axis.date_sql else PLACES[axis.name]
+
+
+def any_rows(table: Table) -> list[dict[str, Any]]:
+    """Five rows that a table could hold, whatever it is about."""
+    return [
+        {column.name: _any_value(column, number) for column in table.promoted.stored_columns}
+        for number in range(5)
+    ]
+
+
+def _any_value(column: Column, number: int) -> Any:
+    if column.type == "text":
+        return column.values[number % len(column.values)] if column.values else f"T{number}"
+    if column.type == "boolean":
+        return number % 2 == 0
+    if column.type == "date":
+        return date(2023, 12, 30) + timedelta(days=number)
+    if column.type in ("timestamp", "datetime"):
+        return datetime(2023, 12, 30, 6) + timedelta(days=number)
+    return (2023 if column.name == "year" else int(column.minimum or 0)) + number
 
 
 def clinic_rows() -> dict[str, list[dict[str, Any]]]:
