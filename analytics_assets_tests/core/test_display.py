@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import Marks, chart_as_markdown, plot_as_markdown
-from analytics_assets.warehouse.table_assets import PREVIEW_COLUMNS, _previewed
+from analytics_assets.warehouse.pictures import PREVIEW_COLUMNS, previewed
 from analytics_assets_tests.toy import Memory, toy_tables
 
 
@@ -63,8 +63,8 @@ def test_a_chart_is_as_high_as_its_values_and_its_rules() -> None:
 
 def test_a_preview_shows_the_keys_and_the_first_columns_of_many() -> None:
     daily = toy_tables(Memory())[2]
-    assert _previewed(daily) == ["day", "shop", "sales", "big_sales", "cents"]
+    assert previewed(daily) == ["day", "shop", "sales", "big_sales", "cents"]
     many = tuple(Column(f"c{i}", "text", "C.", personal=i == 1) for i in range(12))
     wide = Table("toy/wide", "marts", "W.", columns=many, unique=("c9",), sql="select 1")
-    assert _previewed(wide) == ["c9", "c0", "c2", "c3", "c4", "c5"]
-    assert len(_previewed(wide)) == PREVIEW_COLUMNS
+    assert previewed(wide) == ["c9", "c0", "c2", "c3", "c4", "c5"]
+    assert len(previewed(wide)) == PREVIEW_COLUMNS
