@@ -66,7 +66,7 @@ def pictures_of(
     measure = _counted(table)
     if measure and len(keys) > 1:
         series = _series(session, table, measure, "_partition")
-        plot = plot_as_markdown(series, measure.description)
+        plot = plot_as_markdown(series, measure.description, measure.unit)
         found[f"plot of {measure.name}"] = dg.MetadataValue.md(plot)
     return found
 
