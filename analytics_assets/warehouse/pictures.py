@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from analytics_assets.core.columns import Measure
+from analytics_assets.core.columns import Dimension, Measure
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
@@ -72,11 +72,23 @@ def pictures_of(
 
 
 def previewed(table: Table) -> list[str]:
-    """Columns of a preview: the keys first, and few: the UI shows only a small table in place."""
+    """Columns of a preview: each key with its name, then measures; few, as the UI shows only a
+    small table in place."""
     visible = [column.name for column in table.stored_columns if not column.personal]
-    keys = [name for name in table.unique_columns if name in visible]
+    shown = list(table.unique_columns)
+    for axis in table.grain:
+        last = axis.key_names[-1]
+        if last in shown:
+            place = shown.index(last) + 1
+            shown[place:place] = _names_of(axis)
     measures = [measure.name for measure in table.measures.measures] if table.measures else visible
-    return list(dict.fromkeys(keys + measures))[:PREVIEW_COLUMNS]
+    return [name for name in dict.fromkeys(shown + measures) if name in visible][:PREVIEW_COLUMNS]
+
+
+def _names_of(axis: Dimension) -> list[str]:
+    """What tells people which key it is: the attribute that is called a name, or the first one."""
+    attributes = [column.name for column in axis.columns[axis.keys :]]
+    return sorted(attributes, key=lambda name: not name.endswith("name"))[:1]
 
 
 def _counted(table: Table) -> Measure | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics_assets.core.columns import Column
+from analytics_assets.core.columns import Column, Dimension
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import (
     SHOWN_IN_PLACE,
@@ -21,7 +22,7 @@ from analytics_assets.core.display import (
     plot_as_markdown,
 )
 from analytics_assets.warehouse.pictures import PREVIEW_COLUMNS, previewed
-from analytics_assets_tests.toy import Memory, toy_tables
+from analytics_assets_tests.toy import DAY, Memory, toy_tables
 
 
 def points(markdown: str) -> list[list[tuple[float, float]]]:
@@ -127,3 +128,25 @@ def test_a_preview_shows_the_keys_and_the_first_columns_of_many() -> None:
     wide = Table("toy/wide", "marts", "W.", columns=many, unique=("c9",), sql="select 1")
     assert previewed(wide) == ["c9", "c0", "c2", "c3", "c4", "c5"]
     assert len(previewed(wide)) == PREVIEW_COLUMNS
+
+
+def test_a_preview_shows_names_beside_their_codes() -> None:
+    """The attribute that is called a name, else the first one; one that is personal stays out."""
+    daily = toy_tables(Memory())[2]
+
+    def axis(name: str, *attributes: str, personal: bool = False) -> Dimension:
+        key = Column(f"{name}_code", "text", "K.", nullable=False)
+        return Dimension(
+            name, (key, *(Column(one, "text", "A.", personal=personal) for one in attributes))
+        )
+
+    def shown(*axes: Dimension) -> list[str]:
+        return previewed(replace(daily, grain=(DAY, *axes), publish=None))
+
+    state = axis("state", "abbreviation", "state_name", "region_name")
+    assert shown(state) == ["day", "state_code", "state_name", "sales", "big_sales", "cents"]
+    two = shown(axis("shop", "label", "size"), state)
+    assert two == ["day", "shop_code", "label", "state_code", "state_name", "sales"]
+    assert shown(axis("user", "full_name", personal=True))[:3] == ["day", "user_code", "sales"]
+    unkeyed = replace(daily, grain=(DAY, state), unique=("day",), publish=None)
+    assert previewed(unkeyed)[:2] == ["day", "sales"]
