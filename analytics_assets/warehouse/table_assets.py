@@ -38,6 +38,10 @@ from analytics_assets.warehouse.quarantine import view_name
 from analytics_assets.warehouse.session import open_session
 
 _COLOURS = re.compile("\x1b" + r"\[[0-9;]*m")
+# Dagster calls these checks non-blocking, as they stop no run: what is built of other partitions
+# goes on. So they say what becomes of the one that fails.
+_HOLDS_BACK = "What fails keeps the rows it had; other partitions go on."
+_WARNS = "A warning: what fails goes on, too."
 # Metadata of a check that fails: an evaluation says which partitions it is about in no other way.
 _NOT_PUBLISHED = "Not published, the live partitions stay as they were:"
 _STAYS = "Live rows fail a rule that is newer than they are; they stay until they are mended:"
@@ -135,23 +139,20 @@ def _dependency(table: Table, upstream: Table) -> dg.AssetDep:
 
 
 def _check_specs(table: Table) -> list[dg.AssetCheckSpec]:
-    own = {check.name: check for check in table.checks}
     described = {
-        CONTRACT: "Types, missing values, ranges, code lists and unique rows. A partition that"
-        " fails is not published.",
-        RECONCILES: "Equal to what it was computed from: rows, or the sum of every measure. A"
-        " partition that fails is not published.",
+        CONTRACT: f"Types, missing values, ranges, code lists and unique rows. {_HOLDS_BACK}",
+        RECONCILES: "Equal to what it was computed from: rows, or the sum of every measure."
+        f" {_HOLDS_BACK}",
         VOLUME: "As many rows as partitions of the same season have, the tested one and those built"
-        " with it left out. A warning.",
+        f" with it left out. {_WARNS}",
         DRIFT: "Each ratio within the range of partitions of the same season, the tested one and"
-        " those built with it left out. A warning.",
+        f" those built with it left out. {_WARNS}",
     }
+    for check in table.checks:
+        became = _HOLDS_BACK if check.blocking else _WARNS
+        described[check.name] = f"{check.description.rstrip('.')}. {became}"
     return [
-        dg.AssetCheckSpec(
-            name,
-            asset=asset_key(table),
-            description=own[name].description if name in own else described[name],
-        )
+        dg.AssetCheckSpec(name, asset=asset_key(table), description=described[name])
         for name in check_names(table)
     ]
 

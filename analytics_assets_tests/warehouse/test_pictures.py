@@ -107,3 +107,27 @@ def test_a_table_that_counts_all_rows_more_than_once_says_the_total_once(source:
         found = events([raw, fact, mixed, above], table, ["2024-01", "2024-02"])
         assert found
         assert not [m for m in found.values() if "sales" in m or "plot of sales" in m]
+
+
+def test_a_check_says_what_becomes_of_what_fails(source: Memory) -> None:
+    """Beside Dagster's words for a check that stops no run: "non-blocking"."""
+    raw, fact, daily, *_ = toy_tables(source)
+    sql = "select * from toy.agg_shop_daily where false"
+    checks = (
+        Check("holds", "Sales are few.", sql, "Mend it."),
+        Check("warns", "Sales are many", sql, "Look at it.", blocking=False),
+    )
+    assets = warehouse_assets([raw, fact, replace(daily, checks=checks)])
+    said = {
+        spec.name: str(spec.description)
+        for one in assets
+        for spec in one.check_specs
+        if spec.asset_key == asset_key(daily)
+    }
+    keeps, goes = "What fails keeps the rows it had", "A warning: what fails goes on, too."
+    assert {name for name, text in said.items() if keeps in text} == {
+        "contract", "reconciles", "holds",
+    }  # fmt: skip
+    assert {name for name, text in said.items() if goes in text} == {"volume", "warns"}
+    assert said["warns"] == f"Sales are many. {goes}"
+    assert "not published" not in " ".join(said.values())
