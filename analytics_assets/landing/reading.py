@@ -106,9 +106,10 @@ def _read(session: Any, feed: Feed, file: LandedFile, name: str) -> Iterator[tup
 
 
 def _kept(feed: Feed, file: LandedFile) -> Path:
-    """Where the rows of a file wait between the look at it and its landing."""
+    """Where the rows of a file wait between the look at it and its landing, for a day at most: then
+    what nobody needed is cleared with the rest of the scratch folder."""
     which = sha256(repr((feed.declaration, str(file.path), file.state)).encode()).hexdigest()
-    return settings.load().scratch / "parsed" / f"{which[:32]}.parquet"
+    return settings.load().scratch / f"parsed-{which[:32]}.parquet"
 
 
 def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
@@ -119,11 +120,10 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
     name = f"landed_{uuid4().hex[:16]}"
     values = ", ".join(quoted(column.name) for column in feed.columns)
     day = "strftime(day, '%Y-%m-%d')" if feed.day else literal(UNDATED)
-    kept = _kept(feed, file)
-    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with _read(session, feed, file, name) as unknown:
-            draft = kept.with_suffix(".draft")
+            kept = _kept(feed, file)
+            draft = kept.with_name(f"{name}.parquet")
             session.execute(f"copy {name} to {literal(str(draft))} (format parquet)")
             draft.replace(kept)
             rows = session.execute(
