@@ -38,6 +38,7 @@ READER = "2"
 UNDATED = "all"
 # So few rejected rows do not say that a file is not what it seems.
 _ALWAYS_PASS = 2
+_ZONED = r"[0-9]:[0-9]{2}.*([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _UNREADABLE = "the line cannot be split into the columns of the header"
 
 
@@ -206,6 +207,9 @@ def _value(feed: Feed, column: Column) -> str:
     if column.type in ("integer", "bigint"):
         # DuckDB would round 12.5 to a whole number.
         return f"case when regexp_full_match({text}, '[+-]?[0-9]+([.]0*)?') then {cast} end"
+    if column.type == "datetime":
+        # DuckDB would drop the offset, and 06:00+02:00 would be the moment 06:00.
+        return f"case when not regexp_matches({text}, '{_ZONED}') then {cast} end"
     return cast
 
 
@@ -214,7 +218,8 @@ def _problems(feed: Feed) -> list[str]:
     cases = [f"when unreadable_line is not null then {literal(_UNREADABLE)}"]
     for column in feed.columns:
         text, value = _text(feed, column), quoted(column.name)
-        wrong = literal(f"{column.name} is no {column.type}")
+        zone = " without a time zone" if column.type == "datetime" else ""
+        wrong = literal(f"{column.name} is no {column.type}{zone}")
         if not column.nullable:
             cases.append(f"when {text} is null then {literal(f'{column.name} is missing')}")
         if not column.nullable and _converted(feed, column):
