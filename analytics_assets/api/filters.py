@@ -6,7 +6,7 @@ Does not belong here: filters that a brief words in its own way (the domain's ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from analytics_assets.api.models import Date, parameter_type, readable
 from analytics_assets.core.columns import Column, Dimension
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.partitions import PERIODS
 
-_PERIODS = {period.unit: period for period in PERIODS}
+PAGING = ("limit", "offset", "cursor", "sort", "columns")
+_RANGE = (("date_from", ">=", "First"), ("date_to", "<=", "Last"))
+_TAKEN = (*PAGING, *(name for name, _, _ in _RANGE))
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,21 @@ class Filter:
     to_sql: Callable[[Any], Any] = lambda value: value
 
 
-def equal_to(column: Column, name: str = "") -> Filter:
-    """Rows with this very value."""
-    text = column.description.rstrip(".")
-    return Filter(
-        name or column.name, parameter_type(column), f"{quoted(column.name)} = {{value}}", text
-    )
+def equal_to(column: Column) -> Filter:
+    """Rows with this very value; a column ``sort`` is asked for as ``sort_is``."""
+    name = f"{column.name}_is" if column.name in _TAKEN else column.name
+    sql = f"{quoted(column.name)} = {{value}}"
+    return Filter(name, parameter_type(column), sql, column.description.rstrip("."))
 
 
 def filters_of(table: Table) -> tuple[Filter, ...]:
-    """Equality with each column of the key and of an index, and a first and a last day."""
-    return (*map(equal_to, _equal(table)), *_between(table))
+    """Equality with each column of the key, the axes and the indexes; first and last day."""
+    names = {*table.unique_columns, *(c.name for axis in table.grain for c in axis.columns)}
+    for index in table.publish.indexes if table.publish else ():
+        names |= {name.strip() for name in index.split(",")}
+    named = [column for column in readable(table) if column.name in names]
+    # An index may end in a number that it answers with; nobody asks for its very value.
+    return (*(equal_to(c) for c in named if parameter_type(c) is not float), *_between(table))
 
 
 def time_axis(table: Table) -> Dimension | None:
@@ -51,50 +56,33 @@ def time_axis(table: Table) -> Dimension | None:
     return next((axis for axis in table.grain if axis.date_sql), None)
 
 
-def _equal(table: Table) -> Iterator[Column]:
-    axis = time_axis(table)
-    names = {column.name for one in table.grain if one is not axis for column in one.columns}
-    names |= {name.strip() for index in _indexes(table) for name in index.split(",")}
-    names |= set(table.unique_columns)
-    if axis:
-        # A first day is asked for by date_from and date_to.
-        names -= {column.name for column in axis.columns if column.type == "date"}
-        names |= {column.name for column in axis.columns if column.type == "integer"}
-    return (column for column in readable(table) if column.name in names)
-
-
-def _indexes(table: Table) -> tuple[str, ...]:
-    return table.publish.indexes if table.publish else ()
-
-
 def _between(table: Table) -> tuple[Filter, ...]:
-    """A year, a quarter, a month or a week counts if it has a day between them."""
-    axis = time_axis(table)
-    if axis is None:
-        columns = {column.name: column for column in readable(table)}
-        return (
-            _around(f"cast({quoted(table.time_column)} as date)")
-            if (table.time_column in columns)
-            else ()
+    """First and last day; a year, month or week counts if it has a day between them."""
+    if table.time is None:
+        return ()
+    axis, asked = time_axis(table), "cast({value} as date)"
+    pairs = _pairs(axis, asked) if axis else [(f"cast({table.time} as date)", asked)]
+    return tuple(
+        Filter(
+            name,
+            Date,
+            " and ".join(f"{own} {sign} {other}" for own, other in pairs),
+            f"{which} day, inclusive.",
         )
-    period = _PERIODS.get(axis.name)
-    # A year of its own is what an index begins with.
-    return _around(
-        axis.date_sql or "", period.floor if period else _quarter, "year" in axis.key_names
+        for name, sign, which in _RANGE
     )
 
 
-def _quarter(day: Any) -> Any:
-    return day.replace(month=day.month - (day.month - 1) % 3, day=1)
+def _pairs(axis: Dimension, asked: str) -> list[tuple[str, str]]:
+    """What is compared: SQL of a row, and the same SQL of the period that holds the day asked for.
 
-
-def _around(
-    first: str, to_sql: Callable[[Any], Any] = lambda day: day, by_year: bool = False
-) -> tuple[Filter, ...]:
-    def filter_(name: str, sign: str, which: str) -> Filter:
-        sql = f"{first} {sign} cast({{value}} as date)"
-        if by_year:
-            sql += f" and year {sign} cast(extract(year from cast({{value}} as date)) as integer)"
-        return Filter(name, Date, sql, f"{which} date, inclusive.", to_sql)
-
-    return filter_("date_from", ">=", "First"), filter_("date_to", "<=", "Last")
+    No index knows a date that is computed from several columns, so the first of them, which never
+    falls as time goes on, is compared, too.
+    """
+    read = {c.name: axis.from_date[c.name].format(date=asked) for c in axis.columns}
+    first = axis.columns[0].name
+    if first == axis.date_sql:
+        return [(quoted(first), read[first])]
+    period = ", ".join(f"{sql} as {quoted(name)}" for name, sql in read.items())
+    same = f"(select {axis.date_sql} from (select {period}) as asked)"
+    return [(str(axis.date_sql), same), (quoted(first), read[first])]

@@ -21,14 +21,15 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import bad_value, documented
-from analytics_assets.api.filters import Filter
+from analytics_assets.api.filters import PAGING, Filter, filters_of
 from analytics_assets.api.models import (
-    Text,
+    choice_type,
     cursor_type,
     field_type,
     page_model,
@@ -39,13 +40,11 @@ from analytics_assets.api.models import (
 from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.refusals import no_such
 from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
 
 MOST_ROWS = 1000
 _MOST_SKIPPED = 100_000_000
 _TOTALS_KEPT = 10_000
-_PAGING = ("limit", "offset", "cursor", "sort", "columns")
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,17 @@ class Beside:
 
 @dataclass(frozen=True)
 class Listing:
-    """A table as a list."""
+    """A table as a list: with the filters that its declaration gives it, and ``more``."""
 
     table: Table
-    filters: tuple[Filter, ...]
+    more: tuple[Filter, ...] = ()
     beside: Beside = Beside()
     _totals: OrderedDict[Any, tuple[str, int]] = field(default_factory=OrderedDict)
+
+    @cached_property
+    def filters(self) -> tuple[Filter, ...]:
+        """What it can be asked for, each name once."""
+        return tuple({f.name: f for f in (*filters_of(self.table), *self.more)}.values())
 
     @cached_property
     def columns(self) -> dict[str, Column]:
@@ -98,36 +102,50 @@ class Listing:
                     " value come last, equal ones in order of the key. By default the key.",
                 ),
             ),
+            "columns": (
+                choice_type(list(self.row_model.model_fields)) | None,
+                Field(None, description="Columns of the answer, by commas. By default all."),
+            ),
         }
-        fields["columns"] = (
-            Text | None,
-            Field(None, description="Columns of the answer, by commas. By default all of them."),
-        )
+        if not self.table.unique_columns:
+            del fields["cursor"]
         return query_model(f"{self.row_model.__name__}Query", fields)
 
     @cached_property
     def row_model(self) -> type[BaseModel]:
         """A row of the answer."""
-        return row_model(self.table, self.beside.columns)
+        words = [self.table.domain, self.table.published_name]
+        if self.beside.columns:
+            words += ["with", *(column.name for column in self.beside.columns)]
+        name = "".join(word.capitalize() for word in "_".join(words).split("_"))
+        columns = (*self.columns.values(), *self.beside.columns)
+        return row_model(name, self.table.description, columns)
 
     @cached_property
     def page_model(self) -> type[BaseModel]:
         """The answer."""
         return page_model(self.row_model)
 
+    def query(self, parameters: Mapping[str, str]) -> BaseModel:
+        """What is asked for, as FastAPI reads it; raises ``RequestValidationError``."""
+        try:
+            return self.query_model.model_validate(dict(parameters))
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from None
+
     async def answer(self, database: Database, request: Request, query: BaseModel) -> Response:
         """A page, or 304 where the client has it already; raises ``Problem``."""
         asked = query.model_dump()
-        filters = {n: v for n, v in asked.items() if n not in _PAGING and v is not None}
+        filters = {n: v for n, v in asked.items() if n not in PAGING and v is not None}
         order = _Order(self.columns, self.table.unique_columns, asked["sort"])
-        names = list(self.row_model.model_fields)
-        chosen = _chosen(asked["columns"], names)
+        chosen = asked["columns"].split(",") if asked["columns"] else self.row_model.model_fields
+        names = list(dict.fromkeys((*chosen, *order.names)))
         bound = _hash(self.table.key, sorted(filters.items(), key=repr), asked["sort"])
-        after = order.values_of(asked["cursor"], bound) if asked["cursor"] else None
+        after = order.values_of(asked["cursor"], bound) if asked.get("cursor") else None
         if after and asked["offset"]:
             raise bad_value("offset", "give it or a cursor, not both")
         label = _hash(bound, sorted(asked.items(), key=repr), names)
-        sql, values = self._statement(filters, order, after)
+        sql, values = self._statement(names, filters, order, after)
         seen_label, _, seen_version = _seen(request).partition(".")
         known_version, known_total = self._totals.get(bound, ("", 0))
         rows = await database.read(
@@ -149,7 +167,10 @@ class Listing:
             "total": total,
             "limit": asked["limit"],
             "offset": asked["offset"],
-            "next_cursor": order.cursor(data[-1], bound) if more else None,
+            # Rows without a key may be equal, and nothing says after which of them to go on.
+            "next_cursor": order.cursor(data[-1], bound)
+            if more and self.table.unique_columns
+            else None,
         }
         return json_response(page, label, version)
 
@@ -161,28 +182,38 @@ class Listing:
                 self._totals.popitem(last=False)
 
     def _statement(
-        self, filters: Mapping[str, Any], order: _Order, after: Sequence[Any] | None
+        self,
+        names: Sequence[str],
+        filters: Mapping[str, Any],
+        order: _Order,
+        after: Sequence[Any] | None,
     ) -> tuple[str, dict[str, Any]]:
         values: dict[str, Any] = {}
         conditions = ["true"]
         for known in self.filters:
             if known.name in filters:
                 values[f"f_{known.name}"] = known.to_sql(filters[known.name])
-                conditions.append(f"({known.sql.format(value=f'%(f_{known.name})s')})")
+                sql = known.sql.replace("%", "%%")
+                conditions.append(f"({sql.replace('{value}', f'%(f_{known.name})s')})")
         matching = " and ".join(conditions)
         if after is not None:
             begins, bound = order.after(after)
             conditions.append(begins)
             values |= bound
-        names = ", ".join(f"page.{quoted(name)}" for name in self.columns)
-        computed = "".join(f", {sql}" for sql in self.beside.expressions)
+        computed = dict(
+            zip((c.name for c in self.beside.columns), self.beside.expressions, strict=True)
+        )
+        read = ", ".join(computed.get(name) or f"page.{quoted(name)}" for name in names)
+        # What is computed beside a page may read any column of it.
+        beside = not computed.keys().isdisjoint(names)
+        needed = ", ".join(map(quoted, self.columns if beside else names))
         view = view_of(self.table)
         # What is not needed is not computed: PostgreSQL evaluates a sub-select when it gets there.
         return (
             f"""
 with state as materialized (select {version_sql("%(key)s")} as version),
 page as materialized (
-    select {", ".join(map(quoted, self.columns))} from {view}
+    select {needed} from {view}
     where (select version from state) <> %(seen)s and {" and ".join(conditions)}
     order by {order.sql()} limit %(limit)s offset %(offset)s
 )
@@ -190,22 +221,12 @@ select state.version,
     case when state.version = %(known_version)s then %(known_total)s::bigint
         when state.version = %(seen)s then 0
         else (select count(*) from {view} where {matching}) end as total,
-    page.is_row, {names}{computed}
+    page.is_row, {read}
 from state left join (select true as is_row, * from page) as page on true
-{self.beside.join}
+{self.beside.join if beside else ""}
 order by {order.sql("page.")}""",
             values,
         )
-
-
-def _chosen(columns: str | None, names: Sequence[str]) -> Sequence[str]:
-    """The columns of the answer, in the order of the table; raises ``Problem`` for another."""
-    if columns is None:
-        return names
-    wanted = [name.strip() for name in columns.split(",")]
-    if unknown := [name for name in wanted if name not in names]:
-        raise bad_value("columns", no_such("column", unknown[0], names))
-    return [name for name in names if name in wanted]
 
 
 def serve_list(
@@ -262,7 +283,7 @@ class _Order:
     """A total order of rows: by one column or none, ties by the key."""
 
     def __init__(self, columns: Mapping[str, Column], key: Sequence[str], sort: str | None) -> None:
-        self._key = [columns[name] for name in key]
+        self._key = [columns[name] for name in key or columns]
         name = (sort or "").removeprefix("-")
         self._sort = columns[name] if name else None
         self._descending = (sort or "").startswith("-")
@@ -310,6 +331,11 @@ class _Order:
             f"({value} {beyond} {names[0]} or {value} is null or {value} = {names[0]} and {ties})",
             bound,
         )
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that say where a row is in this order."""
+        return [column.name for column in self._columns]
 
     @property
     def _columns(self) -> list[Column]:

@@ -8,16 +8,14 @@ Does not belong here: how a list is read (``listing.py``), lists that a brief wo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Request, Response
 
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import Problem, documented
-from analytics_assets.api.filters import filters_of
 from analytics_assets.api.listing import Listing, serve_list
-from analytics_assets.api.models import NoParameters
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.refusals import nearest_word
 
 ROWS = "/tables/{name}/rows"
 
@@ -25,15 +23,16 @@ ROWS = "/tables/{name}/rows"
 def lists_router(prefix: str, tables: Sequence[Table], database: Database) -> APIRouter:
     """``/tables/<domain>.<table>/rows`` of each, with filters by its key and time."""
     routes = APIRouter(prefix=prefix)
-    for name, table in named(tables).items():
-        listing = Listing(table, filters_of(table))
-        serve_list(routes, ROWS.format(name=name), listing, database, tags=[table.domain])
+    lists = {name: Listing(table) for name, table in named(tables).items()}
+    for name, listing in lists.items():
+        path = ROWS.format(name=name)
+        serve_list(routes, path, listing, database, tags=[listing.table.domain])
 
-    @routes.get(ROWS, responses=documented(404, 422), response_model=None, tags=["meta"])
-    async def no_such_list(name: str, query: Annotated[NoParameters, Query()]) -> Any:
-        """Answers what no list does: says what a table is called."""
-        full = table_name(tables, name)
-        raise Problem(404, "not_found", f"Its rows are at {prefix}{ROWS.format(name=full)}.")
+    @routes.get(ROWS, responses=documented(404, 422, 503), response_model=None, tags=["meta"])
+    async def rows(name: str, request: Request) -> Response:
+        """The rows of a table that is called without its schema, as with it; 404 names them all."""
+        listing = lists[table_name(tables, name)]
+        return await listing.answer(database, request, listing.query(request.query_params))
 
     return routes
 
@@ -48,7 +47,10 @@ def table_name(tables: Sequence[Table], name: str) -> str:
     known = named(tables)
     found = [full for full in known if name in (full, full.partition(".")[2])]
     if len(found) > 1:
-        raise Problem(404, "not_found", f"There are {' and '.join(found)}: say which.")
+        raise Problem(404, "ambiguous", f"There are {' and '.join(found)}: say which.")
     if not found:
-        raise Problem(404, "not_found", "There is no such table; /api/v1/tables has them all.")
+        near = nearest_word(name, [*known, *(full.partition(".")[2] for full in known)])
+        meant = f"; did you mean {near}?" if near else "."
+        there = ", ".join(sorted(known))
+        raise Problem(404, "not_found", f"There is no such table{meant} There are {there}.")
     return found[0]

@@ -180,6 +180,7 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
         listed = [TableSummary(**_summary(name, known[name])) for name in sorted(known)]
         return short_page(listed, query)
 
+    @router.get("/tables/{name}", responses=documented(404, 422))
     @router.get("/tables/{name}/schema", responses=documented(404, 422))
     async def schema(name: str, query: _Nothing) -> TableSchema:
         """One table, with or without its schema, and its columns."""

@@ -7,7 +7,7 @@ Does not belong here: SQL (``listing.py``), routes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timezone
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
@@ -24,6 +24,7 @@ from pydantic import (
 
 from analytics_assets.core.columns import Column, Type
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.refusals import nearest_word
 
 Item = TypeVar("Item")
 _INTEGER, _BIGINT = 2**31 - 1, 2**63 - 1
@@ -131,11 +132,27 @@ def field_of(column: Column) -> tuple[Any, Any]:
     return (type_ | None if column.nullable else type_), described
 
 
-def row_model(table: Table, computed: Iterable[Column] = ()) -> type[BaseModel]:
-    """A row of a table as readers see it, with what is computed beside it."""
-    fields: dict[str, Any] = {c.name: field_of(c) for c in (*readable(table), *computed)}
-    words = f"{table.domain}_{table.published_name}".split("_")
-    return create_model("".join(map(str.capitalize, words)), __doc__=table.description, **fields)
+@cache
+def row_model(name: str, description: str, columns: tuple[Column, ...]) -> type[BaseModel]:
+    """A row of these columns. Lists of the same rows share it, so that its name stays its own."""
+    fields: dict[str, Any] = {column.name: field_of(column) for column in columns}
+    return create_model(name, __doc__=description, **fields)
+
+
+def choice_type(names: Sequence[str]) -> Any:
+    """The type of a parameter that names some of these, by commas."""
+
+    def check(value: str) -> str:
+        for position, name in enumerate(value.split(","), start=1):
+            if name not in names:
+                near = nearest_word(name, names)
+                instead = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
+                raise ValueError(f"name {position} is no column here; {instead}")
+        return value
+
+    one = f"({'|'.join(names)})"
+    shown = WithJsonSchema({"type": "string", "pattern": f"^{one}(,{one})*$"})
+    return Annotated[str, AfterValidator(check), shown]
 
 
 class ShortQuery(BaseModel):

@@ -36,14 +36,15 @@ from analytics_assets.domains.ad_metrics.tables import (
 from analytics_assets.domains.bank_kpis.migration_assets import settle_production
 from analytics_assets.domains.bank_kpis.sample import generate
 from analytics_assets.production.promotion import production_engine
+from analytics_assets.production.standing import promoted
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.ledger import now
 from analytics_assets_tests.ad_metrics.landed import point_at, settle, small_world
 from analytics_assets_tests.ad_metrics.landed import rows as lake_rows
 from analytics_assets_tests.api.filled import (
     TABLES,
-    any_rows,
     clinic_rows,
+    made_up,
     promote,
     promote_days,
     rows_of,
@@ -90,15 +91,6 @@ def fill_clinic(connection: sa.Connection) -> None:
         promote(connection, known[key], rows)
 
 
-def fill_rest(connection: sa.Connection) -> None:
-    """Some rows of every table that has none yet."""
-    rows = connection.execute(sa.text("select distinct table_name from promotion.ledger"))
-    filled = set(rows.scalars())
-    for table in TABLES:
-        if table.publish and table.key not in filled:
-            promote(connection, table, any_rows(table))
-
-
 def fill_ads(connection: sa.Connection, folder: Path) -> None:
     """A week of ads, computed by the domain, with a day that was lost in production."""
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -124,6 +116,13 @@ def fill_banks(production: Production, folder: Path) -> None:
         settle_production(now())
 
 
+def fill_others(connection: sa.Connection) -> None:
+    """Rows of every promoted table that has none, of whatever domain."""
+    for table in TABLES:
+        if table.publish and not promoted(connection, table.promoted):
+            promote(connection, table, made_up(table))
+
+
 @pytest.fixture(scope="session")
 def production(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     """For tests that only read."""
@@ -134,7 +133,7 @@ def production(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
             fill_ads(connection, tmp_path_factory.mktemp("ads"))
         fill_banks(found, tmp_path_factory.mktemp("banks"))
         with production_engine(found.promoter) as engine, engine.begin() as connection:
-            fill_rest(connection)
+            fill_others(connection)
         yield found
 
 

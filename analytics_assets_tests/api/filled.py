@@ -59,26 +59,6 @@ def _values(axis: Dimension) -> Sequence[tuple[Any, ...]]:
     return TIMES[axis.name] if axis.date_sql else PLACES[axis.name]
 
 
-def any_rows(table: Table) -> list[dict[str, Any]]:
-    """Five rows that a table could hold, whatever it is about."""
-    return [
-        {column.name: _any_value(column, number) for column in table.promoted.stored_columns}
-        for number in range(5)
-    ]
-
-
-def _any_value(column: Column, number: int) -> Any:
-    if column.type == "text":
-        return column.values[number % len(column.values)] if column.values else f"T{number}"
-    if column.type == "boolean":
-        return number % 2 == 0
-    if column.type == "date":
-        return date(2023, 12, 30) + timedelta(days=number)
-    if column.type in ("timestamp", "datetime"):
-        return datetime(2023, 12, 30, 6) + timedelta(days=number)
-    return (2023 if column.name == "year" else int(column.minimum or 0)) + number
-
-
 def clinic_rows() -> dict[str, list[dict[str, Any]]]:
     """Rows of the clinic's marts by table; patients are pseudonyms, names have wildcards."""
     sources, devices = ("Direct", "Meta Ads", None), ("iOS 17.1", "Android 100%_x", "", "ANDROID")
@@ -125,6 +105,35 @@ def clinic_rows() -> dict[str, list[dict[str, Any]]]:
         "clinic/fct_appointments": visits,
         "clinic/fct_ab_events": events,
     }
+
+
+def made_up(table: Table) -> list[dict[str, Any]]:
+    """A few rows of any table; what may be unknown is, in one of them."""
+    key = table.unique_columns
+    return [
+        {
+            column.name: None
+            if column.nullable and column.name not in key and position == 3
+            else _value(column, position)
+            for column in table.promoted.stored_columns
+        }
+        for position in range(7)
+    ]
+
+
+def _value(column: Column, position: int) -> Any:
+    if column.values:
+        return column.values[position % len(column.values)]
+    if column.type == "date":
+        return date(2024, 1, 1) + timedelta(days=position)
+    if column.type in ("datetime", "timestamp"):
+        return datetime(2024, 1, 1 + position, 12)
+    if column.type == "text":
+        return f"{column.name} {position}"
+    if column.type == "boolean":
+        return bool(position % 2)
+    # A month that is written as a number, or any number.
+    return (202301 if column.name == "date_id" else max(1, int(column.minimum or 0))) + position
 
 
 def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -42,12 +43,21 @@ def document(client: httpx.Client) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="session")
+def few(document: dict[str, Any]) -> dict[str, Any]:
+    """Of the lists that derive from declarations alone, which are alike, one of each domain."""
+    lists = [path for path in document["paths"] if re.search(r"/tables/\w+\.\w+/rows$", path)]
+    kept = {path.split(".")[0]: path for path in lists}.values()
+    paths = {p: m for p, m in document["paths"].items() if p not in lists or p in kept}
+    return {**document, "paths": paths}
+
+
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_every_route_keeps_its_contract(
-    client: httpx.Client, document: dict[str, Any], mode: GenerationMode
+    client: httpx.Client, few: dict[str, Any], mode: GenerationMode
 ) -> None:
     """A few valid, or invalid, requests of each route."""
-    schema = schemathesis.openapi.from_dict(document)
+    schema = schemathesis.openapi.from_dict(few)
     tried = set()
     for result in schema.get_all_operations():
         operation: Any = result.ok()

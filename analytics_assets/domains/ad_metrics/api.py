@@ -45,11 +45,12 @@ _SUMS = {
     "estimated_revenue_adjusted": "adjusted_estimated_revenue_usd",
     "profit": "profit_usd",
 }
-_EXPECTED = {
-    "trial_conversion_rate_total": "trial_conversion_rate_total",
-    "trial_refund_rate_total": "trial_refund_rate_total",
-    "purchase_refund_rate_total": "purchase_refund_rate_total",
-}
+# Sums, too, but of trials and purchases that are expected: nobody is shown them as they are.
+_EXPECTED = (
+    "trial_conversion_rate_total",
+    "trial_refund_rate_total",
+    "purchase_refund_rate_total",
+)
 # Name: numerator, denominator, factor, decimals.
 _RATIOS = {
     "estimated_roas": ("estimated_revenue_adjusted", "spend", 1, 4),
@@ -59,12 +60,7 @@ _RATIOS = {
         1,
         4,
     ),
-    "trial_conversion_rate_actual": (
-        "mixpanel_trials_converted",
-        "mixpanel_trials_ended",
-        100,
-        4,
-    ),
+    "trial_conversion_rate_actual": ("mixpanel_trials_converted", "mixpanel_trials_ended", 100, 4),
     "trial_refund_rate_estimated": ("trial_refund_rate_total", "mixpanel_trials_converted", 1, 4),
     "trial_refund_rate_actual": ("mixpanel_trials_refunded", "mixpanel_trials_converted", 100, 4),
     "purchase_refund_rate_estimated": ("purchase_refund_rate_total", "mixpanel_purchases", 1, 4),
@@ -76,6 +72,14 @@ _RATIOS = {
     "meta_cost_per_trial": ("spend", "meta_trials_started", 1, 2),
     "meta_cost_per_purchase": ("spend", "meta_purchases", 1, 2),
     "click_to_trial_rate": ("mixpanel_trials_started", "clicks", 100, 4),
+}
+# The names of a sparkline and of a breakdown, which has profit, too.
+_SHORT = {
+    "spend": "spend",
+    "revenue": "estimated_revenue_adjusted",
+    "roas": "estimated_roas",
+    "trials": "mixpanel_trials_started",
+    "purchases": "mixpanel_purchases",
 }
 _CONFIGURATIONS = (
     ("basic_ad_data", "Basic Ad Performance", "Standard campaign metrics"),
@@ -243,7 +247,10 @@ def router(tables: Sequence[Table], database: Database) -> APIRouter:
         )
         if asked.breakdown != "all":
             values = await database.read(_breakdown_sql(breakdown), asked.model_dump())
-            found.breakdown_data = {row.value: _of_breakdown(row._asdict()) for row in values}
+            found.breakdown_data = {
+                row.value: BreakdownValue(**_short(row._asdict()), profit=row.profit)
+                for row in values
+            }
         return found
 
     @routes.get("/analytics/chart-data", responses=_ERRORS)
@@ -305,7 +312,8 @@ async def _days(database: Database) -> list[date]:
 
 def _totals_sql(source: str, by: str, condition: str) -> str:
     """Sums, and the ratios of these sums, of the rows of a range, by one column."""
-    sums = ", ".join(f"sum({column}) as {name}" for name, column in (_SUMS | _EXPECTED).items())
+    columns = _SUMS | dict(zip(_EXPECTED, _EXPECTED, strict=True))
+    sums = ", ".join(f"sum({column}) as {name}" for name, column in columns.items())
     ratios = ", ".join(f"{_ratio_sql(name)} as {name}" for name in _RATIOS)
     return (
         f"select *, {ratios} from (select {by}, {sums} from {source} where {condition}"
@@ -371,29 +379,15 @@ def _named(row: Any, model: Any) -> dict[str, Any]:
     return {name: found[name] for name in model.model_fields}
 
 
-def _of_breakdown(row: Mapping[str, Any]) -> BreakdownValue:
-    return BreakdownValue(
-        spend=row["spend"],
-        trials=row["mixpanel_trials_started"],
-        purchases=row["mixpanel_purchases"],
-        revenue=row["estimated_revenue_adjusted"],
-        profit=row["profit"],
-        roas=row["estimated_roas"],
-    )
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[metric] for name, metric in _SHORT.items()}
 
 
 def _chart(asked: Range, days: Mapping[date, Mapping[str, Any]]) -> Chart:
     nothing = dict.fromkeys((*_SUMS, *_RATIOS), 0)
     dates = _dates(asked.start_date, asked.end_date)
-    rows = [days.get(day, nothing) for day in dates]
+    rows = [_short(days.get(day, nothing)) for day in dates]
     return Chart(
-        chart_data=Series(
-            dates=dates,
-            spend=[row["spend"] for row in rows],
-            revenue=[row["estimated_revenue_adjusted"] for row in rows],
-            roas=[row["estimated_roas"] for row in rows],
-            trials=[row["mixpanel_trials_started"] for row in rows],
-            purchases=[row["mixpanel_purchases"] for row in rows],
-        ),
+        chart_data=Series(dates=dates, **{name: [row[name] for row in rows] for name in _SHORT}),
         metadata=Missing(missing_dates=[day for day in dates if day not in days]),
     )

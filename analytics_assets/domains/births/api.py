@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import Problem, documented
-from analytics_assets.api.filters import filters_of, time_axis
+from analytics_assets.api.filters import time_axis
 from analytics_assets.api.listing import Beside, Listing, serve_list, view_of
 from analytics_assets.api.meta import V1
 from analytics_assets.api.models import NoParameters
@@ -34,7 +34,7 @@ def router(tables: Sequence[Table], database: Database) -> APIRouter:
         axis = time_axis(table)
         if table.domain == DOMAIN and table.layer == "aggregates" and axis:
             path = _path(table, _PERIODS[axis.name])
-            served[path] = Listing(table, filters_of(table), _beside(table, axis))
+            served[path] = Listing(table, beside=_beside(table, axis))
             serve_list(routes, path, served[path], database)
 
     @routes.get("/{grain}/{period}", responses=documented(404, 422), response_model=None)
