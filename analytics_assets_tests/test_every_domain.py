@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
-from analytics_assets import registry
+from analytics_assets import registry, settings
+from analytics_assets.api.app import create_app
+from analytics_assets.api.lists import named
+from analytics_assets.api.settings import ApiSettings
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.staleness import staleness
 from analytics_assets.definitions import build
 from analytics_assets.dictionary import overview
+from analytics_assets.production import server
 from analytics_assets.production.reporting import production_key
+from analytics_assets_tests.api.conftest import served
 from analytics_assets_tests.workspace import Workspace
 
 ALL = registry.found()
@@ -69,3 +75,13 @@ class TestSample:
             count = f"select count(*) from {table.domain}.{{}}"
             built = sample.warehouse(count.format(table.name))
             assert sample.production(count.format(table.published_name)) == built, table.key
+
+    def test_the_api_lists_what_is_published(self, sample: Workspace) -> None:
+        published = named([table for table in registry.tables() if table.publish])
+        reader = server.urls(settings.load()).reader
+        app = create_app(registry.tables(), registry.routers(), reader, ApiSettings())
+        with served(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+            for name in published:
+                answer = client.get(f"/api/v1/tables/{name}/rows", params={"limit": 1})
+                total = answer.raise_for_status().json()["total"]
+                assert sample.production(f"select count(*) from {name}") == [(total,)], name

@@ -9,10 +9,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal
+from xml.sax.saxutils import escape
 
 _WIDTH, _HEIGHT, _MARGIN = 400, 80, 8
-_POINTS = 36
+_PLOT_HEIGHT, _LINE, _LETTER = 120, 11, 6  # of a line of text, and of a digit
+_GROUPS = (18, 12, 8, 4, 1)  # of neighbours, of each of which two points are drawn
+SHOWN_IN_PLACE = 1000  # The UI shows Markdown of fewer characters, and a link to what is longer.
 _BLUE = "#2563a8"
 
 
@@ -33,26 +37,69 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")[:200]
 
 
-def plot_as_markdown(series: Sequence[tuple[str, float]], label: str) -> str:
-    """A line through the values, oldest first, as an inline picture with its range named.
+def plot_as_markdown(series: Sequence[tuple[str, float | None]], label: str, unit: str = "") -> str:
+    """A line through the values, oldest first, as an inline picture with axes.
 
-    Long series are drawn as means of neighbours: the UI shows only short Markdown in place.
+    Said are the first, last, least and greatest of all values, each with its key. Of a long series
+    the least and greatest of neighbours are drawn, fewer the longer the words are: the UI shows
+    only short Markdown in place. A value that is None leaves a key out.
     """
-    first, last = series[0][0], series[-1][0]
-    values = _thinned([value for _, value in series])
-    low, high = min(values), max(values)
-    scale = (_HEIGHT - 2 * _MARGIN) / ((high - low) or 1)
-    step = (_WIDTH - 2 * _MARGIN) / max(len(values) - 1, 1)
-    points = " ".join(
-        f"{_MARGIN + index * step:.0f},{_HEIGHT - _MARGIN - (value - low) * scale:.0f}"
-        for index, value in enumerate(values)
-    )
     label = label.rstrip(".")
-    drawn = f'<polyline points="{points}" fill="none" stroke="{_BLUE}" stroke-width="2"/>'
-    return (
-        f"{label}, {first} to {last}: {low:,.0f} to {high:,.0f}\n\n"
-        f"{_picture(label, drawn, _HEIGHT)}"
+    known = [(key, float(value)) for key, value in series if value is not None]
+    if not known:
+        return f"{label}: no value"
+    low, high = min(known, key=itemgetter(1)), max(known, key=itemgetter(1))
+    ends = {"first": known[0], "last": known[-1], "min": low, "max": high}
+    named = ", ".join(f"{name} {_number(value)} ({key})" for name, (key, value) in ends.items())
+    said = f"{label}, the last {len(series):,} partitions: {named}"
+    for groups in _GROUPS:
+        plot = f"{said}\n\n{_picture('plot', _line_with_axes(known, unit, groups), _PLOT_HEIGHT)}"
+        if len(plot) < SHOWN_IN_PLACE:
+            break
+    return plot
+
+
+def _line_with_axes(known: Sequence[tuple[str, float]], unit: str, groups: int) -> str:
+    values = [value for _, value in known]
+    low, high = min(values), max(values)
+    ticks = [_number(high), _number(low)]
+    left = 2 * _MARGIN + _LETTER * max(map(len, ticks))
+    top, bottom, right = 2 * _LINE, _PLOT_HEIGHT - 2 * _LINE, _WIDTH - _MARGIN
+
+    def across(index: int) -> float:
+        return left + index * (right - left) / max(len(values) - 1, 1)
+
+    def down(value: float) -> float:
+        return bottom - (value - low) / ((high - low) or 1) * (bottom - top)
+
+    points = " ".join(
+        f"{across(index):.0f},{down(values[index]):.0f}" for index in _drawn(values, groups)
     )
+    heights = {f"{down(value):.0f}": tick for value, tick in zip((high, low), ticks, strict=True)}
+    texts = [(_MARGIN, height, tick) for height, tick in heights.items()]
+    texts += [(left, f"{_LINE}", escape(unit)), (left, f"{_PLOT_HEIGHT - 4}", escape(known[0][0]))]
+    written = "".join(f'<text x="{x}" y="{y}">{words}</text>' for x, y, words in texts)
+    last = escape(known[-1][0])
+    return (
+        f'<g font-size="{_LINE}" fill="#888">{written}'
+        f'<text x="{right}" y="{_PLOT_HEIGHT - 4}" text-anchor="end">{last}</text></g>'
+        f'<g fill="none"><path stroke="#999" d="M{left} {top}V{bottom}H{right}"/>'
+        f'<polyline points="{points}" stroke="{_BLUE}"/></g>'
+    )
+
+
+def _drawn(values: Sequence[float], groups: int) -> list[int]:
+    """The places of the ends and of the least and greatest of each group, rising."""
+    size = -(-len(values) // groups)
+    places = {0, len(values) - 1}
+    for start in range(0, len(values), size):
+        group = range(start, min(start + size, len(values)))
+        places |= {min(group, key=values.__getitem__), max(group, key=values.__getitem__)}
+    return sorted(places)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1000 else f"{value:,.2f}"
 
 
 @dataclass(frozen=True)
@@ -99,9 +146,3 @@ def _picture(label: str, drawn: str, height: int) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}">{drawn}</svg>'
     )
     return f"![{label}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
-
-
-def _thinned(values: Sequence[float]) -> list[float]:
-    size = -(-len(values) // _POINTS)
-    groups = [values[start : start + size] for start in range(0, len(values), size)]
-    return [sum(group) / len(group) for group in groups]

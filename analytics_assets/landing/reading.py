@@ -38,6 +38,7 @@ READER = "2"
 UNDATED = "all"
 # So few rejected rows do not say that a file is not what it seems.
 _ALWAYS_PASS = 2
+_ZONED = r"[0-9]:[0-9]{2}.*([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _UNREADABLE = "the line cannot be split into the columns of the header"
 
 
@@ -106,9 +107,10 @@ def _read(session: Any, feed: Feed, file: LandedFile, name: str) -> Iterator[tup
 
 
 def _kept(feed: Feed, file: LandedFile) -> Path:
-    """Where the rows of a file wait between the look at it and its landing."""
+    """Where the rows of a file wait between the look at it and its landing, for a day at most: then
+    what nobody needed is cleared with the rest of the scratch folder."""
     which = sha256(repr((feed.declaration, str(file.path), file.state)).encode()).hexdigest()
-    return settings.load().scratch / "parsed" / f"{which[:32]}.parquet"
+    return settings.load().scratch / f"parsed-{which[:32]}.parquet"
 
 
 def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
@@ -119,11 +121,10 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
     name = f"landed_{uuid4().hex[:16]}"
     values = ", ".join(quoted(column.name) for column in feed.columns)
     day = "strftime(day, '%Y-%m-%d')" if feed.day else literal(UNDATED)
-    kept = _kept(feed, file)
-    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with _read(session, feed, file, name) as unknown:
-            draft = kept.with_suffix(".draft")
+            kept = _kept(feed, file)
+            draft = kept.with_name(f"{name}.parquet")
             session.execute(f"copy {name} to {literal(str(draft))} (format parquet)")
             draft.replace(kept)
             rows = session.execute(
@@ -206,6 +207,9 @@ def _value(feed: Feed, column: Column) -> str:
     if column.type in ("integer", "bigint"):
         # DuckDB would round 12.5 to a whole number.
         return f"case when regexp_full_match({text}, '[+-]?[0-9]+([.]0*)?') then {cast} end"
+    if column.type == "datetime":
+        # DuckDB would drop the offset, and 06:00+02:00 would be the moment 06:00.
+        return f"case when not regexp_matches({text}, '{_ZONED}') then {cast} end"
     return cast
 
 
@@ -214,7 +218,8 @@ def _problems(feed: Feed) -> list[str]:
     cases = [f"when unreadable_line is not null then {literal(_UNREADABLE)}"]
     for column in feed.columns:
         text, value = _text(feed, column), quoted(column.name)
-        wrong = literal(f"{column.name} is no {column.type}")
+        zone = " without a time zone" if column.type == "datetime" else ""
+        wrong = literal(f"{column.name} is no {column.type}{zone}")
         if not column.nullable:
             cases.append(f"when {text} is null then {literal(f'{column.name} is missing')}")
         if not column.nullable and _converted(feed, column):

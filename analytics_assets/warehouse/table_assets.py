@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import duckdb
@@ -20,27 +20,28 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from deltalake.exceptions import DeltaError
 
 from analytics_assets import settings
-from analytics_assets.core.contracts import quoted, table_schema
+from analytics_assets.core.contracts import table_schema
 from analytics_assets.core.declaration import Table, in_dependency_order
-from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
+from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.core.validation import READABLE
 from analytics_assets.warehouse.audit import CONTRACT, RECONCILES
 from analytics_assets.warehouse.build import Builder, check_names
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.delta_log import DamagedLog
 from analytics_assets.warehouse.expectations import DRIFT, VOLUME
-from analytics_assets.warehouse.integrity import damaged
 from analytics_assets.warehouse.known_lineage import known_lineage
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.outcome import Outcome
+from analytics_assets.warehouse.pictures import PREVIEW_ROWS, pictures_of, totals_of
 from analytics_assets.warehouse.quarantine import view_name
-from analytics_assets.warehouse.session import expose, open_session
+from analytics_assets.warehouse.session import open_session
 
-PREVIEW_ROWS, PREVIEW_COLUMNS = 8, 6
 _COLOURS = re.compile("\x1b" + r"\[[0-9;]*m")
-PLOTTED_PARTITIONS = 60
+# Dagster calls these checks non-blocking, as they stop no run: what is built of other partitions
+# goes on. So they say what becomes of the one that fails.
+_HOLDS_BACK = "What fails keeps the rows it had; other partitions go on."
+_WARNS = "A warning: what fails goes on, too."
 # Metadata of a check that fails: an evaluation says which partitions it is about in no other way.
 _NOT_PUBLISHED = "Not published, the live partitions stay as they were:"
 _STAYS = "Live rows fail a rule that is newer than they are; they stay until they are mended:"
@@ -138,25 +139,29 @@ def _dependency(table: Table, upstream: Table) -> dg.AssetDep:
 
 
 def _check_specs(table: Table) -> list[dg.AssetCheckSpec]:
-    own = {check.name: check for check in table.checks}
     described = {
-        CONTRACT: "Types, missing values, ranges, code lists and unique rows. A partition that"
-        " fails is not published.",
-        RECONCILES: "Equal to what it was computed from: rows, or the sum of every measure. A"
-        " partition that fails is not published.",
+        CONTRACT: f"Types, missing values, ranges, code lists and unique rows. {_HOLDS_BACK}",
+        RECONCILES: "Equal to what it was computed from: rows, or the sum of every measure."
+        f" {_HOLDS_BACK}",
         VOLUME: "As many rows as partitions of the same season have, the tested one and those built"
-        " with it left out. A warning.",
+        f" with it left out. {_WARNS}",
         DRIFT: "Each ratio within the range of partitions of the same season, the tested one and"
-        " those built with it left out. A warning.",
+        f" those built with it left out. {_WARNS}",
     }
+    for check in table.checks:
+        became = _HOLDS_BACK if check.blocking else _WARNS
+        described[check.name] = f"{check.description.rstrip('.')}. {became}"
     return [
-        dg.AssetCheckSpec(
-            name,
-            asset=asset_key(table),
-            description=own[name].description if name in own else described[name],
-        )
+        dg.AssetCheckSpec(name, asset=asset_key(table), description=described[name])
         for name in check_names(table)
     ]
+
+
+class _Shown(NamedTuple):
+    """Partition -> numbers for Dagster's plots; pictures of the table for one of its events."""
+
+    totals: Mapping[str, dict[str, Any]]
+    pictures: dict[str, Any]
 
 
 def _materialise(
@@ -179,9 +184,13 @@ def _materialise(
             if len(outcome.absent) < len(keys):
                 yield from _check_results(outcome, snapshot, keys)
             failures += _failures(outcome)
-            pictures = _pictures(session, snapshot, table) if outcome.changed else {}
+            built = set(keys) - outcome.failed() - set(outcome.absent)
+            shown = _Shown(
+                totals_of(session, snapshot, table, built),
+                pictures_of(session, snapshot, table) if outcome.changed else {},
+            )
             seconds = time.monotonic() - started
-            yield from _materialisations(context, outcome, keys, seconds, pictures)
+            yield from _materialisations(context, outcome, keys, seconds, shown)
     try:
         with _explained("the catalogue", str(config.catalogue)):
             refresh_catalogue(config, snapshot, changed)
@@ -223,7 +232,7 @@ def _materialisations(
     outcome: Outcome,
     keys: list[str],
     seconds: float,
-    pictures: dict[str, Any],
+    shown: _Shown,
 ) -> Iterator[dg.MaterializeResult]:
     """The result of a table; where some of its partitions failed, events for the good ones."""
     key = asset_key(outcome.table)
@@ -232,14 +241,18 @@ def _materialisations(
     common = _metadata(outcome, keys, seconds)
     if outcome.table.period is UNPARTITIONED:
         if good:
-            report = outcome.reports.get(UNPARTITIONED.only_key, {})
-            yield dg.MaterializeResult(key, metadata={**common, **report, **pictures})
+            only = UNPARTITIONED.only_key
+            own_words = {**outcome.reports.get(only, {}), **shown.totals.get(only, {})}
+            yield dg.MaterializeResult(key, metadata={**common, **own_words, **shown.pictures})
         elif not outcome.failed():
             yield _nothing(key)
         return
-    own = {partition: _partition_metadata(outcome, partition) for partition in good}
+    own = {
+        partition: _partition_metadata(outcome, partition) | shown.totals.get(partition, {})
+        for partition in good
+    }
     if good:
-        own[good[-1]].update(pictures)
+        own[good[-1]].update(shown.pictures)
     if left_out.isdisjoint(keys):
         for partition in good:
             context.add_asset_metadata(own[partition], asset_key=key, partition_key=partition)
@@ -342,33 +355,3 @@ def _partition_metadata(outcome: Outcome, key: str) -> dict[str, Any]:
         "changed": key in outcome.changed,
         **outcome.reports.get(key, {}),
     }
-
-
-def _previewed(table: Table) -> list[str]:
-    """Columns of a preview: the keys first, and few: the UI shows only a small table in place."""
-    visible = [column.name for column in table.stored_columns if not column.personal]
-    keys = [name for name in table.unique_columns if name in visible]
-    measures = [measure.name for measure in table.measures.measures] if table.measures else visible
-    return list(dict.fromkeys(keys + measures))[:PREVIEW_COLUMNS]
-
-
-def _pictures(session: Any, snapshot: Snapshot, table: Table) -> dict[str, Any]:
-    """Preview and plot of what people read; other single records are never shown."""
-    files = [file for file in snapshot.files(table) if file.rows][-PLOTTED_PARTITIONS:]
-    files = files if not damaged(snapshot.lake, files) else []
-    if not files or table.layer not in READABLE:
-        return {}
-    expose(session, table, [file.uri for file in files])
-    preview = session.execute(
-        f"select {', '.join(map(quoted, _previewed(table)))} from {table.sql_name}"
-        " where _partition = ? limit ?",
-        [files[-1].key, PREVIEW_ROWS],
-    ).df()
-    found = {"preview": dg.MetadataValue.md(rows_as_markdown(preview.to_dict("records")))}
-    if table.measures and len(files) > 1:
-        measure = table.measures.measures[0]
-        series = session.execute(
-            f"select _partition, sum({measure.name}) from {table.sql_name} group by 1 order by 1"
-        ).fetchall()
-        found[measure.name] = dg.MetadataValue.md(plot_as_markdown(series, measure.description))
-    return found

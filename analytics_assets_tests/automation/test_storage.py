@@ -251,6 +251,26 @@ def test_a_plan_costs_no_statement_a_partition(
     assert len(many) == len(few)
 
 
+def test_each_partition_has_a_millisecond_of_its_own(
+    ours: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a batch, from one to the next, and of those that are stored one by one."""
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "200")
+    many = dg.DailyPartitionsDefinition("2020-01-01", end_date="2021-05-15")
+    keys = many.get_partition_keys()
+    assert len(keys) == 500
+    job = dg.Definitions(
+        assets=[asset(GOOD, [], many, checks=())], jobs=[dg.define_asset_job("everything", "*")]
+    ).resolve_job_def("everything")
+    assert job.execute_in_process(instance=ours, tags=between(keys[0], keys[-1])).success
+    for key in keys[:2]:
+        ours.report_runless_asset_event(dg.AssetMaterialization(GOOD, partition=key))
+    records = ours.fetch_materializations(GOOD, limit=1000, ascending=True).records
+    assert [record.partition_key for record in records] == keys + keys[:2]
+    moments = [int(record.timestamp * 1000) for record in records]
+    assert moments == sorted(set(moments))
+
+
 def test_a_batch_that_fails_half_way_is_stored_all_the_same(
     plain: dg.DagsterInstance, ours: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -301,7 +301,9 @@ def test_a_row_of_a_later_day_waits_for_it(folder: Path) -> None:
     [
         (("", "2024-01-01", "7"), "station is missing"),
         (("Chur", "", "7"), "measured_at is missing"),
-        (("Chur", "01/31/2024", "7"), "measured_at is no datetime"),
+        (("Chur", "01/31/2024", "7"), "measured_at is no datetime without a time zone"),
+        (("Chur", "2024-01-01 06:00+02:00", "7"), "measured_at is no datetime without a time zone"),
+        (("Chur", "2024-01-01T06:00:00Z", "7"), "measured_at is no datetime without a time zone"),
         (("Chur", "2024-01-01", "12.5"), "level_cm is no integer"),
         (("Chur", "2024-01-01", "1,5"), "the line cannot be split into the columns of the header"),
         (("Chur", "1999-12-31", "7"), "measured_at is before 2000-01-01"),
