@@ -182,7 +182,7 @@ DEFECTS = (
     Defect(
         "rejected_share",
         "an appointment on the 31st of February",
-        ("every row of it can be landed", "1 found"),
+        ("Every file can be landed, but for 0.5% of its rows", "1 found"),
         in_clinic("rejected_record", "all", (clinic.VISIT, [clinic.visit(1, "2025-02-31")])),
         blocks=False,
     ),
