@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("core", "warehouse", "production")
+FOLDERS = ("core", "landing", "warehouse", "production")
 # Much more than tests take: a busy machine is no proof that a test noticed something.
 SECONDS_A_MUTANT = 180
 
@@ -85,6 +85,7 @@ TESTS = {
     "warehouse/soundness": ("warehouse/test_integrity.py",),
     "warehouse/catalogue": ("warehouse/test_computed.py", "warehouse/test_restatement.py"),
     "warehouse/expectations": ("warehouse/test_expectations.py",),
+    "landing": ("landing/test_feeds.py", "clinic/test_arrival.py"),
     "landing/folder": ("births/test_malformed.py", "automation/test_staleness.py"),
     "warehouse/quarantine": ("warehouse/test_quarantine.py",),
     "landing/reference": ("births/test_columns.py",),
