@@ -27,7 +27,7 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
     name = f"{feed.name}-{digest}"
     known = noted(name)
     ends = [file.window[1] for file in files if file.window]
-    restated = max(ends, default=date.min) - timedelta(days=feed.lookback) if ends else date.min
+    restated = max(ends) - timedelta(days=feed.lookback) if ends else date.min
     found: dict[str, Any] = {}
     changed = []
     for file in files:

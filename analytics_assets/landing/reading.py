@@ -82,8 +82,10 @@ def parsed(session: Any, feed: Feed, file: LandedFile) -> Iterator[str]:
         with _read(session, feed, file, name):
             yield name
     else:
-        yield name
-        session.execute(f"drop view {name}")
+        try:
+            yield name
+        finally:
+            session.execute(f"drop view {name}")
 
 
 def forget(feed: Feed, file: LandedFile) -> None:

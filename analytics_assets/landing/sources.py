@@ -186,7 +186,6 @@ class FileSource:
     @contextmanager
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
         """The partition's rows; ``SourceError`` where it has no file that can be landed."""
-        session, staged = landing.session, f"staged_{uuid4().hex[:16]}"
         # What the build is recorded with is what was there at the last look.
         look = self._last[0] if self._last else self.look()
         if look.where != self._where or not all(
@@ -195,23 +194,34 @@ class FileSource:
             look = self.look()
         self._refuse(look, landing.key)
         parts = self.news(look.parts.get(landing.key, ()), landing)
+        session, rows = landing.session, f"last_{uuid4().hex[:16]}"
+        with self._staged(landing, look, parts) as staged:
+            session.execute(f"create temp table {rows} as {self._last_sql(staged)}")
+        try:
+            self.report(landing, look, parts, rows)
+            with self.landed(session, rows) as select:
+                yield [select]
+        finally:
+            session.execute(f"drop table {rows}")
+
+    @contextmanager
+    def _staged(self, landing: Landing, look: Look, parts: Sequence[Part]) -> Iterator[str]:
+        """The table of all rows of these parts, over those that they are put over."""
+        session, staged = landing.session, f"staged_{uuid4().hex[:16]}"
         session.execute(f"create temp table {staged} as {self.before_sql(landing)}")
-        for rank, part in enumerate(parts, start=1):
-            with parsed(session, self.feed, part.file) as rows:
-                session.execute(
-                    f"insert into {staged} by name select {self._own()}, row_name, copies,"
-                    f" {rank} as rank, file_row from {rows} where rejected is null"
-                    + (f" and {_DAY} in ({_listed(part.days)})" if self.feed.day else "")
-                )
-            if part.days.keys() == look.contents[part.file].days.keys():
-                forget(self.feed, part.file)
-        last = f"last_{staged}"
-        session.execute(f"create temp table {last} as {self._last_sql(staged)}")
-        session.execute(f"drop table {staged}")
-        self.report(landing, look, parts, last)
-        with self.landed(session, last) as select:
-            yield [select]
-        session.execute(f"drop table {last}")
+        try:
+            for rank, part in enumerate(parts, start=1):
+                with parsed(session, self.feed, part.file) as rows:
+                    session.execute(
+                        f"insert into {staged} by name select {self._own()}, row_name, copies,"
+                        f" {rank} as rank, file_row from {rows} where rejected is null"
+                        + (f" and {_DAY} in ({_listed(part.days)})" if self.feed.day else "")
+                    )
+                if part.days.keys() == look.contents[part.file].days.keys():
+                    forget(self.feed, part.file)
+            yield staged
+        finally:
+            session.execute(f"drop table {staged}")
 
     def _refuse(self, look: Look, key: str) -> None:
         for file in look.unreadable.get(key, ()):
