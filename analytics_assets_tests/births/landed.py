@@ -90,7 +90,7 @@ def land(
             months = [month for month in snapshot.candidates(table) if month[:4] in keys]
             outcome = builder.build(table, keys if table.period is RAW.period else months)
             reports.update(outcome.reports)
-            for finding in outcome.findings:
+            for finding in (one for one in outcome.findings if one.blocking):
                 errors.setdefault(finding.partition[:4], finding.summary)
     return Landed(*(live_rows(table) for table in (RAW, REJECTED, FACT)), errors, reports)
 
