@@ -146,7 +146,7 @@ def test_one_value_in_two_spellings_is_one_and_one_name_in_two_countries_is_two(
     folders: Folders,
 ) -> None:
     day = "2025-01-01"
-    folders.mapping("country", "meta_value,country_code", "United States,us", "UNITED STATES,US")
+    folders.mapping("country", "meta_value,country_code", "United States,us", "UNITED STATES,us")
     folders.ads("", day, insight(day, "10"))
     folders.ads(
         "country",
@@ -251,6 +251,33 @@ def test_without_an_id_what_was_bought_tells_events_apart(folders: Folders) -> N
     with all_at_once() as found:
         assert found.rows("revenue_usd", "user_product_events") == [
             (f"{usd}.00",) for usd in (5, 5, 6, 7, 7)
+        ]
+
+
+def test_what_came_under_two_ids_is_one(folders: Folders) -> None:
+    """The event once, as it is under the newer id; profiles fill each other's gaps."""
+    day, bought = "2025-01-01", {"$insert_id": "1", "currency": "USD"}
+    now = {"distinct_id": "now", "$distinct_id_before_identity": "u"}
+    folders.events(
+        day,
+        event("RC Initial purchase", 0, **bought, revenue=5),
+        event("RC Initial purchase", 0, **bought, revenue=6, **now),
+        event("RC Initial purchase", 0, **bought, revenue=5, distinct_id="v"),
+    )
+    none = {"abi_~ad_id": "null", "abi_~ad_set_id": None, "abi_~campaign_id": None}
+    folders.users(
+        profile("u", region="Texas", country="BR"),
+        profile("now", country="US", **none, **{"$last_seen": "2020-01-01"}),
+        profile("v", country="DE", **none),
+    )
+    with all_at_once() as found:
+        assert found.rows("distinct_id, revenue_usd", "user_product_events") == [
+            ("now", "6.00"),
+            ("v", "5.00"),
+        ]
+        assert found.rows("distinct_id, ad_id, country, region", "user_product_starts") == [
+            ("now", "9", "US", "Texas"),
+            ("v", None, "DE", "unknown"),
         ]
 
 
