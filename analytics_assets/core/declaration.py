@@ -48,6 +48,7 @@ class Check:
     ``at_fault`` (SQL over ``_broken``, a row of ``sql``, and ``_row``, one of the table) says which
     rows go into quarantine; by default those with the unique columns of ``_broken``. ``told`` is a
     column of ``sql`` whose values are told in messages, which otherwise hold no value of a row.
+    ``warns``: a column of the SQL of a blocking check that is true where a row only warns.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Check:
     blocking: bool = True
     at_fault: str = ""
     told: str = ""
+    warns: str = ""
 
 
 # A pandas frame of what the SQL selects, and the report -> a frame or Arrow table of the columns.
@@ -85,6 +87,9 @@ class Table:
     ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the
     partitions that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It
     must give the same rows again where nothing else that it reads has changed.
+    ``alike_in``: SQL over its columns of what partitions have to have in common to be compared with
+    each other (volume, drift), such as the states whose files were sent; a rollup has that of the
+    next finer table that says it.
     ``failures_csv``: all rows that hold a partition back are also written as CSV, which the error
     names. ``indexed``: column lists; where given, ``warehouse.duckdb`` holds the rows themselves
     with these indexes, not a view over the files: faster to read, rewritten whole at each change.
@@ -118,6 +123,7 @@ class Table:
     each: tuple[str, ...] = ()
     proven_by: tuple[str, ...] = ()
     parts_of: Table | None = None
+    alike_in: str = ""
     compression: Compression = "zstd"
     failures_csv: bool = False
     indexed: tuple[str, ...] = ()
