@@ -127,7 +127,8 @@ def _project_file(name: str) -> Path:
 
 def _refresh(config: settings.Settings, tables: Sequence[Table]) -> bool:
     """Bring everything up to date and print one table; ``False`` if anything failed."""
-    for problem in registry.problems(tables):
+    told = registry.problems(tables)
+    for problem in told:
         print(problem, file=sys.stderr)
     import dagster as dg
 
@@ -155,8 +156,12 @@ def _refresh(config: settings.Settings, tables: Sequence[Table]) -> bool:
     for check, why in done.warnings.items():
         print(f"\nWarning, {check}:\n{why}")
     for problem in done.problems:
-        print(f"\n{problem}", file=sys.stderr)
-    what = f"{len(done.table)} assets materialised" if was_behind else "Everything is up to date"
+        if problem not in told:
+            print(f"\n{problem}", file=sys.stderr)
+    if was_behind:
+        what = f"{len(done.table)} assets materialised"
+    else:
+        what = "Nothing could be built" if done.problems else "Everything is up to date"
     print(f"\n{what} in {time.monotonic() - started:.0f} s. Kept in {config.home}")
     return not done.problems
 

@@ -203,6 +203,11 @@ class MeasureList:
         return tuple(measure for measure in self.measures if measure.adds_up)
 
     @property
+    def total(self) -> Measure | None:
+        """The measure that counts all rows, if there is one."""
+        return next((m for m in self.measures if m.sql.strip().lower() == "count(*)"), None)
+
+    @property
     def additive_ratios(self) -> tuple[Ratio, ...]:
         """The ratios of two such measures, which are shares and means over any rows."""
         names = {measure.name for measure in self.additive}

@@ -85,6 +85,9 @@ class Table:
     ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the
     partitions that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It
     must give the same rows again where nothing else that it reads has changed.
+    ``alike_in``: SQL over its columns of what partitions have to have in common to be compared with
+    each other (volume, drift), such as the states whose files were sent; a rollup has that of the
+    next finer table that says it.
     ``failures_csv``: all rows that hold a partition back are also written as CSV, which the error
     names. ``indexed``: column lists; where given, ``warehouse.duckdb`` holds the rows themselves
     with these indexes, not a view over the files: faster to read, rewritten whole at each change.
@@ -118,6 +121,7 @@ class Table:
     each: tuple[str, ...] = ()
     proven_by: tuple[str, ...] = ()
     parts_of: Table | None = None
+    alike_in: str = ""
     compression: Compression = "zstd"
     failures_csv: bool = False
     indexed: tuple[str, ...] = ()

@@ -113,7 +113,10 @@ class Marks:
 
 def chart_as_markdown(marks: Sequence[Marks], label: str, ruled: Sequence[float] = ()) -> str:
     """Marks over one pair of axes as an inline picture, with upright rules at these x."""
+    label = label.rstrip(".")
     every = [point for one in marks for point in one.points if point[1] == point[1]]
+    if not every:
+        return f"{label}: no value"
     lefts, heights = [x for x, _ in every] + list(ruled), [y for _, y in every]
     low, high = min(heights), max(heights)
     across = (_WIDTH - 2 * _MARGIN) / ((max(lefts) - min(lefts)) or 1)
@@ -137,7 +140,6 @@ def chart_as_markdown(marks: Sequence[Marks], label: str, ruled: Sequence[float]
                 f'<polyline points="{" ".join(places)}" fill="none" stroke="{one.colour}"'
                 f' stroke-width="2"{dashed}/>'
             )
-    label = label.rstrip(".")
     return f"{label}: {low:,.1f} to {high:,.1f}\n\n{_picture(label, drawn, 2 * _HEIGHT)}"
 
 

@@ -63,6 +63,12 @@ class Period:
             return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
         return self.floor(day) + timedelta(days=7 if self.unit == "week" else 1)
 
+    def number(self, day: date) -> int:
+        """The periods counted one by one: that of ``day`` is one more than the one before it."""
+        if self.unit in ("year", "month"):
+            return day.year if self.unit == "year" else day.year * 12 + day.month - 1
+        return self.floor(day).toordinal() // (7 if self.unit == "week" else 1)
+
     def key(self, day: date) -> str:
         """The key of the partition that holds ``day``."""
         return self.only_key if self is UNPARTITIONED else self.floor(day).strftime(self.fmt)

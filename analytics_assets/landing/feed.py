@@ -65,10 +65,11 @@ class Feed:
     ``casts``: column -> SQL of its value, with its text as ``{text}``, where a cast is not it.
     ``rejects``: reason -> SQL that is true for a row that cannot be landed. More than
     ``most_rejected`` of a file's rows (a share; two always pass) are a file that is not what it
-    seems: it is refused whole.
+    seems: it is refused whole. ``refuses``: the same, where a single row says that.
     ``lookback``: how many of the newest days the sender may restate without a new time of change.
     ``expected``: partitions that have to have a file.
-    In SQL, ``file_day`` is the first day that the name of the file says.
+    In SQL, ``file_day`` is the first day that the name of the file says, ``file_end`` the first one
+    after.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Feed:
     period: Period = UNPARTITIONED
     casts: Mapping[str, str] = field(default_factory=dict, hash=False)
     rejects: Mapping[str, str] = field(default_factory=dict, hash=False)
+    refuses: Mapping[str, str] = field(default_factory=dict, hash=False)
     most_rejected: float = 0.05
     formats: tuple[str, ...] = FORMATS
     lookback: int = 0

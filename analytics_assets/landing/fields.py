@@ -93,9 +93,9 @@ def _of_documents(feed: Feed) -> Fields:
         (column.name, f'$."{nest}"."{theirs}"' if nest else f'$."{theirs}"')
         for column in feed.columns
         if column.name != feed.rest
-        for theirs in feed.names_of(column.name)
         # What somebody calls a property of his own does not replace a field of the document.
         for nest in ("", *feed.nests)
+        for theirs in feed.names_of(column.name)
     ]
     paths = ", ".join(literal(path) for _, path in places)
     texts = {

@@ -133,18 +133,19 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
                 f"select case when rejected is null then {day} end, sum(copies), count(*),"
                 f" sum(hash({values}, rejected, record)) from {name} group by 1"
             ).fetchall()
-            example = session.execute(
-                f"select min_by(rejected, file_row), min(file_row) from {name}"
-                " where rejected is not null"
-            ).fetchone()
+            # Shown is the row for which a file is refused, if there is one.
+            told = f"rejected in ({', '.join(map(literal, ['', *feed.refuses]))})"
+            why, where, refused = session.execute(
+                f"select rejected, file_row, {told} from {name} where rejected is not null"
+                f" order by {told} desc, file_row limit 1"
+            ).fetchone() or ("", 0, False)
     except SourceError as error:
         return Content(problem=error.parts)
     offered = sum(int(copies) for _, copies, _, _ in rows)
     bad = sum(int(copies) for key, copies, _, _ in rows if key is None)
-    if bad > max(_ALWAYS_PASS, feed.most_rejected * offered):
+    if refused or bad > max(_ALWAYS_PASS, feed.most_rejected * offered):
         problem = (
-            f"{bad:,} of its {offered:,} rows cannot be landed, first row {example[1]:,}:"
-            f" {example[0]}",
+            f"{bad:,} of its {offered:,} rows cannot be landed, first row {where:,}: {why}",
             str(file.path),
             "Look whether it is the right file, and send it again",
         )
@@ -163,7 +164,8 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
 
 def _select(feed: Feed, file: LandedFile, relation: Relation, fields: Fields) -> str:
     own = ", ".join(quoted(column.name) for column in feed.columns)
-    file_day = f"date '{file.window[0]}'" if file.window else "cast(null as date)"
+    window = file.window or (None, None)
+    file_day, file_end = (f"cast({literal(str(d)) if d else 'null'} as date)" for d in window)
     texts = ", ".join(f"{quoted(c.name)} := {_text(feed, c)}" for c in feed.columns)
     typed = ", ".join(
         f"{_value(feed, column)} as {quoted(column.name)}"
@@ -175,7 +177,8 @@ def _select(feed: Feed, file: LandedFile, relation: Relation, fields: Fields) ->
     return f"""
 with lines as (select *{fields.beside} from ({relation.sql})),
 ours as (select file_row, unreadable_line, {fields.select} from lines {fields.expand}),
-typed as (select file_row, unreadable_line, {file_day} as file_day, {typed} from ours),
+typed as (select file_row, unreadable_line, {file_day} as file_day,
+    {file_end} as file_end, {typed} from ours),
 dated as (select *, {feed.day or "cast(null as date)"} as day from typed),
 judged as (
     select *, {feed.row_name if feed.key else "cast(null as varchar)"} as row_name,
@@ -243,7 +246,8 @@ def _rejected_sql(feed: Feed, file: LandedFile) -> str:
             f"when day < date '{first}' or day >= date '{end}'"
             f" then {literal('it is of another day than the name of the file says')}"
         )
-    cases += [f"when {broken} then {literal(why)}" for why, broken in feed.rejects.items()]
+    broken = {**feed.rejects, **feed.refuses}
+    cases += [f"when {sql} then {literal(why)}" for why, sql in broken.items()]
     return f"case {' '.join(cases)} end"
 
 

@@ -188,8 +188,7 @@ class _Release:
             for change in move.changes:
                 share, name = change.largest(move.table)
                 if 100 * share > percent and (move.table.key, change.partition) not in confirmed:
-                    before, after = change.totals[name]
-                    why = f"{name} would go from {before:,} to {after:,}, more than {percent:g} %"
+                    why = f"{change.told(move.table, name)}, more than {percent:g} %"
                     found[change.partition] = (move.offer.fingerprint(change.partition), why)
             for partition, reason in found.items():
                 group = groups[move.table.key, partition]

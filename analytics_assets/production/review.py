@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, records, schema
 
 _BOTH = ("before", "after")
@@ -37,17 +38,36 @@ class Change:
     def largest(self, table: Table) -> tuple[float, str]:
         """The greatest change of a total, as a share of the larger value, and its name.
 
-        Small counts come and go by chance; only that no row is left counts however few there were.
+        A measure is judged relative to the number of all that is counted, where the table has it:
+        twice the births are expected to bring twice the twins. A dimension may grow. Small numbers
+        come and go by chance; only a table that is left without a row counts however few they were.
         """
         measures = table.measures.measures if table.measures else ()
         late = {measure.name for measure in measures if measure.late}
-        shares = [
-            (abs(after - before) / max(abs(before), abs(after)), name)
-            for name, (before, after) in self.totals.items()
-            if name not in late
-            and (max(abs(before), abs(after)) >= _TOO_FEW or (name == "rows" and not after))
+        total = _total_of(table)
+        whole = self.totals.get(total, (0, 0))
+        growth = whole[1] / whole[0] if min(whole) > 0 else 1
+        found = (0.0, "rows")
+        for name, (before, after) in self.totals.items():
+            if name in late or (table.layer == "dimensions" and after > before):
+                continue
+            expected = before if name in ("rows", total) else before * growth
+            emptied = table.period is UNPARTITIONED and name == "rows" and not after
+            if abs(after - expected) >= _TOO_FEW or emptied:
+                share = abs(after - expected) / max(abs(expected), abs(after))
+                found = max(found, (share, name), key=lambda pair: pair[0])
+        return found
+
+    def told(self, table: Table, name: str) -> str:
+        """How a total would change, and what it is judged by."""
+        total = _total_of(table)
+        names = [name] if name in ("rows", total) or total not in self.totals else [name, total]
+        said = [
+            f"{each} {'would go ' if each == name else ''}from {before:,} to {after:,}"
+            for each in names
+            for before, after in [self.totals[each]]
         ]
-        return max(shares, key=lambda found: found[0], default=(0.0, "rows"))
+        return ", with ".join(said)
 
     def as_row(self) -> dict[str, Any]:
         """For a table that people read, and for the ledger."""
@@ -89,6 +109,11 @@ def changes(
         differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
         found.append(Change(key, *moved.get(key, (0, 0, 0)), differing))
     return found
+
+
+def _total_of(table: Table) -> str:
+    """The measure that counts all rows; empty: there is none."""
+    return table.measures.total.name if table.measures and table.measures.total else ""
 
 
 def _total_names(table: Table) -> list[str]:

@@ -49,7 +49,19 @@ def totals_of(
 def pictures_of(
     session: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table
 ) -> dict[str, Any]:
-    """Preview and plot of what people read; other single records are never shown."""
+    """Preview and plot of what people read; other single records are never shown.
+
+    What cannot be drawn is a word in its place: rows that are published are not lost for a picture.
+    """
+    try:
+        return _drawn(session, snapshot, table)
+    except Exception as error:
+        return {"preview": dg.MetadataValue.text(f"cannot be drawn ({type(error).__name__})")}
+
+
+def _drawn(
+    session: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table
+) -> dict[str, Any]:
     keys = sorted({file.key for file in snapshot.files(table) if file.rows})[-PLOTTED_PARTITIONS:]
     files = [file for file in snapshot.files(table) if file.key in keys]
     if not files or table.layer not in READABLE or damaged(snapshot.lake, files):

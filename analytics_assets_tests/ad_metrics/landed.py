@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from analytics_assets import settings
 from analytics_assets.core.contracts import sql_type
 from analytics_assets.core.declaration import Table, in_dependency_order
-from analytics_assets.core.source import Landing
+from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.domains.ad_metrics.measures import BREAKDOWN, DAY, ENTITY
 from analytics_assets.domains.ad_metrics.sample import FIRST_DAY
 from analytics_assets.domains.ad_metrics.sample.world import World, draw
@@ -76,9 +81,30 @@ def metrics(lake: Lake) -> Metrics:
     return _by_key(lambda table: rows(lake, table))
 
 
-def metrics_of_sql() -> Metrics:
-    """The same by the SQL alone, over all that landed at once: no lake, no partitions."""
+@dataclass
+class AllAtOnce:
+    """All tables by the SQL alone, over all that landed: no lake, no partitions."""
+
+    session: duckdb.DuckDBPyConnection
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
+    reports: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def rows(self, columns: str, table: str, more: str = "order by all") -> list[tuple]:
+        """What a query finds, with money as text."""
+        found = self.session.execute(f"select {columns} from ad_metrics.{table} {more}").fetchall()
+        return [tuple(str(v) if isinstance(v, Decimal) else v for v in row) for row in found]
+
+    def spend(self) -> dict[str, str]:
+        """Day -> spend of all ads."""
+        where = "where entity_type = 'ad' group by all order by all"
+        return dict(self.rows("date::varchar, sum(meta_spend)", "daily_mixpanel_metrics", where))
+
+
+@contextmanager
+def all_at_once() -> Iterator[AllAtOnce]:
+    """Build all that can be landed; the rest is in ``refused``, by table and partition."""
     with open_session(settings.load()) as session:
+        found = AllAtOnce(session)
         session.execute("create schema ad_metrics")
         for table in in_dependency_order(TABLES):
             columns = ", ".join(f"{c.name} {sql_type(c)}" for c in table.stored_columns)
@@ -88,10 +114,22 @@ def metrics_of_sql() -> Metrics:
                 session.execute(f"{insert} {table.sql}")
                 continue
             for key in table.source.inputs():
-                with table.source.land(Landing(session, key, {}, lambda sql: {})) as selects:
-                    for select in selects:
-                        session.execute(f"{insert} {select}")
-        return _by_key(lambda table: _read(session, table))
+                landing = Landing(session, key, {}, lambda sql: {})
+                try:
+                    with table.source.land(landing) as selects:
+                        for select in selects:
+                            session.execute(f"{insert} {select}")
+                except SourceError as error:
+                    found.refused[table.name, key] = str(error)
+                found.reports[table.name, key] = landing.report
+        yield found
+
+
+def metrics_of_sql() -> Metrics:
+    """The metrics of ``all_at_once``, where everything can be landed."""
+    with all_at_once() as found:
+        assert found.refused == {}
+        return _by_key(lambda table: _read(found.session, table))
 
 
 def _by_key(read: Callable[[Table], list[dict[str, Any]]]) -> Metrics:
@@ -111,6 +149,33 @@ def point_at(monkeypatch: Any, folder: Path) -> tuple[Path, Path]:
     monkeypatch.setenv("MIXPANEL_SOURCE", str(folder / "mixpanel"))
     monkeypatch.setenv("META_ADS_SOURCE", str(folder / "meta_ads"))
     return folder / "mixpanel", folder / "meta_ads"
+
+
+CASES = next(
+    (found for up in Path(__file__).parents if (found := up / "shared" / "cases").is_dir()),
+    Path("shared/cases"),
+)
+DAILY_FOLDERS = [f"ad_performance_daily{axis}" for axis in ("", "_country", "_region", "_device")]
+
+
+def empty_folders(mixpanel: Path, meta: Path) -> None:
+    """What has to be there: two landing folders in which nothing landed."""
+    for folder in (mixpanel / "events", mixpanel / "users", *(meta / n for n in DAILY_FOLDERS)):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def case(name: str, monkeypatch: Any, folder: Path) -> tuple[Path, Path]:
+    """A copy of the landing folders of a shared case, with what it leaves out as empty folders."""
+    shared = CASES / name
+    if not shared.is_dir():
+        pytest.skip(f"needs {shared}")
+    ours = point_at(monkeypatch, folder)
+    for target, theirs in zip(ours, (("mixpanel", "mix"), ("meta_ads", "meta")), strict=True):
+        for one in theirs:
+            if (shared / one).is_dir():
+                shutil.copytree(shared / one, target)
+    empty_folders(*ours)
+    return ours
 
 
 def edit(path: Path, change: Callable[[list[dict]], None]) -> None:

@@ -237,7 +237,7 @@ def test_what_changes_for_weeks_puts_nothing_on_hold() -> None:
     table = toy_tables(Memory())[3]
     assert table.measures
     late = tuple(replace(m, late=m.name == "cents") for m in table.measures.measures)
-    change = Change("2024-01", 0, 0, 1, {"cents": (0, 4000), "sales": (40, 50)})
+    change = Change("2024-01", 0, 0, 1, {"cents": (0, 4000), "sales": (400, 500)})
     assert change.largest(table) == (1.0, "cents")
     assert change.largest(replace(table, measures=replace(table.measures, measures=late))) == (
         0.2,

@@ -150,3 +150,21 @@ def test_a_preview_shows_names_beside_their_codes() -> None:
     assert shown(axis("user", "full_name", personal=True))[:3] == ["day", "user_code", "sales"]
     unkeyed = replace(daily, grain=(DAY, state), unique=("day",), publish=None)
     assert previewed(unkeyed)[:2] == ["day", "sales"]
+
+
+NUMBERS = st.one_of(
+    st.integers(-(10**30), 10**30), st.floats(), st.decimals(allow_nan=False, allow_infinity=False)
+)
+
+
+@given(st.lists(st.none() | NUMBERS, max_size=30), st.booleans())
+def test_whatever_a_series_holds_it_is_drawn_or_said(
+    values: list[float | Decimal | None], equal: bool
+) -> None:
+    """Equal values, too, and none at all."""
+    series = [(str(key), values[0] if equal else value) for key, value in enumerate(values)]
+    assert plot_as_markdown(series, "Spend.", "USD").startswith("Spend")
+
+
+def test_a_chart_without_a_point_says_so() -> None:
+    assert chart_as_markdown([Marks([(1, float("nan"))]), Marks([])], "Score.") == "Score: no value"

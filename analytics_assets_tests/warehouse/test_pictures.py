@@ -128,6 +128,19 @@ def test_a_check_says_what_becomes_of_what_fails(source: Memory) -> None:
     assert {name for name, text in said.items() if keeps in text} == {
         "contract", "reconciles", "holds",
     }  # fmt: skip
-    assert {name for name, text in said.items() if goes in text} == {"volume", "warns"}
+    assert {name for name, text in said.items() if goes in text} == {"warns"}
     assert said["warns"] == f"Sales are many. {goes}"
     assert "not published" not in " ".join(said.values())
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_word(
+    source: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise TypeError("a value")
+
+    monkeypatch.setattr("analytics_assets.warehouse.pictures.plot_as_markdown", broken)
+    tables = toy_tables(source)
+    shown = events(tables, tables[2], ["2024-01", "2024-02"])["2024-02"]
+    assert shown["preview"] == "cannot be drawn (TypeError)"
+    assert shown["sales"] == 1

@@ -24,6 +24,11 @@ DOMAIN = Domain(
         Setting("MIXPANEL_SOURCE", "the generated sample", "landing folder of Mixpanel's exports"),
         Setting("META_ADS_SOURCE", "the generated sample", "landing folder of Meta's exports"),
         Setting(
+            "MIXPANEL_EVENT_NAMES",
+            "`RC Trial started` and so on, or RevenueCat's `rc_trial_started_event`",
+            "other names of the events, as `Trial begun=RC Trial started`, by commas",
+        ),
+        Setting(
             "META_TRIAL_ACTIONS",
             "`start_trial_total`",
             "Meta's action types that count as trials, by commas; they are added up",

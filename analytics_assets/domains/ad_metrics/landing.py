@@ -12,10 +12,13 @@ from datetime import timedelta
 from analytics_assets.core.columns import Column, text
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.domains.ad_metrics.columns import AD_IDS, USER_ID
+from analytics_assets.domains.ad_metrics.days import day_sql, without_time
+from analytics_assets.domains.ad_metrics.words import NO_ID
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import files_of
 from analytics_assets.landing.folder import LandingFolder
 from analytics_assets.landing.formats import CSV, JSON
+from analytics_assets.warehouse.session import literal
 
 MIXPANEL = LandingFolder("MIXPANEL_SOURCE", "mixpanel")
 META_ADS = LandingFolder("META_ADS_SOURCE", "meta_ads")
@@ -45,6 +48,12 @@ def _epoch_ms(text: str) -> str:
     )
 
 
+# Events that Mixpanel has not given an id are known by what was bought: nobody else tells two of
+# one second from each other, and what is equal in all of it is sent again.
+_WITHOUT_ID = (
+    "cast(to_json([product_id, json_extract_string(other_fields, '$.transaction_id'), revenue,"
+    " revenue_usd, currency]) as varchar)"
+)
 EVENTS = Feed(
     "mixpanel_events",
     MIXPANEL,
@@ -56,9 +65,12 @@ EVENTS = Feed(
         text("insert_id", "Mixpanel's id of the event."),
         text("product_id", "The product."),
         text("revenue", "Amount as landed, in its currency; refunds are negative."),
+        text("revenue_usd", "Amount in USD, as landed; where it is given, it counts."),
         text("currency", "Currency of the amount."),
         text("store", "App store or payment service."),
         text("country", "Country of the event."),
+        text("environment", "SANDBOX of a trial purchase of a developer, that does not count."),
+        Column("before_identity", "text", "The user's id before this one.", personal=True),
         Column("arrival_ms", "bigint", "When Mixpanel got it.", "ms since 1970"),
         Column("other_fields", "text", "JSON of the fields that have no column.", personal=True),
     ),
@@ -67,15 +79,15 @@ EVENTS = Feed(
         "distinct_id": ("distinct_id", "$distinct_id"),
         "time_ms": ("time",),
         "insert_id": ("$insert_id", "insert_id"),
-        "revenue": ("revenue", "revenue_usd"),
         "country": ("country", "country_code", "mp_country_code"),
+        "before_identity": ("$distinct_id_before_identity",),
         "arrival_ms": ("mp_processing_time_ms", "$mp_api_timestamp_ms"),
     },
     nests=("properties",),
     rest="other_fields",
     casts={
         "time_ms": _epoch_ms("{text}"),
-        "insert_id": "coalesce({text}, '')",
+        "insert_id": "coalesce({text}, " + _WITHOUT_ID + ")",
         "arrival_ms": "try_cast({text} as bigint)",
     },
     key=("event", "distinct_id", "time_ms", "insert_id"),
@@ -118,35 +130,53 @@ _MEASURED_BY = {
     "all": ("no_breakdown",),
     "country": ("country",),
     "region": ("region",),
-    "device": ("impression_device", "device_platform"),
+    "device": ("impression_device",),
 }
+_IDS = f"concat_ws(chr(10), {', '.join(column.name for column in AD_IDS)})"
 
 
 def _ad_performance(axis: str) -> Feed:
     name = "ad_performance_daily" + ("" if axis == "all" else f"_{axis}")
+    columns = (
+        *(replace(column, nullable=False) for column in AD_IDS),
+        text("ad_name", "Name of the ad."),
+        text("adset_name", "Name of the adset."),
+        text("campaign_name", "Name of the campaign."),
+        text("breakdown_value", f"Meta's {axis}, as landed." if axis != "all" else "Empty."),
+        text("currency", "Currency of the account; USD where Meta does not say."),
+        text("spend", "Spend as landed, in the account's currency."),
+        text("impressions", "Impressions as landed."),
+        text("clicks", "Clicks as landed."),
+        text("actions", "JSON of action types and their counts."),
+        text("date_start", "First day of the row, as landed.", False),
+        text("date_stop", "Last day of the row, as landed: the same."),
+        text("other_fields", "JSON of the fields that have no column."),
+    )
     return Feed(
         name,
         META_ADS,
         f"{name}/*{{days}}*",
-        columns=(
-            *(replace(column, nullable=False) for column in AD_IDS),
-            text("ad_name", "Name of the ad."),
-            text("adset_name", "Name of the adset."),
-            text("campaign_name", "Name of the campaign."),
-            text("breakdown_value", f"Meta's {axis}, as landed." if axis != "all" else "Empty."),
-            text("currency", "Currency of the account; USD where Meta does not say."),
-            text("spend", "Spend as landed, in the account's currency."),
-            text("impressions", "Impressions as landed."),
-            text("clicks", "Clicks as landed."),
-            text("actions", "JSON of action types and their counts."),
-            text("date_start", "First day of the row, as landed.", False),
-            text("other_fields", "JSON of the fields that have no column."),
-        ),
+        columns=columns,
         spellings={"breakdown_value": _MEASURED_BY[axis], "currency": ("account_currency",)},
         rest="other_fields",
-        casts={"breakdown_value": "coalesce({text}, '')"},
-        key=("ad_id", "adset_id", "campaign_id", "breakdown_value"),
-        day="try_cast(try_cast(date_start as timestamp) as date)",
+        # Where only the platform was asked for, it stands for the device.
+        casts={
+            "breakdown_value": "coalesce({text}, "
+            + (
+                "json_extract_string(other_fields, '$.device_platform'), '')"
+                if axis == "device"
+                else "'')"
+            )
+        },
+        # Which rows are one is not told by a file alone (``sources.py``): here only copies are.
+        key=tuple(column.name for column in columns),
+        rejects={"an id is a placeholder": f"regexp_matches({_IDS}, {literal(NO_ID)})"},
+        refuses={
+            "date_stop is another day than date_start; export it with time_increment=1": (
+                f"{without_time('date_stop')} <> {without_time('date_start')}"
+            )
+        },
+        day=day_sql("date_start"),
         dated=Column("date", "date", "Day of the report.", nullable=False),
         period=DAILY,
         formats=JSON,
@@ -177,7 +207,8 @@ CURRENCY_FX = Feed(
     formats=CSV,
     lookback=5,
 )
-_META_VALUE = text("meta_value", "Meta's word.", False)
+_META_VALUE = text("meta_value", "Meta's word, in lower case.", False)
+_META_CASTS = {"meta_value": "lower(nfc_normalize({text}))"}
 META_COUNTRY_MAPPING = Feed(
     "meta_country_mapping",
     META_ADS,
@@ -186,6 +217,7 @@ META_COUNTRY_MAPPING = Feed(
         _META_VALUE,
         text("country_code", "ISO 3166 code of two letters.", False),
     ),
+    casts={**_META_CASTS, "country_code": "upper({text})"},
     key=("meta_value",),
     formats=CSV,
 )
@@ -198,6 +230,7 @@ META_DEVICE_MAPPING = Feed(
         text("store", "Store.", False),
         text("platform", "Platform.", False),
     ),
+    casts=_META_CASTS,
     key=("meta_value",),
     formats=CSV,
 )

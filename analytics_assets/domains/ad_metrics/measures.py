@@ -290,6 +290,13 @@ LISTS = tuple(
 DERIVED_COLUMNS = LISTS + tuple(ratio.column() for ratio in RATIOS) + OUTCOMES
 
 
+# Called as Meta's report of the day calls its regions.
+_REGION = (
+    "if(region <> 'unknown' and country <> 'unknown' and credited_date in (select date from"
+    " performance where regions_name_country), region || ', ' || country, region)"
+)
+
+
 def daily_words(breakdown: bool) -> dict[str, str]:
     """What ``sql/daily_metrics.sql`` leaves open, with or without a breakdown."""
     measures = [m for m in AD_MEASURES.measures if m not in META]
@@ -334,7 +341,7 @@ def daily_words(breakdown: bool) -> dict[str, str]:
     if breakdown:
         words |= {
             "user_breakdown": "axes.breakdown_type, case axes.breakdown_type when 'country' then"
-            " country when 'region' then region else device end as breakdown_value,",
+            f" country when 'region' then {_REGION} else device end as breakdown_value,",
             "user_axes": "cross join (values ('country'), ('region'), ('device')) as axes"
             " (breakdown_type)",
             "meta_breakdown": "axis as breakdown_type, breakdown_value,",

@@ -22,7 +22,7 @@ from analytics_assets.domains.ad_metrics.landing import (
     META_DEVICE_MAPPING,
     USERS,
 )
-from analytics_assets.domains.ad_metrics.sources import EventsSource
+from analytics_assets.domains.ad_metrics.sources import EventsSource, InsightsSource, UsersSource
 from analytics_assets.domains.ad_metrics.words import WORDS
 from analytics_assets.landing.rejected import rejected_records
 from analytics_assets.landing.sources import FileSource
@@ -43,7 +43,7 @@ mixpanel_events = tables.source(
 )
 mixpanel_users = tables.source(
     "mixpanel_users",
-    FileSource(USERS),
+    UsersSource(USERS),
     description="Mixpanel's people export: where each user came from.",
 )
 
@@ -52,7 +52,7 @@ def _ad_performance(axis: str) -> Table:
     feed = AD_PERFORMANCE[axis]
     return tables.source(
         feed.name,
-        FileSource(feed),
+        InsightsSource(feed),
         description="Meta Insights at ad level" + (f", by {axis}." if axis != "all" else "."),
         checks=(_numbers(axis),),
         expected_every=_expected(feed.folder.variable),

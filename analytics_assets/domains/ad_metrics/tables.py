@@ -40,6 +40,21 @@ _PROFILE = (
     text("device", "Platform, or unknown.", False),
 )
 
+user_identities = tables.from_sql(
+    "user_identities",
+    layer="facts",
+    slice_period=DAILY,
+    slice_sql="strftime(event_date, '%Y-%m-%d')",
+    time_column="event_date",
+    words={"most_ids": "100"},
+    columns=(
+        Column("event_date", "date", "A day on which the id occurs.", nullable=False),
+        Column("distinct_id", "text", "An id of the user's before.", nullable=False, personal=True),
+        Column("user_id", "text", "The user's id now.", nullable=False, personal=True),
+    ),
+    unique=("event_date", "distinct_id"),
+    description="Which user an id is that was another one before.",
+)
 user_product_events = tables.from_sql(
     "user_product_events",
     layer="facts",
@@ -239,6 +254,7 @@ ad_performance = tables.from_sql(
         Column("clicks", "bigint", "Clicks.", nullable=False),
         Column("trials", "bigint", "Actions that count as a trial.", nullable=False),
         Column("purchases", "bigint", "Actions that count as a purchase.", nullable=False),
+        flag("regions_name_country", "The day's report of regions says their country, too."),
         text("no_rate", "Currencies that have no rate."),
     ),
     unique=("axis", "ad_id", "adset_id", "campaign_id", "breakdown_value"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from analytics_assets.core.refusals import DeclarationError
 from analytics_assets.warehouse.session import literal
 
 TRIAL_STARTED = "RC Trial started"
@@ -24,6 +25,56 @@ KNOWN_EVENTS = (
     TRIAL_CANCELLED,
     RENEWAL,
     CANCELLATION,
+)
+
+
+def event_names(setting: str) -> dict[str, str]:
+    """What an event may be called in an export -> what it is called here.
+
+    An integration of RevenueCat's that nobody changed sends ``rc_trial_started_event``. Others are
+    in the setting, as ``Trial begun=RC Trial started``, by commas.
+    """
+    names = {name: name for name in KNOWN_EVENTS}
+    names |= {f"{name.lower().replace(' ', '_')}_event": name for name in KNOWN_EVENTS}
+    for pair in filter(None, map(str.strip, setting.split(","))):
+        theirs, _, ours = (part.strip() for part in pair.rpartition("="))
+        if not theirs or ours not in KNOWN_EVENTS:
+            raise DeclarationError(
+                f"MIXPANEL_EVENT_NAMES: {pair!r} says the name of no event. Give each as"
+                f" Your name=RC Trial started; after = stands one of {', '.join(KNOWN_EVENTS)}"
+            )
+        names[theirs] = ours
+    return names
+
+
+EVENT_NAMES = event_names(os.environ.get("MIXPANEL_EVENT_NAMES", ""))
+# Breakdowns of Meta's Insights: rows that differ in one of them are parts of a sum.
+BREAKDOWNS = (
+    *("age", "gender", "country", "region", "dma", "user_segment_key", "frequency_value"),
+    *("publisher_platform", "platform_position", "device_platform", "impression_device"),
+    "hourly_stats_aggregated_by_advertiser_time_zone",
+    "hourly_stats_aggregated_by_audience_time_zone",
+    *("product_id", "place_page_id", "ad_format_asset", "body_asset", "call_to_action_asset"),
+    *("description_asset", "image_asset", "link_url_asset", "title_asset", "video_asset"),
+    *("media_asset_url", "media_creator", "media_destination_url", "media_format"),
+    *("media_origin_url", "media_text_content", "media_type", "creative_relaxation_asset_type"),
+    *("flexible_format_asset_type", "gen_ai_asset_type", "landing_destination", "is_auto_advance"),
+    *("signal_source_bucket", "sot_attribution_model_type", "sot_channel", "rule_set_id"),
+    *(
+        "comscore_market",
+        "comscore_market_code",
+        "mdsa_landing_destination",
+        "standard_event_content_type",
+    ),
+    *("is_conversion_id_modeled", "conversion_destination", "skan_campaign_id"),
+    *("skan_conversion_id", "skan_version", "coarse_conversion_value", "fidelity_type"),
+    *("hsid", "postback_sequence_index", "redownload", "marketing_messages_btn_name"),
+    *("app_id", "user_persona_id", "user_persona_name"),
+)
+# What stands where an id was to be put in, or where there is none.
+NO_ID = (
+    r"(?im)^\s*(null|none|nil|undefined|nan|n/?a|unknown|[(]?not[ _]set[)]?|-+)\s*$"
+    r"|[{][{]|[}][}]|%7b%7b|^\s*__\w+__\s*$"
 )
 # Days after a user's first day from which events no longer count.
 REACH_DAYS = 60
@@ -65,7 +116,11 @@ WORDS = {
     "initial_purchase": literal(INITIAL_PURCHASE),
     "renewal": literal(RENEWAL),
     "cancellation": literal(CANCELLATION),
-    "known_events": ", ".join(map(literal, KNOWN_EVENTS)),
+    "known_events": ", ".join(map(literal, EVENT_NAMES)),
+    "event_name": "case event "
+    + " ".join(f"when {literal(sent)} then {literal(ours)}" for sent, ours in EVENT_NAMES.items())
+    + " end",
+    "no_id": literal(NO_ID),
     "event_order": " ".join(
         f"when {literal(name)} then {order}" for order, name in enumerate(KNOWN_EVENTS)
     ),

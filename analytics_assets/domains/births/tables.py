@@ -137,7 +137,7 @@ order by all""",
 
 rejected_births = tables.from_sql(
     "rejected_births",
-    layer="facts",
+    layer="staging",
     period=YEARLY,
     words={"birth_date": _BIRTH_DATE, "columns": ", ".join(COLUMN_NAMES)},
     columns=(
@@ -158,6 +158,7 @@ fact_births = tables.from_sql(
     time_column="DTNASC",
     unique=("birth_id",),
     keeps_rows=True,
+    alike_in="left(birth_municipality_code, 2)",
     checks=(_READABLE,),
     words={
         "birth_date": _BIRTH_DATE,
@@ -220,9 +221,11 @@ def _from_births(name: str, *grain: Dimension, **declared) -> Table:
     )
 
 
-def _rollup(name: str, finer: Table, *grain: Dimension, indexes: tuple[str, ...] = ()) -> Table:
+def _rollup(
+    name: str, finer: Table, *grain: Dimension, indexes: tuple[str, ...] = (), **declared
+) -> Table:
     """An aggregate that adds up a finer one, promoted."""
-    return tables.rollup(name, finer, *grain, publish=_publish(*indexes))
+    return tables.rollup(name, finer, *grain, publish=_publish(*indexes), **declared)
 
 
 _BREAKDOWNS = {
@@ -313,14 +316,18 @@ agg_municipality_weekly = _rollup(
 agg_municipality_monthly = _rollup(
     "agg_municipality_monthly", agg_municipality_daily, MONTH, MUNICIPALITY, indexes=_BY_PLACE
 )
-agg_state_monthly = _rollup("agg_state_monthly", agg_municipality_monthly, MONTH, STATE)
+agg_state_monthly = _rollup(
+    "agg_state_monthly", agg_municipality_monthly, MONTH, STATE, alike_in="state_code"
+)
 agg_region_monthly = _rollup("agg_region_monthly", agg_state_monthly, MONTH, REGION)
 agg_monthly = _rollup("agg_monthly", agg_region_monthly, MONTH)
 
 agg_municipality_yearly = _rollup(
     "agg_municipality_yearly", agg_municipality_monthly, YEAR, MUNICIPALITY, indexes=_BY_PLACE
 )
-agg_state_yearly = _rollup("agg_state_yearly", agg_municipality_yearly, YEAR, STATE)
+agg_state_yearly = _rollup(
+    "agg_state_yearly", agg_municipality_yearly, YEAR, STATE, alike_in="state_code"
+)
 agg_region_yearly = _rollup("agg_region_yearly", agg_state_yearly, YEAR, REGION)
 agg_yearly = _rollup("agg_yearly", agg_region_yearly, YEAR)
 

@@ -1,5 +1,9 @@
 -- The name under which each entity stood most often; of equals the one seen last.
-with landed as (select * from ad_metrics.ad_performance_daily),
+with landed as (
+    -- An ad that is reported in parts stands there once.
+    select distinct date, ad_id, adset_id, campaign_id, ad_name, adset_name, campaign_name
+    from ad_metrics.ad_performance_daily
+),
 
 named as (
     select date, 'campaign' as entity_type, campaign_id as entity_id, campaign_name as name

@@ -1,10 +1,36 @@
--- The events that the metrics know, in USD at the rate of their day.
+-- The events that the metrics know, of real purchases, by whom they are of, in USD at the rate of
+-- their day.
 with events as (
     select
         *,
-        case when revenue is null then 0 else try_cast(revenue as decimal(20, 6)) end as amount
+        {event_name} as known_event,
+        coalesce(revenue_usd, revenue) as stated,
+        if(revenue_usd is null, upper(currency), 'USD') as stated_in
     from ad_metrics.mixpanel_events
-    where event in ({known_events})
+    where event in ({known_events}) and upper(coalesce(environment, '')) <> 'SANDBOX'
+),
+
+identities as (select event_date, distinct_id, user_id from ad_metrics.user_identities),
+
+-- An event that was exported before and after its user got another id is one.
+by_user as (
+    select
+        events.* exclude (distinct_id),
+        coalesce(identities.user_id, events.distinct_id) as distinct_id,
+        case when stated is null then 0 else try_cast(stated as decimal(20, 6)) end as amount
+    from events
+    left join identities
+        on events.event_date = identities.event_date
+        and events.distinct_id = identities.distinct_id
+    qualify row_number() over (
+        partition by
+            events.known_event,
+            coalesce(identities.user_id, events.distinct_id),
+            events.time_ms,
+            events.insert_id
+        order by
+            events.arrival_ms desc nulls last, identities.user_id nulls first, events.distinct_id
+    ) = 1
 ),
 
 rates as (
@@ -14,24 +40,24 @@ rates as (
 
 final as (
     select
-        events.event_date,
-        events.time_ms,
-        events.insert_id,
-        events.distinct_id,
-        coalesce(events.product_id, 'unknown') as product_id,
-        events.event,
-        events.store,
-        events.country,
-        events.revenue,
-        upper(events.currency) as currency,
+        by_user.event_date,
+        by_user.time_ms,
+        by_user.insert_id,
+        by_user.distinct_id,
+        coalesce(by_user.product_id, 'unknown') as product_id,
+        by_user.known_event as event,
+        by_user.store,
+        by_user.country,
+        by_user.stated as revenue,
+        by_user.stated_in as currency,
         case
-            when events.amount = 0 then 0
-            when upper(events.currency) = 'USD' then round(events.amount, 2)
-            else round(events.amount * rates.usd_rate, 2)
+            when by_user.amount = 0 then 0
+            when by_user.stated_in = 'USD' then round(by_user.amount, 2)
+            else round(by_user.amount * rates.usd_rate, 2)
         end as revenue_usd
-    from events
+    from by_user
     left join rates
-        on events.event_date = rates.date and upper(events.currency) = rates.currency
+        on by_user.event_date = rates.date and by_user.stated_in = rates.currency
 )
 
 select * from final

@@ -1,0 +1,172 @@
+"""Which partitions of a table one is compared with.
+
+Belongs here: what comparable partitions have in common: their season, their places, that they are
+whole and were built well.
+Does not belong here: what is usual beside them (``core/usual.py``), what is said of it
+(``expectations.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date
+from functools import cached_property
+
+import duckdb
+
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.usual import FEWEST
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.lake import StoredFile, key_period, partition_of
+from analytics_assets.warehouse.session import expose
+
+_SEASONS = 8  # others at most
+_PLACES = {"year": 1, "month": 12, "week": 52, "day": 7}  # of a season
+# Of places that one partition has and another lacks, more than this share makes them unlike.
+_OTHER_PLACES = 0.05
+Grid = list[list[str | None]]  # seasons x places, as in ``core/usual.py``
+
+
+class Comparable:
+    """Finds what a partition is compared with: its neighbours, and their like in other seasons."""
+
+    def __init__(
+        self,
+        session: duckdb.DuckDBPyConnection,
+        snapshot: Snapshot,
+        table: Table,
+        tested: Collection[str],
+    ) -> None:
+        self.table = table
+        self.session = session
+        self.snapshot = snapshot
+        self.files: dict[str, list[StoredFile]] = {}
+        for file in snapshot.lake.files(table):
+            self.files.setdefault(partition_of(table, file.key), []).append(file)
+        self._tested = tested
+        self._covered = _covered(snapshot, table.upstream)
+        self._by_number = {
+            self._number(key): key
+            for key in self.files
+            if self.is_complete(key) and self._is_good(key)
+        }
+        self.places = _PLACES[table.period.unit]
+        self.centre = (self.places - 1) // 2
+
+    def grid(self, partition: str) -> Grid:
+        """The partition in the midst of its season, and other seasons, the nearest first."""
+        at = self._number(partition)
+        own = self._season(at)
+        own[self.centre] = partition
+        seasons = [own]
+        if self._by_number:
+            first, last = min(self._by_number), max(self._by_number)
+            furthest = max(at - first, last - at) // self.places + 1
+            for away in (sign * n for n in range(1, furthest + 1) for sign in (-1, 1)):
+                season = [
+                    None if key in self._tested or key in own else key
+                    for key in self._season(at + away * self.places)
+                ]
+                if season[self.centre]:
+                    seasons.append(season)
+                if len(seasons) > _SEASONS:
+                    break
+        alike = self._alike(partition, seasons)
+        return [[key if key in alike else None for key in season] for season in seasons]
+
+    def _season(self, centre: int) -> list[str | None]:
+        start = centre - self.centre
+        return [self._by_number.get(n) for n in range(start, start + self.places)]
+
+    def _number(self, partition: str) -> int:
+        return self.table.period.number(self.table.period.window(partition)[0])
+
+    def _is_good(self, partition: str) -> bool:
+        """Whether the live rows are of the last build: one that was held back proves nothing."""
+        build = self.snapshot.build_of(self.table, partition)
+        return build is not None and not build.refused and not build.fails
+
+    def is_complete(self, partition: str) -> bool:
+        """Whether its input reaches to both of its ends: a year to date is no measure of years."""
+        start, end = self.table.period.window(partition)
+        return self._covered[0] <= start and end <= self._covered[1]
+
+    # ---- of the same places ------------------------------------------------------------------
+
+    def _alike(self, partition: str, seasons: Grid) -> set[str]:
+        keys = {key for season in seasons for key in season if key}
+        if not self._told_apart:
+            return keys
+        own = self._shares.get(partition, {})
+        return {
+            key
+            for key in keys
+            if _only_in(own, self._shares.get(key, {})) <= _OTHER_PLACES
+            and _only_in(self._shares.get(key, {}), own) <= _OTHER_PLACES
+        }
+
+    def lacking(self, partition: str) -> str:
+        """A place that all neighbours have and the partition has not, though it has others."""
+        if not self._told_apart:
+            return ""
+        own = self._shares.get(partition, {})
+        near = [
+            self._shares[key]
+            for key in self._season(self._number(partition))
+            if key and key != partition and own.keys() & self._shares.get(key, {}).keys()
+        ]
+        common = set.intersection(*map(set, near)) - own.keys() if len(near) >= FEWEST else set()
+        weights = {place: min(shares[place] for shares in near) for place in common}
+        large = sorted(place for place, share in weights.items() if share > _OTHER_PLACES)
+        return ", ".join(large)
+
+    @cached_property
+    def _told_apart(self) -> Table | None:
+        """The table, itself or finer, that says which places a partition is of."""
+        table: Table | None = self.table
+        while table and not table.alike_in:
+            table = table.rollup_of
+        return table if table and table.period is self.table.period else None
+
+    @cached_property
+    def _shares(self) -> dict[str, dict[str, float]]:
+        """Partition -> place -> its share of the rows."""
+        table = self._told_apart
+        assert table
+        files = [file.uri for file in self.snapshot.files(table)]
+        total = table.measures.total if table.measures else None
+        expose(self.session, table, files)
+        rows = self.session.execute(
+            f"select {table.partition_sql}, {table.alike_in},"
+            f" {f'sum({total.name})' if total else 'count(*)'} from {table.sql_name} group by all"
+        ).fetchall()
+        found: dict[str, dict[str, float]] = {}
+        for partition, place, count in rows:
+            if count:
+                found.setdefault(partition, {})[str(place)] = float(count)
+        return {
+            partition: {place: count / sum(counts.values()) for place, count in counts.items()}
+            for partition, counts in found.items()
+        }
+
+
+def _only_in(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    return sum(share for place, share in one.items() if place not in other)
+
+
+def _covered(snapshot: Snapshot, tables: Iterable[Table]) -> tuple[date, date]:
+    """From the first to the last day that all of these tables, and what they read, reach."""
+    start, end = date.min, date.max
+    for table in tables:
+        if table.period is UNPARTITIONED:
+            continue
+        files = snapshot.files(table)
+        if not files:
+            return date.max, date.min
+        before = _covered(snapshot, table.upstream)
+        first, last = (
+            key_period(table, file.key).window(file.key) for file in (files[0], files[-1])
+        )
+        start, end = max(start, before[0], first[0]), min(end, before[1], last[1])
+    return start, end
