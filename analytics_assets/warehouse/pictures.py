@@ -59,9 +59,7 @@ def pictures_of(
         return {"preview": dg.MetadataValue.text(f"cannot be drawn ({type(error).__name__})")}
 
 
-def _drawn(
-    session: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table
-) -> dict[str, Any]:
+def _drawn(session: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table) -> dict[str, Any]:
     keys = sorted({file.key for file in snapshot.files(table) if file.rows})[-PLOTTED_PARTITIONS:]
     files = [file for file in snapshot.files(table) if file.key in keys]
     if not files or table.layer not in READABLE or damaged(snapshot.lake, files):

@@ -21,11 +21,11 @@ from analytics_assets.domains.births.columns import (
     COLUMN_NAMES,
     REFERENCE,
     SOURCE_COLUMNS,
+    STATES,
     WEIGHT_CLASSES,
     SourceColumn,
     bands_sql,
     code_list,
-    state_codes,
 )
 from analytics_assets.domains.births.dates import date_sql
 from analytics_assets.domains.births.labels import code_sql, label_key
@@ -389,7 +389,7 @@ def is_of_its_kind(column: SourceColumn, value: Any) -> bool:
     if column.kind == "digits":
         return re.fullmatch(f"[0-9]{{{column.width}}}", value) is not None
     if column.kind == "place":
-        return re.fullmatch("[0-9]{7}", value) is not None and value[:2] in state_codes()
+        return re.fullmatch("[0-9]{7}", value) is not None and value[:2] in STATES.values()
     return value != "" and value not in column.unknown
 
 

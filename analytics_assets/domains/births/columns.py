@@ -12,7 +12,7 @@ Source of names, codes and unknown codes: "Estrutura do SINASC" and "Dicionário
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -71,6 +71,16 @@ def code_list(name: str) -> tuple[tuple[str, str, str], ...]:
     if not rows:
         raise KeyError(name)
     return tuple((row["code"], row["label"], row["label_pt"]) for row in rows)
+
+
+def _states() -> dict[str, str]:
+    with (REFERENCE / "states.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["state_code"] != "00"]
+    return {row["state_abbreviation"]: row["state_code"] for row in rows}
+
+
+# Abbreviation of each of the 27 states -> IBGE code.
+STATES = _states()
 
 
 def _code(
@@ -317,17 +327,10 @@ def _place_sql(column: SourceColumn) -> str:
         f"case when {column.name.lower()}_place.municipality_code is not null and {whole}"
         f" then {column.name.lower()}_place.municipality_code"
         f" when {_not_unknown(column)} and regexp_full_match({_bare(column.name)}, '[0-9]{{6,7}}')"
-        f" and {code}[1:2] in ({_listed(state_codes())})"
+        f" and {code}[1:2] in ({_listed(STATES.values())})"
         f" then {code} || case when length({_bare(column.name)}) = 7"
         f" then {column.name}[7] else cast({digit} as varchar) end end"
     )
-
-
-@cache
-def state_codes() -> tuple[str, ...]:
-    """IBGE codes of the 27 states."""
-    with (REFERENCE / "states.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(r["state_code"] for r in csv.DictReader(file) if r["state_code"] != "00")
 
 
 def _bare(text: str) -> str:
@@ -348,7 +351,7 @@ def _not_unknown(column: SourceColumn, text: str | None = None) -> str:
     return f"{_bare(text or column.name)} not in ({_listed(column.unknown)}){here}"
 
 
-def _listed(values: Sequence[str]) -> str:
+def _listed(values: Iterable[str]) -> str:
     return ", ".join(literal(value) for value in values)
 
 
