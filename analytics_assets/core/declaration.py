@@ -48,6 +48,7 @@ class Check:
     ``at_fault`` (SQL over ``_broken``, a row of ``sql``, and ``_row``, one of the table) says which
     rows go into quarantine; by default those with the unique columns of ``_broken``. ``told`` is a
     column of ``sql`` whose values are told in messages, which otherwise hold no value of a row.
+    ``warns``: a column of the SQL of a blocking check that is true where a row only warns.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Check:
     blocking: bool = True
     at_fault: str = ""
     told: str = ""
+    warns: str = ""
 
 
 # A pandas frame of what the SQL selects, and the report -> a frame or Arrow table of the columns.

@@ -127,7 +127,9 @@ def _contract(table: Table) -> Iterator[tuple[str, Any]]:
     yield "proof", table.proven_by
     for check in table.checks:
         at_fault = essential(check.at_fault)
-        yield f"check {check.name}", (essential(check.sql), check.blocking, at_fault, check.told)
+        judged = (essential(check.sql), check.blocking, at_fault, check.told)
+        # Most have no such column, as before there was any.
+        yield f"check {check.name}", (*judged, check.warns) if check.warns else judged
 
 
 def _reconciliation(table: Table, finer: Table | None) -> list[Any]:

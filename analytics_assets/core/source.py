@@ -31,6 +31,21 @@ class Landing:
     built_from: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Tally:
+    """What became of the rows that one file, or whatever a source calls so, has for a partition.
+
+    ``reason``: why most of the rejected rows are, ``first_row``: the number of the first of those;
+    no value of a row.
+    """
+
+    file: str
+    offered: int
+    rejected: int = 0
+    reason: str = ""
+    first_row: int = 0
+
+
 class Source(Protocol):
     """Where a table that is not computed from others comes from."""
 
@@ -58,6 +73,18 @@ class ConfiguredSource(Source, Protocol):
 
     def settings(self) -> Mapping[str, str]:
         """Name -> value of each setting that changes rows; another value rebuilds everything."""
+
+
+@runtime_checkable
+class CountedSource(Source, Protocol):
+    """A source that knows, without reading again, what became of the rows it was offered.
+
+    Checks of its table read that as the table ``_tally``: the fields of ``Tally`` beside
+    ``_partition``, of the partitions that are judged.
+    """
+
+    def tallies(self, key: str) -> Iterable[Tally]:
+        """Of a partition, one or more for each file that has rows of it."""
 
 
 @runtime_checkable

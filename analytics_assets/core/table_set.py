@@ -50,9 +50,12 @@ class TableSet:
         return tuple(in_dependency_order(tuple(self._known.values())))
 
     def source(self, name: str, source: Source, **declared: Any) -> Table:
-        """A table that comes from a source, which may say its columns itself."""
+        """A table that comes from a source, which may say its columns itself; its checks are made
+        beside those that are given."""
         own = source.declared if isinstance(source, DescribedSource) else {}
-        return self._declare(name, **{"layer": "sources", "source": source, **own, **declared})
+        checks = (*own.get("checks", ()), *declared.get("checks", ()))
+        what = {"layer": "sources", "source": source, **own, **declared, "checks": checks}
+        return self._declare(name, **what)
 
     def from_sql(
         self,

@@ -17,6 +17,7 @@ from analytics_assets.core.partitions import UNPARTITIONED, Period
 from analytics_assets.core.refusals import DeclarationError
 from analytics_assets.landing.folder import LandingFolder
 from analytics_assets.landing.formats import FORMATS, PACKED
+from analytics_assets.landing.shares import MOST, TOLD
 
 _DAY = r"\d{4}-\d{2}-\d{2}"
 # What stands in a name -> how it is matched. The rest of a name stands for itself, but for *.
@@ -63,9 +64,10 @@ class Feed:
     the greatest ``newest`` (SQL), then the file that came last, then the line. ``day``: SQL of the
     date that a row belongs to, which is landed as ``dated``; ``period``: its partitions.
     ``casts``: column -> SQL of its value, with its text as ``{text}``, where a cast is not it.
-    ``rejects``: reason -> SQL that is true for a row that cannot be landed. More than
-    ``most_rejected`` of a file's rows (a share; two always pass) are a file that is not what it
-    seems: it is refused whole. ``refuses``: the same, where a single row says that.
+    ``rejects``: reason -> SQL that is true for a row that cannot be landed. Of more than
+    ``told_rejected`` of a file's rows a check warns, more than ``most_rejected`` (shares) hold
+    back what the file has rows of (``shares.py``). ``refuses``: the same as ``rejects``, where a
+    single row says that the file is not what it seems: it is refused whole.
     ``lookback``: how many of the newest days the sender may restate without a new time of change.
     ``expected``: partitions that have to have a file.
     In SQL, ``file_day`` is the first day that the name of the file says, ``file_end`` the first one
@@ -88,7 +90,8 @@ class Feed:
     casts: Mapping[str, str] = field(default_factory=dict, hash=False)
     rejects: Mapping[str, str] = field(default_factory=dict, hash=False)
     refuses: Mapping[str, str] = field(default_factory=dict, hash=False)
-    most_rejected: float = 0.05
+    told_rejected: float = TOLD
+    most_rejected: float = MOST
     formats: tuple[str, ...] = FORMATS
     lookback: int = 0
     expected: Callable[[], Collection[str]] | None = None
@@ -105,7 +108,7 @@ class Feed:
     @property
     def declaration(self) -> str:
         """All that decides what is read from a file; another one reads another content."""
-        return repr(replace(self, expected=None))
+        return repr(replace(self, expected=None, told_rejected=TOLD, most_rejected=MOST))
 
     @property
     def landed_columns(self) -> tuple[Column, ...]:

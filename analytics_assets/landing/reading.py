@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -34,10 +34,8 @@ from analytics_assets.warehouse.audit import fingerprint
 from analytics_assets.warehouse.session import literal
 
 # Changes when another release reads the same file in another way.
-READER = "2"
+READER = "3"
 UNDATED = "all"
-# So few rejected rows do not say that a file is not what it seems.
-_ALWAYS_PASS = 2
 _ZONED = r"[0-9]:[0-9]{2}.*([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _UNREADABLE = "the line cannot be split into the columns of the header"
 
@@ -47,9 +45,10 @@ class Content:
     """What a file holds: the fingerprint of each day's rows, how many of each day it offers, and
     the fingerprint of the rejected ones.
 
-    ``rows`` are all that it offers, of which ``rejected_rows`` cannot be landed and ``repeated``
-    are followed by a row of the same key. ``unknown``: columns without a name of ours.
-    ``problem`` says why nothing of the file is landed.
+    ``rows`` are all that it offers, of which ``rejected_rows`` cannot be landed, most for
+    ``reason`` and the first of those in ``first_row``, and ``repeated`` are followed by a row of
+    the same key. ``bad``: day -> rejected rows of it ('' where they say none). ``unknown``: columns
+    without a name of ours. ``problem`` says why nothing of the file is landed.
     """
 
     days: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +57,9 @@ class Content:
     rows: int = 0
     rejected_rows: int = 0
     repeated: int = 0
+    bad: Mapping[str, int] = field(default_factory=dict)
+    reason: str = ""
+    first_row: int = 0
     unknown: tuple[str, ...] = ()
     problem: tuple[str, ...] = ()
 
@@ -121,44 +123,67 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
     Its rows are kept for the landing that follows: parsing costs more than all else that is done.
     """
     name = f"landed_{uuid4().hex[:16]}"
-    values = ", ".join(quoted(column.name) for column in feed.columns)
-    day = "strftime(day, '%Y-%m-%d')" if feed.day else literal(UNDATED)
     try:
         with _read(session, feed, file, name) as unknown:
             kept = _kept(feed, file)
             draft = kept.with_name(f"{name}.parquet")
             session.execute(f"copy {name} to {literal(str(draft))} (format parquet)")
             draft.replace(kept)
-            rows = session.execute(
-                f"select case when rejected is null then {day} end, sum(copies), count(*),"
-                f" sum(hash({values}, rejected, record)) from {name} group by 1"
-            ).fetchall()
-            # Shown is the row for which a file is refused, if there is one.
-            told = f"rejected in ({', '.join(map(literal, ['', *feed.refuses]))})"
-            why, where, refused = session.execute(
-                f"select rejected, file_row, {told} from {name} where rejected is not null"
-                f" order by {told} desc, file_row limit 1"
-            ).fetchone() or ("", 0, False)
+            content = _content(session, feed, name)
     except SourceError as error:
         return Content(problem=error.parts)
-    offered = sum(int(copies) for _, copies, _, _ in rows)
-    bad = sum(int(copies) for key, copies, _, _ in rows if key is None)
-    if refused or bad > max(_ALWAYS_PASS, feed.most_rejected * offered):
-        problem = (
-            f"{bad:,} of its {offered:,} rows cannot be landed, first row {where:,}: {why}",
-            str(file.path),
-            "Look whether it is the right file, and send it again",
+    why = ""
+    if content.reason in feed.refuses:
+        why = f"its row {content.first_row:,} cannot be landed, nor the file: {content.reason}"
+    elif (
+        content.rejected_rows > feed.most_rejected * content.rows
+        and feed.day
+        and not (file.window or content.days or any(content.bad))
+    ):
+        # No row says which partition it would hold back.
+        why = (
+            f"none of its {content.rows:,} rows can be landed, most as {content.reason}, first row"
+            f" {content.first_row:,}"
         )
-        return Content(problem=problem, rows=offered, rejected_rows=offered)
-    prints = {key: fingerprint(count, hashes) for key, _, count, hashes in rows}
+    if why:
+        problem = (why, str(file.path), "Look whether it is the right file, and send it again")
+        return Content(
+            problem=problem,
+            rows=content.rows,
+            rejected_rows=content.rows,
+            rejected=content.rejected,
+        )
+    return replace(content, unknown=unknown)
+
+
+def _content(session: Any, feed: Feed, name: str) -> Content:
+    """What the table ``name`` of a file's rows holds."""
+    values = ", ".join(quoted(column.name) for column in feed.columns)
+    day = "strftime(day, '%Y-%m-%d')" if feed.day else literal(UNDATED)
+    rows = session.execute(
+        f"select rejected is null, {day}, sum(copies), count(*),"
+        f" sum(hash({values}, rejected, record)) from {name} group by 1, 2 order by 2"
+    ).fetchall()
+    good = {key: (int(copies), count, hashes) for ok, key, copies, count, hashes in rows if ok}
+    bad = {key or "": (int(copies), hashes) for ok, key, copies, _, hashes in rows if not ok}
+    # Told is the row for which a file is refused, if there is one, or else what most rows have.
+    refuses = f"rejected in ({', '.join(map(literal, ['', *feed.refuses]))})"
+    reason, first = session.execute(
+        f"select rejected, min(file_row) from {name} where rejected is not null"
+        f" group by 1 order by {refuses} desc, sum(copies) desc, 2 limit 1"
+    ).fetchone() or ("", 0)
+    count = sum(copies for copies, _ in bad.values())
+    offered = {key: copies for key, (copies, _, _) in good.items()}
     return Content(
-        rejected=prints.pop(None, ""),
-        days=dict(sorted(prints.items())),
-        offered={key: int(copies) for key, copies, _, _ in rows if key is not None},
-        rows=offered,
-        rejected_rows=bad,
-        repeated=offered - sum(count for _, _, count, _ in rows),
-        unknown=unknown,
+        days={key: fingerprint(n, hashes) for key, (_, n, hashes) in good.items()},
+        offered=offered,
+        rejected=fingerprint(count, sum(hashes for _, hashes in bad.values())) if bad else "",
+        rows=sum(offered.values()) + count,
+        rejected_rows=count,
+        repeated=sum(copies - n for copies, n, _ in good.values()),
+        bad={key: copies for key, (copies, _) in bad.items()},
+        reason=reason,
+        first_row=first,
     )
 
 

@@ -22,13 +22,14 @@ from analytics_assets.landing.reading import Content, due, parsed
 from analytics_assets.warehouse.session import literal
 
 _LATER = "the day has not come yet"
+_REFUSED = "its file is refused"
 
 
-def rejected_records(tables: TableSet, feeds: Sequence[Feed], share: float = 0.005) -> Table:
+def rejected_records(tables: TableSet, feeds: Sequence[Feed]) -> Table:
     """``rejected_record``: all rows of these feeds that are in no table, and whole files.
 
-    Its check warns of every file that is refused, and of a file of whose rows more than ``share``
-    are rejected.
+    Its check warns of every file that is refused; how many rows of a file may be rejected is judged
+    where the others land (``shares.py``).
     """
     name = f"{tables.domain}.rejected_record"
     return tables.source(
@@ -44,17 +45,11 @@ def rejected_records(tables: TableSet, feeds: Sequence[Feed], share: float = 0.0
         ),
         checks=(
             Check(
-                "rejected_share",
-                f"Every file can be landed, but for {share:.1%} of its rows",
-                f"""select _partition, feed, file, reason, count(*) as rows, any_value(file_rows) as
-    of_rows
-from {name} as rejected
-where reason <> {literal(_LATER)} and (file_row is null or (
-    select count(*) from {name} as same
-    where same.file = rejected.file and same.feed = rejected.feed
-) > {share} * file_rows)
-group by all order by rows desc, file, reason""",
-                advice="Mend them and send the file again.",
+                "files_landed",
+                "Every file is of a feed and can be read",
+                f"""select _partition, feed, file, reason from {name}
+where file_row is null order by file, reason""",
+                advice="Mend them and send them again, or take them out.",
                 blocking=False,
                 told="reason",
             ),
@@ -118,13 +113,16 @@ class RejectedSource:
                     continue
                 if content.problem:
                     selects.append(_nowhere(feed.name, file.path.name, content.said))
+                if content.problem and not content.rejected:
                     continue
                 rows = opened.enter_context(parsed(landing.session, feed, file))
+                why = _REFUSED if content.problem else _LATER
+                also = "true" if content.problem else f"day > date '{last}'"
                 selects.append(
                     f"select {literal(feed.name)} as feed, {literal(file.path.name)} as file,"
                     f" cast({content.rows} as bigint) as file_rows, file_row,"
-                    f" coalesce(rejected, {literal(_LATER)}) as reason, record"
-                    f" from {rows} where rejected is not null or day > date '{last}'"
+                    f" coalesce(rejected, {literal(why)}) as reason, record"
+                    f" from {rows} where rejected is not null or {also}"
                 )
             landing.report["files"] = _account(found)
             yield selects

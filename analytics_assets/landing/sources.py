@@ -19,13 +19,14 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted, sql_type
-from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.core.source import Landing, SourceError, Tally
 from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile, files_of, unchanged
 from analytics_assets.landing.folder import arrived
 from analytics_assets.landing.known import contents
 from analytics_assets.landing.reading import UNDATED, Content, due, forget, parsed
+from analytics_assets.landing.shares import FEW, rejected_share
 from analytics_assets.warehouse.session import literal
 
 T = TypeVar("T")
@@ -47,7 +48,8 @@ class Part:
 class Look:
     """What was there: file -> what it held, in the order in which they came; partition -> what
     decides its rows, how many rows the files offer for it, and files that may hold some and cannot
-    be read. ``named``: partitions that the names of files say."""
+    be read. ``named``: partitions that the names of files say. ``rejected``: partition -> files
+    with rows that cannot be landed, and how many."""
 
     where: str
     on: date
@@ -56,6 +58,7 @@ class Look:
     offered: Mapping[str, int]
     unreadable: Mapping[str, Sequence[LandedFile]]
     named: frozenset[str]
+    rejected: Mapping[str, Mapping[LandedFile, Sequence[Tally]]]
 
 
 class FileSource:
@@ -96,7 +99,36 @@ class FileSource:
                 for key in keys:
                     unreadable.setdefault(key, []).append(file)
         named = frozenset(key for file in found for key in self._named_by(file))
-        return Look(self._where, day, found, parts, offered, unreadable, named)
+        rejected: dict[str, dict[LandedFile, list[Tally]]] = {}
+        for file, content in found.items():
+            for key, tallies in self._tallies(file, content, day).items():
+                rejected.setdefault(key, {})[file] = tallies
+        return Look(self._where, day, found, parts, offered, unreadable, named, rejected)
+
+    def _tallies(self, file: LandedFile, content: Content, last: date) -> dict[str, list[Tally]]:
+        """Partition -> what of a file that has rows of it is rejected: of all its rows, since any
+        may be of any partition, and of those that are of this one."""
+        if content.problem or not content.rejected_rows:
+            return {}
+        bad = self._by_partition(
+            {day: n for day, n in content.bad.items() if day and due(day, last)}
+        )
+        good = self._by_partition({day: n for day, n in content.offered.items() if due(day, last)})
+        why = content.reason, content.first_row
+        whole = Tally(file.path.name, content.rows, content.rejected_rows, *why)
+        found = {key: [whole] for key in (*good, *self._named_by(file))}
+        for key, days in bad.items():
+            rows = sum(days.values())
+            offered = rows + sum(good.get(key, {}).values())
+            if rows > FEW and offered < content.rows and not file.window:
+                own = Tally(f"{file.path.name} of {key}", offered, rows, *why)
+                found.setdefault(key, [whole]).append(own)
+        return found
+
+    def tallies(self, key: str) -> Iterable[Tally]:
+        """Of each file with rows of a partition what of it cannot be landed."""
+        for found in self.look().rejected.get(key, {}).values():
+            yield from found
 
     def deciding(
         self, found: Mapping[LandedFile, Content], last: date
@@ -134,6 +166,10 @@ class FileSource:
             inputs.setdefault(key, {}).update({file.path.name: file.state for file in files})
         for key in look.named - inputs.keys():
             inputs[key] = {"no rows": "0"}
+        for key, bad in look.rejected.items():
+            # A file that is mended may have the same good rows as before.
+            prints = {f"rejected of {f.path.name}": look.contents[f].rejected for f in bad}
+            inputs.setdefault(key, {}).update(prints)
         for key in set(self.feed.expected() if self.feed.expected else ()) - inputs.keys():
             inputs[key] = {MISSING: self.feed.name}
         return inputs
@@ -175,6 +211,7 @@ class FileSource:
             "unique": feed.key if plain else (),
             "period": feed.period,
             "time_column": feed.dated.name if feed.day else None,
+            "checks": (rejected_share(feed.told_rejected, feed.most_rejected),),
         }
 
     def columns(self) -> str:

@@ -17,7 +17,7 @@ from analytics_assets.core.contracts import Rule, failure_cases, quoted, rules
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.rollups import totals_sql
 from analytics_assets.warehouse.lake import partition_of
-from analytics_assets.warehouse.session import expose
+from analytics_assets.warehouse.session import expose, expose_tallies
 
 CONTRACT, RECONCILES = "contract", "reconciles"
 DOUBLED = "stands more than once"
@@ -95,6 +95,7 @@ def audit(
         findings += _totals(session, table, finer, partitions)
     if whole:
         expose(session, table, whole)
+    expose_tallies(session, table, partitions)
     for check in table.checks:
         findings += _own_check(session, table, check)
     return Audit(measured.rows, measured.fingerprints, findings)
@@ -282,13 +283,23 @@ def _own_check(session: duckdb.DuckDBPyConnection, table: Table, check: Check) -
         Finding(
             check.name,
             partition,
-            f"{check.description}: {len(own):,} found{_told(check, own)}",
-            own[:SHOWN_ROWS],
-            check.blocking,
+            f"{check.description}: {len(alike):,} found{_told(check, alike)}",
+            alike[:SHOWN_ROWS],
+            blocking,
             check.advice,
         )
         for partition, own in _by_partition(table, rows).items()
+        for blocking, alike in _by_severity(check, own).items()
     ]
+
+
+def _by_severity(check: Check, rows: list[dict[str, Any]]) -> dict[bool, list[dict[str, Any]]]:
+    """Whether they hold the partition back -> the rows."""
+    found: dict[bool, list[dict[str, Any]]] = {}
+    for row in rows:
+        warns = bool(row.pop(check.warns)) if check.warns else False
+        found.setdefault(check.blocking and not warns, []).append(row)
+    return found
 
 
 def _told(check: Check, rows: Sequence[Mapping[str, Any]]) -> str:

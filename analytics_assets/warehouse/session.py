@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import astuple
 from uuid import uuid4
 
 import duckdb
@@ -16,6 +17,7 @@ from dagster_duckdb import DuckDBResource
 
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.source import CountedSource
 from analytics_assets.settings import Settings
 
 
@@ -82,3 +84,19 @@ def expose(session: duckdb.DuckDBPyConnection, table: Table, uris: Iterable[str]
         f"create or replace view {quoted(table.domain)}.{quoted(table.name)} as"
         f" {select_files(table, uris)}"
     )
+
+
+def expose_tallies(
+    session: duckdb.DuckDBPyConnection, table: Table, partitions: Iterable[str]
+) -> None:
+    """Let SQL read as ``_tally`` what became of the rows that these partitions were offered, if
+    the table's source knows."""
+    if not isinstance(table.source, CountedSource):
+        return
+    session.execute(
+        "create or replace temp table _tally (_partition varchar, file varchar, offered bigint,"
+        " rejected bigint, reason varchar, first_row bigint)"
+    )
+    found = [(key, *astuple(tally)) for key in partitions for tally in table.source.tallies(key)]
+    if found:
+        session.executemany("insert into _tally values (?, ?, ?, ?, ?, ?)", found)

@@ -181,8 +181,18 @@ DEFECTS = (
     ),
     Defect(
         "rejected_share",
-        "an appointment on the 31st of February",
-        ("Every file can be landed, but for 0.5% of its rows", "1 found"),
+        "a file of a month in which six rows in a hundred have an age for a date",
+        ("at most 5.0% are rejected", "6 of 100 rows", "appointment_date is no date"),
+        in_clinic(
+            "appointment",
+            "2025-03",
+            (clinic.VISIT, [*VISITS[6:], *(clinic.visit(n, "40") for n in range(6))]),
+        ),
+    ),
+    Defect(
+        "files_landed",
+        "a file without a date that there is",
+        ("Every file is of a feed and can be read", "none of its 1 rows can be landed"),
         in_clinic("rejected_record", "all", (clinic.VISIT, [clinic.visit(1, "2025-02-31")])),
         blocks=False,
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -23,35 +22,23 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from analytics_assets import settings
-from analytics_assets.core.columns import Column, text
-from analytics_assets.core.partitions import DAILY, MONTHLY
+from analytics_assets.core.columns import text
+from analytics_assets.core.partitions import MONTHLY
 from analytics_assets.core.refusals import DeclarationError
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.landing.feed import Feed
-from analytics_assets.landing.folder import LandingFolder
 from analytics_assets.landing.rejected import RejectedSource
 from analytics_assets.landing.sources import FileSource, UpsertSource
 from analytics_assets.warehouse.session import open_session
+from analytics_assets_tests.landing.probe import HEADER, READINGS, send
 
-FOLDER = LandingFolder("PROBE_SOURCE", "probe")
-READINGS = Feed(
-    "readings",
-    FOLDER,
-    "levels*",
-    columns=(
-        text("station", "Where.", nullable=False),
-        Column("measured_at", "datetime", "When.", nullable=False),
-        Column("level_cm", "integer", "How high.", "cm"),
-    ),
-    spellings={"measured_at": ("measured_at", "time"), "station": ("station", "estación")},
-    key=("station", "measured_at"),
-    day="cast(measured_at as date)",
-    period=DAILY,
-)
-HEADER = ("station", "time", "level_cm")
 ROWS = [("Chur", "2024-01-01 06:00:00", "7"), ("Åre", "2024-01-02 06:00:00", "-12")]
 WANTED = {"2024-01-01": [("Chur", 7)], "2024-01-02": [("Åre", -12)]}
 Row = Sequence[str]
+NOTHING = (
+    "select '' as station, timestamp '2024-01-01' as measured_at, 1 as level_cm,"
+    " date '2024-01-01' as day limit 0"
+)
 
 
 @pytest.fixture
@@ -61,24 +48,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PROBE_SOURCE", str(tmp_path / "drop"))
     (tmp_path / "drop").mkdir()
     return tmp_path / "drop"
-
-
-_clock = [1_700_000_000]
-
-
-def came(path: Path) -> Path:
-    """Say that a file came after all before it."""
-    _clock[0] += 1
-    os.utime(path, (_clock[0], _clock[0]))
-    return path
-
-
-def send(folder: Path, name: str, rows: Sequence[Row], header: Row = HEADER) -> Path:
-    lines = [",".join(row) for row in (header, *rows)]
-    path = folder / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return came(path)
 
 
 def landed(source: FileSource, key: str, live: str = "", built: Any = None) -> list[tuple]:
@@ -317,18 +286,16 @@ def test_a_bad_row_is_put_aside_with_its_reason(folder: Path, row: Row, reason: 
     assert all(value in record for value in row)
 
 
-def test_a_file_of_bad_rows_is_refused_whole_and_holds_back_what_it_may_hold(folder: Path) -> None:
-    monthly = replace(READINGS, files="levels_{month}", period=MONTHLY)
-    send(folder, "levels_2024-01.csv", ROWS)
-    send(folder, "levels_2024-02.csv", [("Chur", "02/13/2024", "7")] * 40 + list(ROWS) * 20)
-    source = FileSource(monthly)
-    assert landed(source, "2024-01") == [("Chur", 7), ("Åre", -12)]
-    with pytest.raises(SourceError, match=r"80 of its 80 rows cannot be landed, first row 1: meas"):
-        land(source, "2024-02")
+def test_a_file_of_which_no_row_says_its_period_is_refused(folder: Path) -> None:
+    send(folder, "levels_a.csv", ROWS)
+    send(folder, "levels_b.csv", [("Chur", "02/13/2024", "7")] * 40)
+    source = FileSource(READINGS)
+    with pytest.raises(SourceError, match=r"none of its 40 rows can be landed, most as measured_"):
+        land(source, "2024-01-01")
     assert "Chur" not in source.problems()[0]
-    ((file, reason, _),) = rejected(monthly)
-    assert file == "levels_2024-02.csv"
-    assert "rows cannot be landed" in reason
+    found = rejected(READINGS)
+    assert Counter(file for file, _, _ in found) == {"levels_b.csv": 41}
+    assert len(landed(UpsertSource(READINGS), "2024-01-01", NOTHING)) == 1
 
 
 def test_a_row_of_another_month_than_the_name_says_is_put_aside(folder: Path) -> None:
