@@ -39,9 +39,14 @@ def record(**changes: str) -> dict[str, str]:
 
 
 def records(count: int, year: int = 2024) -> list[dict[str, str]]:
-    """Good records of one month, numbered from 1 in CONTADOR."""
+    """Good records of one month, no two alike, numbered from 1 in CONTADOR."""
     return [
-        record(CONTADOR=str(n), DTNASC=f"{n % 28 + 1:02d}02{year}") for n in range(1, count + 1)
+        record(
+            CONTADOR=str(n),
+            DTNASC=f"{n % 28 + 1:02d}02{year}",
+            HORANASC=f"{n % 23:02d}{n // 28 % 60:02d}",
+        )
+        for n in range(1, count + 1)
     ]
 
 
@@ -61,12 +66,14 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
 
 @dataclass(frozen=True)
 class Landed:
-    """What came of landing: rows by year in the three tables, errors and reports by year."""
+    """What came of landing: rows by year in the three tables, and by year what was wrong, what was
+    warned of, and what was reported."""
 
     raw: dict[str, int]
     rejected: dict[str, int]
     fact: dict[str, int]
     errors: dict[str, str]
+    warnings: dict[str, str]
     reports: dict[str, dict[str, Any]]
 
 
@@ -80,6 +87,7 @@ def land(
     snapshot = Snapshot(Lake(config.lake))
     reports: dict[str, dict[str, Any]] = {}
     errors: dict[str, str] = {}
+    warnings: dict[str, str] = {}
     with open_session(config) as session:
         builder = Builder(session, snapshot, "test", logging.getLogger("test"))
         if snapshot.lake.version(PLACES) is None:
@@ -90,9 +98,10 @@ def land(
             months = [month for month in snapshot.candidates(table) if month[:4] in keys]
             outcome = builder.build(table, keys if table.period is RAW.period else months)
             reports.update(outcome.reports)
-            for finding in (one for one in outcome.findings if one.blocking):
-                errors.setdefault(finding.partition[:4], finding.summary)
-    return Landed(*(live_rows(table) for table in (RAW, REJECTED, FACT)), errors, reports)
+            for finding in outcome.findings:
+                kept = errors if finding.blocking else warnings
+                kept.setdefault(finding.partition[:4], finding.summary)
+    return Landed(*(live_rows(table) for table in (RAW, REJECTED, FACT)), errors, warnings, reports)
 
 
 def live_rows(table: Table) -> dict[str, int]:
