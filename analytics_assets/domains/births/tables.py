@@ -134,7 +134,7 @@ order by all""",
 
 rejected_births = tables.from_sql(
     "rejected_births",
-    layer="staging",
+    layer="sources",
     period=YEARLY,
     words={"reason": REASON, "columns": ", ".join(COLUMN_NAMES)},
     columns=(
