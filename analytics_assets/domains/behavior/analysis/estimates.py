@@ -143,18 +143,21 @@ def regress(
     n, k = x.shape
     if np.linalg.matrix_rank(x / np.linalg.norm(x, axis=0).clip(min=1e-300)) < k:
         raise Refusal("the terms of the model cannot be told apart at the points of this series")
-    left, total = np.linalg.lstsq(x, y, rcond=None)[1].sum(), float(((y - y.mean()) ** 2).sum())
-    if left <= 1e-12 * total + n * (1e-14 * float(np.abs(y).max())) ** 2:
+    # What is left of ordinary least squares has more digits than an outcome far from 0.
+    first = np.linalg.lstsq(x, y, rcond=None)[0]
+    left = y - x @ first
+    total = float(((y - y.mean()) ** 2).sum())
+    if left @ left <= 1e-12 * total + n * (1e-14 * float(np.abs(y).max())) ** 2:
         raise Refusal("the series does not vary, so no error can be estimated")
-    correlation = _autocorrelation(x, y, np.diff(at))
+    correlation = _autocorrelation(x, left, np.diff(at))
     effective = n * (1 - correlation) / (1 + correlation)
     if covariance == "prewhitened":
-        coefficients, found = _prewhitened(x, y, np.diff(at), correlation)
+        more, found = _prewhitened(x, left, np.diff(at), correlation)
         own = np.full(k, np.inf)
     else:
-        coefficients, found, own = _corrected(x, y, at, correlation, covariance == "hac")
+        more, found, own = _corrected(x, left, at, correlation, covariance == "hac")
     freedom = np.minimum(own, max(effective - k, 2.0)).clip(min=1.0)
-    return Fit(coefficients, found, freedom, correlation, effective)
+    return Fit(first + more, found, freedom, correlation, effective)
 
 
 def _bandwidth(n: int) -> int:
