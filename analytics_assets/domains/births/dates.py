@@ -1,7 +1,8 @@
 """Dates as files write them.
 
-Belongs here: the spellings that are read, and in which order a file has day and month.
-Does not belong here: what becomes of a record without a date (``readers.py``).
+Belongs here: the spellings that are read, quickly in those of the official files.
+Does not belong here: which of day and month comes first in a file (``landing/dates.py``), what
+becomes of a record without a date (``rejected.py``).
 
 DDMMYYYY (seven digits have lost a zero), YYYYMMDD, YYYY-MM-DD and D/M/YYYY; the last two also with
 a time of 00:00:00. M/D/YYYY is told by a day above 12, of a file and never of one value.
@@ -9,18 +10,14 @@ a time of 00:00:00. M/D/YYYY is told by a day above 12, of a file and never of o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from analytics_assets.landing.dates import date_order
 
 _TIME = "([ T]0?0:00(:00([.]0+)?)?Z?)?"
 _APART = f"^([0-9]{{1,2}})[/.-]([0-9]{{1,2}})[/.-]([0-9]{{4}}){_TIME}$"
 _ISO = f"^([0-9]{{4}}[/-][0-9]{{1,2}}[/-][0-9]{{1,2}}){_TIME}$"
-# So few dates of the other order are typing errors: the same share of any rows is only warned of.
-_ERRORS = 0.005
-
-
-class UndecidedDates(ValueError):
-    """Nothing, or as much as against it, tells the order of day and month; says what was found."""
 
 
 def date_sql(text: str) -> str:
@@ -49,36 +46,17 @@ def day_first_sql(text: str) -> str:
     return f"regexp_replace({text}, '{_APART}', '\\2/\\1/\\3')"
 
 
-def is_month_first(session: Any, rows: str, columns: Sequence[str]) -> bool:
-    """Whether a file writes the month before the day; ``UndecidedDates``.
+def is_month_first(session: Any, rows: str, path: Path) -> bool:
+    """Whether the dates of birth of a file have the month first; ``SourceError`` if nothing tells.
 
-    ``rows``: its relation. The first of its ``columns`` that tells decides; one that holds a date
-    that is not written apart, or the same number twice, cannot be misread.
+    ``rows``: its relation, with ``source_row``.
     """
-    misread = False
-    for column in columns:
-        day_first, month_first, either, packed = session.execute(
-            "select count(*) filter (one > 12 and two <= 12),"
-            " count(*) filter (one <= 12 and two > 12),"
-            " count(*) filter (one <= 12 and two <= 12 and one <> two),"
-            " count(*) filter (packed)"
-            f" from (select try_cast(regexp_extract({column}, '{_APART}', 1) as integer) as one,"
-            f" try_cast(regexp_extract({column}, '{_APART}', 2) as integer) as two,"
-            f" regexp_full_match({column}, '[0-9]{{7,8}}') as packed from {rows})"
-        ).fetchone()
-        misread = misread or either > 0
-        if not day_first and not month_first:
-            if packed and either:
-                return False  # the official layout has the day first
-            continue
-        if min(day_first, month_first) > _ERRORS * (day_first + month_first):
-            raise UndecidedDates(
-                f"{day_first:,} dates ({column}) have a day above 12 in the first place and"
-                f" {month_first:,} in the second"
-            )
-        return bool(month_first > day_first)
-    if misread:
-        raise UndecidedDates(
-            "its dates may have the day or the month in the first place: no day is above 12"
-        )
-    return False
+    apart = "(contains(DTNASC, '/') or contains(DTNASC, '-') or contains(DTNASC, '.'))"
+    (found,) = session.execute(
+        f"select count(*) from {rows} where {apart} and DTNASC[5] <> '-'"
+    ).fetchone()
+    if not found:
+        return False  # the official layout, or ISO: the question costs a second in a national year
+    # The official layout has the day first, and so have the other dates of a file that keeps to it.
+    text = "case when regexp_full_match(DTNASC, '[0-9]{7,8}') then '13/01/2000' else DTNASC end"
+    return date_order(session, rows, text, path, "source_row") == "month"

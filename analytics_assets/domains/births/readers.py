@@ -21,10 +21,9 @@ from analytics_assets.domains.births.columns import (
     RENAMED,
     SOURCE_COLUMNS,
 )
-from analytics_assets.domains.births.dates import UndecidedDates, day_first_sql, is_month_first
+from analytics_assets.domains.births.dates import day_first_sql, is_month_first
 from analytics_assets.domains.births.dbc import dbf_inside
 from analytics_assets.domains.births.landing import LandedFile
-from analytics_assets.domains.births.rejected import refuse_rejected
 from analytics_assets.landing.formats import Relation, opened
 from analytics_assets.landing.unpacking import AGAIN
 from analytics_assets.warehouse.session import literal
@@ -34,7 +33,7 @@ from analytics_assets.warehouse.session import literal
 MAX_REPEATED_SHARE = 0.05
 MAX_REPEATED_FEW = 2
 LEAST_COLUMNS = 10
-_DATES = sorted((c.name for c in SOURCE_COLUMNS if c.kind == "date"), key="DTNASC".__ne__)
+_DATES = {column.name for column in SOURCE_COLUMNS if column.kind == "date"}
 # Trouble of this machine, not of the file.
 _NOT_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NULL = "cast(null as varchar)"
@@ -147,23 +146,17 @@ class FileReader:
 
     def _dated(self, source: str) -> list[str]:
         """The columns, with the day before the month."""
-        try:
-            month_first = is_month_first(self._landing.session, source, _DATES)
-        except UndecidedDates as error:
-            raise self._error(str(error), "Write its dates as DDMMYYYY or YYYY-MM-DD") from error
-        if not month_first:
+        if not is_month_first(self._landing.session, source, self._file.path):
             return list(COLUMN_NAMES)
         self._landing.report[f"{self._file.path.name}: dates"] = "the month stands before the day"
         return [f"{day_first_sql(n)} as {n}" if n in _DATES else n for n in COLUMN_NAMES]
 
     def _judge(self, select: str, source: str) -> None:
-        """``SourceError`` if these are not the records of the file's year, each once."""
+        """``SourceError`` if these are not records, each once; how many are births is reported."""
         by_slice = self._landing.read_through(select)
         rows = sum(by_slice.values())
         # Records with a readable date of birth in the year go into a slice of it.
         rejected = by_slice.get(self._file.year, 0)
-        if rejected:
-            refuse_rejected(self._landing.session, select, self._file, rows, rejected)
         ((repeated,),) = self._landing.session.execute(
             f"select sum(times - 1) from (select count(*) as times from {source}"
             " where DTNASC is not null group by same)"

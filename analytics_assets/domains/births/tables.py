@@ -37,8 +37,9 @@ from analytics_assets.domains.births.grains import (
     YEAR,
 )
 from analytics_assets.domains.births.measures import BIRTH_MEASURES, FLAGS
-from analytics_assets.domains.births.rejected import BIRTH_DATE, REASON, REJECTED_SHARE
+from analytics_assets.domains.births.rejected import BIRTH_DATE, COUNTS, REASON
 from analytics_assets.domains.births.sources import HealthFacilitySource, SinascSource
+from analytics_assets.landing.shares import rejected_share
 from analytics_assets.warehouse.session import literal
 
 # Shares of unreadable values above this say that a file has other columns or codes than it should.
@@ -78,7 +79,7 @@ raw_births = tables.source(
     slice_period=MONTHLY,
     slice_sql=f"case when year({BIRTH_DATE}) = source_year"
     f" then strftime({BIRTH_DATE}, '%Y-%m') end",
-    checks=(REJECTED_SHARE,),
+    checks=(rejected_share(counts=COUNTS),),
     description="Birth records as landed, text throughout, with the file and row they came from.",
     # A year's files are published once a year, and not always in the same month.
     expected_every=timedelta(days=550),
