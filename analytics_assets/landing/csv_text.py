@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from analytics_assets.core.source import SourceError
+
 _BLOCK = 1 << 22
 # A longer line is no record of some sixty short values; reading on would only cost memory.
 MAX_LINE_BYTES = 1_000_000
@@ -22,6 +24,17 @@ MAX_LINE_BYTES = 1_000_000
 _MAX_JOINED = 20
 _SHOWN = 1000
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Text in UTF-8 with lines, or values, that somebody pasted in from Latin-1.
+MIXED = "mixed"
+_ODD_BYTES = "odd-bytes-are-latin-1"
+
+
+def _as_latin(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error(_ODD_BYTES, _as_latin)
 
 
 class NotText(ValueError):
@@ -30,13 +43,14 @@ class NotText(ValueError):
 
 @dataclass(frozen=True)
 class Text:
-    """What the bytes are: encoding (as Python and DuckDB call it), lines, NUL bytes or not, and
-    whether any value may have blanks around it."""
+    """What the bytes are: encoding (as Python and DuckDB call it, or ``MIXED``), lines, NUL bytes
+    or not, whether any value may have blanks around it, and whether lines end in CRLF and in LF."""
 
     encoding: str
     lines: int
     has_nul: bool
     may_have_blanks: bool
+    has_mixed_ends: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,11 +78,12 @@ class Sifted:
 def look_at(path: Path) -> Text:
     """Read all bytes once: half a second for a national year (0.9 GB)."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    encoding, lines, last = "utf-8", 0, b"\n"
+    encoding, lines, crlf, last = "utf-8", 0, 0, b"\n"
     has_nul = may_have_blanks = False
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             lines += block.count(b"\n")
+            crlf += block.count(b"\r\n") + (last == b"\r" and block[:1] == b"\n")
             has_nul = has_nul or b"\0" in block
             last = block[-1:]
             # Most files are nothing but ASCII, which takes a tenth of the time to see.
@@ -78,20 +93,38 @@ def look_at(path: Path) -> Text:
                 try:
                     decoder.decode(block)
                 except UnicodeDecodeError:
-                    encoding = "latin-1"
-    return Text(encoding, lines + (last != b"\n"), has_nul, may_have_blanks)
+                    encoding = _not_utf8(path)
+    if decoder.getstate()[0] and encoding == "utf-8":
+        encoding = MIXED
+    return Text(encoding, lines + (last != b"\n"), has_nul, may_have_blanks, 0 < crlf < lines)
+
+
+def _not_utf8(path: Path) -> str:
+    """What a file is that is not UTF-8 throughout: that, but for some bytes, or Latin-1."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    valid = odd = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            text = decoder.decode(block)
+            replaced = text.count("\ufffd") - block.count(b"\xef\xbf\xbd")
+            odd += replaced
+            valid += len(text) - len(text.encode("ascii", "ignore")) - replaced
+    # In Latin-1 two letters stand beside each other by chance that could be one of UTF-8.
+    return MIXED if valid > odd else "latin-1"
 
 
 def read_header(path: Path, encoding: str) -> Header:
-    """The first line that is not blank; raises ``NotText``."""
+    """The first line that is not blank; raises ``NotText``, and ``SourceError`` where the last line
+    is cut off."""
     with path.open("rb") as file:
         start = file.read(2)
     if start in _UTF16:
         raise NotText("it is UTF-16 text, not UTF-8 or Latin-1")
-    first = next((raw for _, raw in _lines(path) if raw.strip()), b"")
+    lines = (raw for _, raw in lines_of(path) if raw.strip())
+    first, second = next(lines, b""), next(lines, b"")
     if b"\0" in first:
         raise NotText("its header holds NUL bytes, so it is not UTF-8 or Latin-1 text")
-    line = _decoded(first, encoding)
+    line = decoded(first, encoding)
     if b"\r" in first.rstrip(b"\r\n"):
         raise NotText("its lines end in CR alone, not in LF or CRLF")
     delimiter = max(";,\t|", key=line.count)
@@ -99,11 +132,47 @@ def read_header(path: Path, encoding: str) -> Header:
         names = next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise NotText(f"its header cannot be read ({error})") from error
-    return Header([name.strip() for name in names], delimiter)
+    header = Header([name.strip() for name in names], delimiter)
+    _refuse_cut_off(path, encoding, header)
+    # R writes its row names in front of the columns, and no name over them.
+    wider = Header(["", *header.names], delimiter)
+    one = _split(second, decoded(second, encoding), wider)[0]
+    return wider if one and one[-1] and header.least == len(header.names) > 1 else header
 
 
-def sift(path: Path, target: Path, encoding: str, header: Header) -> Sifted:
-    """Rewrite a file so that any CSV reader reads the same rows from it.
+def _refuse_cut_off(path: Path, encoding: str, header: Header) -> None:
+    """``SourceError`` for a file whose last line has no end, and fewer columns or an open quote."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 2 * MAX_LINE_BYTES))
+        tail = file.read()
+    if tail.endswith((b"\n", b"\r")) or b"\n" not in tail:
+        return
+    lines = [decoded(raw, encoding) for raw in tail.splitlines()[-_MAX_JOINED:]]
+    # A value with line breaks in it ends in the last line.
+    ways = (" ".join(lines[at:]) for at in reversed(range(len(lines))))
+    raw = tail[tail.rfind(b"\n") + 1 :].replace(b"\0", b"")
+    for way in ways:
+        fields = _split(b"", way.replace("\0", ""), header)[0]
+        if fields is not None:
+            return
+        if '"' not in way:
+            break
+    if raw.strip():
+        number = sum(1 for _ in lines_of(path))
+        raise cut_off(path, f"line {number:,}")
+
+
+def cut_off(path: Path, where: str) -> SourceError:
+    """What is said of a file that ends too early, in any format."""
+    return SourceError(f"it ends inside {where}: it was cut off", str(path), "Fetch it again")
+
+
+def sift(
+    path: Path, target: Path, encoding: str, header: Header, without_nul: bool = False
+) -> Sifted:
+    """Rewrite a file so that any CSV reader reads the same rows from it; ``without_nul``: NUL bytes
+    are taken out, and make no line unreadable.
 
     ``target`` has no header, ``;`` between columns and one line a record, in the order of the
     file: the columns of the header, then the record's number (of an unreadable line, minus the
@@ -114,7 +183,7 @@ def sift(path: Path, target: Path, encoding: str, header: Header) -> Sifted:
     width = len(header.names)
     with target.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=";", lineterminator="\n")
-        for line, fields, why, raw in _records(path, encoding, header):
+        for line, fields, why, raw in _records(path, encoding, header, without_nul):
             records += 1
             if fields is not None:
                 writer.writerow([*fields, records, ""])
@@ -126,22 +195,22 @@ def sift(path: Path, target: Path, encoding: str, header: Header) -> Sifted:
     return Sifted(records, unreadable, first)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def lines_of(path: Path, without_nul: bool = False) -> Iterator[tuple[int, bytes]]:
     """Number and bytes of each line; of one that is too long, only a start without line end."""
     with path.open("rb") as file:
         number = 0
         while raw := file.readline(MAX_LINE_BYTES + 1):
             number += 1
-            yield number, raw
+            yield number, raw.replace(b"\0", b"") if without_nul else raw
             while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
                 raw = file.readline(MAX_LINE_BYTES + 1)
 
 
 def _records(
-    path: Path, encoding: str, header: Header
+    path: Path, encoding: str, header: Header, without_nul: bool
 ) -> Iterator[tuple[int, list[str] | None, str, str]]:
     """(line, values or None, why none, text) of each record, blank lines and header left out."""
-    lines = ((n, raw) for n, raw in _lines(path) if raw.strip())
+    lines = ((n, raw) for n, raw in lines_of(path, without_nul) if raw.strip())
     next(lines, None)
     ahead: deque[tuple[int, bytes]] = deque()
     while True:
@@ -149,7 +218,7 @@ def _records(
         if not ahead:
             return
         number, raw = ahead.popleft()
-        text = _decoded(raw, encoding)
+        text = decoded(raw, encoding)
         fields, why = _split(raw, text, header)
         if fields is None and '"' in text and b"\0" not in raw:
             ahead.extend(islice(lines, _MAX_JOINED - len(ahead)))
@@ -172,7 +241,7 @@ def _joined(
     for used, raw in enumerate(following, 1):
         if b"\0" in raw:
             return None
-        text = f"{text} {_decoded(raw, encoding)}"
+        text = f"{text} {decoded(raw, encoding)}"
         if text.count(header.delimiter) >= 2 * (header.least - 1) > 0:
             return None
         fields = _split(b"", text, header)[0]
@@ -197,6 +266,8 @@ def _split(raw: bytes, text: str, header: Header) -> tuple[list[str] | None, str
     return fields[:width] + [""] * (width - len(fields)), ""
 
 
-def _decoded(raw: bytes, encoding: str) -> str:
-    text = raw.decode(encoding, "replace").rstrip("\r\n")
+def decoded(raw: bytes, encoding: str) -> str:
+    text = (
+        raw.decode("utf-8", _ODD_BYTES) if encoding == MIXED else raw.decode(encoding, "replace")
+    ).rstrip("\r\n")
     return text.removeprefix("\ufeff").replace("\r", " ")

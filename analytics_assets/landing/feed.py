@@ -29,6 +29,8 @@ _WORDS = {
 }
 
 
+# What programs write where there is no value: R, pandas, JSON and databases, Excel.
+MISSING = ("NA", "NaN", "nan", "<NA>", "null", "NULL", "#N/A")
 DAY = Column("day", "date", "Day that the row belongs to.", nullable=False)
 
 
@@ -54,15 +56,17 @@ class Feed:
     ``files``: what such a file is called, below the folder and without its format, in any case:
     ``*`` is any text; ``{year}``, ``{month}`` (2024-12) or ``{days}`` (2024-12-31, or first and
     last day joined by ``_``) say which period it holds.
-    ``columns``: blank is NULL, text is trimmed; a value that is not of the column's type, or none
-    where it may not be NULL, makes the row a rejected one. ``spellings``: column -> what it may be
-    called in a file; the first that holds something counts. ``nests``: objects in a JSON document
-    whose fields count as the document's own. ``rest``: a column of text for the fields that have
-    no column, as JSON; without it they are named and left out.
+    ``columns``: blank is NULL, as are NA, NaN, null and their like, but where ``words`` (column ->
+    words) says that one is a value; text is trimmed; a value that is not of the column's type, or
+    none where it may not be NULL, makes the row a rejected one. ``spellings``: column -> what it
+    may be called in a file; the first that holds something counts. ``nests``: objects in a JSON
+    document whose fields count as the document's own. ``rest``: a column of text for the fields
+    that have no column, as JSON; without it they are named and left out.
     ``layouts``: other headers; where there are any, a file has to have one of them.
     ``key``: SQL over the columns; rows that are equal in it are one row, of which the last counts:
     the greatest ``newest`` (SQL), then the file that came last, then the line. ``day``: SQL of the
-    date that a row belongs to, which is landed as ``dated``; ``period``: its partitions.
+    date that a row belongs to, which is landed as ``dated``; ``period``: its partitions. ``moves``:
+    SQL that is true for a row whose key says nothing of its day, so that it may move to another.
     ``casts``: column -> SQL of its value, with its text as ``{text}``, where a cast is not it.
     ``rejects``: reason -> SQL that is true for a row that cannot be landed. Of more than
     ``told_rejected`` of a file's rows a check warns, more than ``most_rejected`` (shares) hold
@@ -79,11 +83,13 @@ class Feed:
     files: str
     columns: tuple[Column, ...]
     spellings: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
     nests: tuple[str, ...] = ()
     rest: str = ""
     layouts: tuple[Layout, ...] = ()
     key: tuple[str, ...] = ()
     newest: str = ""
+    moves: str = ""
     day: str = ""
     dated: Column = DAY
     period: Period = UNPARTITIONED
@@ -102,7 +108,8 @@ class Feed:
                 f"feed {self.name}: day and period belong together; give both, or neither"
             )
         known = {column.name for column in self.columns}
-        if unknown := sorted({*self.spellings, *self.casts, *filter(None, [self.rest])} - known):
+        named = {*self.spellings, *self.words, *self.casts, *filter(None, [self.rest])}
+        if unknown := sorted(named - known):
             raise DeclarationError(f"feed {self.name}: no column is called {', '.join(unknown)}")
 
     @property

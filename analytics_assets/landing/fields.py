@@ -6,13 +6,14 @@ Does not belong here: types, and which row counts (``reading.py``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.source import SourceError
-from analytics_assets.landing.feed import Feed, Layout
+from analytics_assets.landing.feed import MISSING, Feed, Layout
 from analytics_assets.landing.formats import Relation
 from analytics_assets.warehouse.session import literal
 
@@ -34,11 +35,11 @@ def fields_of(feed: Feed, relation: Relation, path: Path) -> Fields:
     """How the columns of a file become ours; ``SourceError`` where its header is another."""
     if relation.documents:
         return _of_documents(feed)
-    names = frozenset(relation.names)
+    names = relation.names
     if not feed.layouts:
-        return _of_columns(feed, relation.names, path)
+        return _of_columns(feed, names, path)
     for layout in feed.layouts:
-        if names >= set(layout.header):
+        if set(names) >= set(layout.header):
             return _of_layout(feed, layout, names)
     raise _lacks([name for name in feed.layouts[0].header if name not in names], feed, path)
 
@@ -62,25 +63,39 @@ def _of_columns(feed: Feed, names: Sequence[str], path: Path) -> Fields:
     if lacking:
         raise _lacks(lacking, feed, path)
     known = {one for own in found.values() for one in own}
-    unknown = tuple(name for name in names if name not in known)
+    left_out = tuple(name for name in names if name not in known)
     texts = {
-        name: f"coalesce({', '.join(_text(quoted(one)) for one in own)})" if own else _NULL
+        name: f"coalesce({', '.join(_text(quoted(one), feed.words.get(name, ())) for one in own)})"
+        if own
+        else _NULL
         for name, own in found.items()
     }
-    if feed.rest and unknown:
-        pairs = ", ".join(f"{literal(name)}: {_text(quoted(name))}" for name in unknown)
+    if feed.rest and left_out:
+        pairs = ", ".join(f"{literal(name)}: {_text(quoted(name))}" for name in left_out)
         texts[feed.rest] = f"cast(to_json({{{pairs}}}) as varchar)"
-    return Fields(_listed(texts), unknown=() if feed.rest else unknown)
+    return Fields(_listed(texts), unknown=() if feed.rest else _shown(left_out))
 
 
-def _of_layout(feed: Feed, layout: Layout, names: frozenset[str]) -> Fields:
+def _of_layout(feed: Feed, layout: Layout, names: Sequence[str]) -> Fields:
     own = {c.name: quoted(c.name) for c in feed.columns if c.name in names} | dict(layout.columns)
-    texts = {c.name: _text(own[c.name]) if c.name in own else _NULL for c in feed.columns}
-    return Fields(_listed(texts), expand=layout.expand)
+    texts = {
+        c.name: _text(own[c.name], feed.words.get(c.name, ())) if c.name in own else _NULL
+        for c in feed.columns
+    }
+    left_out = [name for name in names if name not in {*own, *layout.header}]
+    return Fields(_listed(texts), expand=layout.expand, unknown=_shown(left_out))
 
 
-def _text(sql: str) -> str:
-    return f"nullif(trim({sql}), '')"
+def _shown(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(re.sub(r"^_column_(\d+)$", r"column \1, which has no name", n) for n in names)
+
+
+def _text(sql: str, values: Collection[str] = ()) -> str:
+    """The text of a field: trimmed, without NUL, and NULL where it is a word for nothing that is
+    none of ``values``. PostgreSQL takes no NUL, and nobody means one."""
+    text = f"trim(replace({sql}, chr(0), ''))"
+    words = ", ".join(literal(word) for word in ("", *MISSING) if word not in values)
+    return f"case when {text} not in ({words}) then {text} end"
 
 
 def _listed(texts: Mapping[str, str]) -> str:
@@ -101,7 +116,7 @@ def _of_documents(feed: Feed) -> Fields:
     texts = {
         column.name: "coalesce("
         + ", ".join(
-            _text(f"found[{number}]")
+            _text(f"found[{number}]", feed.words.get(name, ()))
             for number, (name, _) in enumerate(places, start=1)
             if name == column.name
         )

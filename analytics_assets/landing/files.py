@@ -3,12 +3,14 @@
 Belongs here: names, periods and states of files.
 Does not belong here: what is in them (``known.py``), which rows count (``sources.py``).
 
-Files came in the order of their time of change, and of their names where that is equal.
+Files came in the order of their time of change, and of their names where that is equal: by numbers
+in them as numbers, so that 9 is before 10.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -28,6 +30,11 @@ class LandedFile:
     changed: int
     window: tuple[date, date] | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no byte."""
+        return self.state.startswith("0-")
+
 
 def files_of(feed: Feed) -> list[LandedFile]:
     """The feed's files, the first to come first; ``SourceError`` if the folder cannot be read."""
@@ -43,7 +50,13 @@ def files_of(feed: Feed) -> list[LandedFile]:
             except ValueError:
                 continue  # no such day: a strange file
             found.append(LandedFile(path, _state(status), status.st_mtime_ns, window))
-    return sorted(found, key=lambda file: (file.changed, file.path.name))
+    return sorted(found, key=lambda file: (file.changed, *_counted(file.path.name)))
+
+
+def _counted(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Sorts names by the numbers in them; of names that count alike one is first, whatever."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(t, int(n or 0)) for t, n in zip(parts[::2], [*parts[1::2], ""], strict=True)], name
 
 
 def unchanged(file: LandedFile) -> bool:

@@ -9,7 +9,6 @@ CSV with ``,`` ``;`` tab or ``|``, in UTF-8 or Latin-1; JSON as lines, an array,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import duckdb
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.source import SourceError
-from analytics_assets.landing import csv_text
+from analytics_assets.landing import csv_text, json_text
 from analytics_assets.landing.unpacking import AGAIN, dbf_as_parquet, unpacked
 from analytics_assets.warehouse.session import literal
 
@@ -33,7 +32,6 @@ PACKED = (".gz", ".zip")
 # An array of JSON is parsed whole; a longer one is no export of a period.
 _LONGEST_DOCUMENT = 268_435_456
 _LONGEST_LINE = 4_194_304
-_IN_A_WHOLE = re.compile(rb'\s*(\[|\{\s*"(data|paging)")')
 
 
 @dataclass(frozen=True)
@@ -42,11 +40,13 @@ class Relation:
     ``unreadable_line`` (a line that is no row, whose other columns are NULL).
 
     ``names``: the header in lower case. ``documents``: the one column ``document`` is JSON.
+    ``notes``: what was mended so that it can be read.
     """
 
     sql: str
     names: tuple[str, ...]
     documents: bool = False
+    notes: tuple[str, ...] = ()
 
 
 _NO_DOCUMENTS = Relation(
@@ -78,6 +78,9 @@ def opened(session: Any, path: Path, scratch: Path) -> Iterator[Relation]:
             str(path),
             "Give the user that runs this the right to read it, or fetch it again",
         ) from error
+    except SourceError as error:
+        # What is told is the file that came, not what was unpacked from it.
+        raise SourceError(error.parts[0], str(path), error.parts[2]) from error
     except csv_text.NotText as error:
         raise SourceError(
             str(error), str(path), "Save it as UTF-8 with lines that end in LF"
@@ -106,12 +109,13 @@ def _csv(session: Any, path: Path, scratch: Path, registered: list[str]) -> Rela
     header = csv_text.read_header(path, text.encoding)
     names = _names(path, header.names)
     columns = [f"c{number}" for number in range(len(names))]
-    source = read_csv_sql(path, columns, header.delimiter, text.encoding, header=True)
     row, unreadable = "row_number() over ()", "cast(null as varchar)"
+    is_plain = not text.has_nul and text.encoding != csv_text.MIXED
+    source = read_csv_sql(path, columns, header.delimiter, text.encoding, header=True)
     # One record a line: where it is fewer, a lost quote has swallowed good ones.
-    if text.has_nul or _records(session, source) != text.lines - 1:
+    if not is_plain or _records(session, source) != text.lines - 1:
         sifted = scratch / f"{uuid4().hex}.csv"
-        csv_text.sift(path, sifted, text.encoding, header)
+        csv_text.sift(path, sifted, text.encoding, header, without_nul=True)
         source = read_csv_sql(sifted, [*columns, "row_number", "unreadable"], ";", "utf-8")
         row, unreadable = "abs(cast(row_number as bigint))", "nullif(unreadable, '')"
     listed = ", ".join(
@@ -119,7 +123,13 @@ def _csv(session: Any, path: Path, scratch: Path, registered: list[str]) -> Rela
     )
     # The window makes DuckDB read the file in one thread, and so in order.
     sql = f"select {listed}, {row} as file_row, {unreadable} as unreadable_line from {source}"
-    return Relation(sql, names)
+    return Relation(sql, names, notes=_mended(text))
+
+
+def _mended(text: csv_text.Text) -> tuple[str, ...]:
+    """What was done so that the text can be read."""
+    odd = ("bytes of Latin-1 in text of UTF-8, read as such",) * (text.encoding == csv_text.MIXED)
+    return (*odd, *(("NUL bytes, taken out",) * text.has_nul))
 
 
 def _records(session: Any, source: str) -> int | None:
@@ -137,27 +147,30 @@ def read_csv_sql(
 ) -> str:
     """Table function of a CSV file that ``csv_text`` has looked at; all columns are text."""
     typed = ", ".join(f"'{column}': 'VARCHAR'" for column in columns)
+    # Of mixed text DuckDB says that it is not UTF-8; then it is read line by line.
+    known = "utf-8" if encoding == csv_text.MIXED else encoding
     return (
         f"read_csv({literal(str(path))}, auto_detect = false, header = {str(header).lower()},"
         f" delim = {literal(delimiter)}, quote = '\"', escape = '\"', columns = {{{typed}}},"
-        f" encoding = '{encoding}', max_line_size = {2 * csv_text.MAX_LINE_BYTES})"
+        f" encoding = '{known}', max_line_size = {2 * csv_text.MAX_LINE_BYTES})"
     )
 
 
 def _json(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
-    with path.open("rb") as file:
-        whole = _IN_A_WHOLE.match(file.read(4096))
-    if whole:
+    readable, notes = json_text.readable(path, scratch)
+    if json_text.is_whole(readable):
+        # An array on each line is a whole, too.
         documents = (
-            "select cast(unnest(case when json_exists(json, '$.data') then"
-            " json_extract(json, '$.data[*]') else [json] end) as varchar) as document"
-            f" from read_json_objects({literal(str(path))},"
+            "select cast(unnest(case when json_type(json) = 'ARRAY' then json_extract(json, '$[*]')"
+            " when json_exists(json, '$.data') then json_extract(json, '$.data[*]')"
+            " else [json] end) as varchar) as document"
+            f" from read_json_objects({literal(str(readable))}, format = 'unstructured',"
             f" maximum_object_size = {_LONGEST_DOCUMENT})"
         )
     else:
         # JSON has no control characters, so one can delimit nothing.
         documents = (
-            f"select document from read_csv({literal(str(path))},"
+            f"select document from read_csv({literal(str(readable))},"
             " columns = {'document': 'varchar'}, header = false, delim = '\x01', quote = '',"
             f" escape = '', auto_detect = false, max_line_size = {_LONGEST_LINE})"
             " where trim(document) <> ''"
@@ -171,6 +184,7 @@ def _json(session: Any, path: Path, scratch: Path, registered: list[str]) -> Rel
         f" from ({documents})",
         ("document",),
         documents=True,
+        notes=notes,
     )
 
 
@@ -224,10 +238,16 @@ def _cell_text(cell: Any) -> str:
 
 
 def text_sql(name: str, kind: str) -> str:
-    """Text of a Parquet column as a CSV file would have it: 1, not 1.0, and dates without time."""
+    """Text of a Parquet column as a CSV file would have it: 1, not 1.0 or 1.00, dates without time,
+    and nothing for what is no number."""
     if kind in ("DOUBLE", "FLOAT"):
         text, whole = f"cast({name} as varchar)", f"try_cast({name} as bigint)"
-        return f"case when {whole} = {name} then cast({whole} as varchar) else {text} end"
+        return (
+            f"case when {whole} = {name} then cast({whole} as varchar)"
+            f" when not isnan({name}) then {text} end"
+        )
+    if kind.startswith("DECIMAL"):
+        return rf"regexp_replace(cast({name} as varchar), '[.]0+$|([.][0-9]*?)0+$', '\1')"
     if kind.startswith("TIMESTAMP"):
         midnight = f"{name} = date_trunc('day', {name})"
         date = f"cast(cast({name} as date) as varchar)"

@@ -43,7 +43,10 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
         with open_session(settings.load()) as session:
             for file, state in changed:
                 content = look_into(session, feed, file)
-                found[file.path.name] = {"state": state, **asdict(content)}
+                before = known.get(file.path.name) or {"left": {}, "moving": {}}
+                left = {**before["left"], **before["moving"]}.items() - content.moving.items()
+                kept = {"state": state, **asdict(content), "left": dict(left)}
+                found[file.path.name] = kept
     if found != known:
         note(name, found)
     return {file: _content(found[file.path.name]) for file in files}
@@ -59,5 +62,5 @@ def _digest(file: LandedFile) -> str:
 
 def _content(noted: dict[str, Any]) -> Content:
     kept = {name: value for name, value in noted.items() if name != "state"}
-    tuples = {name: tuple(kept[name]) for name in ("unknown", "problem")}
+    tuples = {name: tuple(kept[name]) for name in ("unknown", "notes", "problem")}
     return Content(**kept | tuples)

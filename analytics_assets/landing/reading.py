@@ -36,8 +36,11 @@ from analytics_assets.warehouse.session import literal
 # Changes when another release reads the same file in another way.
 READER = "3"
 UNDATED = "all"
+# A row that may move to another day, by a word for its key: keys may be personal.
+MOVING = "left(md5(row_name), 16)"
 _ZONED = r"[0-9]:[0-9]{2}.*([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _UNREADABLE = "the line cannot be split into the columns of the header"
+_NO_DOCUMENT = "the line is no JSON object"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ class Content:
     ``rows`` are all that it offers, of which ``rejected_rows`` cannot be landed, most for
     ``reason`` and the first of those in ``first_row``, and ``repeated`` are followed by a row of
     the same key. ``bad``: day -> rejected rows of it ('' where they say none). ``unknown``: columns
-    without a name of ours. ``problem`` says why nothing of the file is landed.
+    without a name of ours. ``moving``: row -> day, of those that may move to another; ``left``: the
+    same, as the file had them before it was replaced. ``notes``: what was mended. ``problem`` says
+    why nothing of the file is landed.
     """
 
     days: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +65,10 @@ class Content:
     bad: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
     first_row: int = 0
+    moving: Mapping[str, str] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     problem: tuple[str, ...] = ()
 
     @property
@@ -96,15 +104,15 @@ def forget(feed: Feed, file: LandedFile) -> None:
 
 
 @contextmanager
-def _read(session: Any, feed: Feed, file: LandedFile, name: str) -> Iterator[tuple[str, ...]]:
-    """The table ``name`` of a file's rows; gives the columns of the file without a name of ours."""
+def _read(session: Any, feed: Feed, file: LandedFile, name: str) -> Iterator[Content]:
+    """The table ``name`` of a file's rows; gives what is to be told of how they were read."""
     scratch = settings.load().scratch / name
     scratch.mkdir(parents=True)
     try:
         with opened(session, file.path, scratch) as relation:
             fields = fields_of(feed, relation, file.path)
             session.execute(f"create temp table {name} as {_select(feed, file, relation, fields)}")
-        yield fields.unknown
+        yield Content(unknown=fields.unknown, notes=relation.notes)
     finally:
         session.execute(f"drop table if exists {name}")
         shutil.rmtree(scratch, ignore_errors=True)
@@ -124,7 +132,7 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
     """
     name = f"landed_{uuid4().hex[:16]}"
     try:
-        with _read(session, feed, file, name) as unknown:
+        with _read(session, feed, file, name) as read:
             kept = _kept(feed, file)
             draft = kept.with_name(f"{name}.parquet")
             session.execute(f"copy {name} to {literal(str(draft))} (format parquet)")
@@ -153,7 +161,7 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
             rejected_rows=content.rows,
             rejected=content.rejected,
         )
-    return replace(content, unknown=unknown)
+    return replace(content, unknown=read.unknown, notes=read.notes)
 
 
 def _content(session: Any, feed: Feed, name: str) -> Content:
@@ -172,6 +180,13 @@ def _content(session: Any, feed: Feed, name: str) -> Content:
         f"select rejected, min(file_row) from {name} where rejected is not null"
         f" group by 1 order by {refuses} desc, sum(copies) desc, 2 limit 1"
     ).fetchone() or ("", 0)
+    moving = (
+        session.execute(
+            f"select {MOVING}, {day} from {name} where rejected is null and ({feed.moves})"
+        ).fetchall()
+        if feed.moves
+        else ()
+    )
     count = sum(copies for copies, _ in bad.values())
     offered = {key: copies for key, (copies, _, _) in good.items()}
     return Content(
@@ -184,6 +199,7 @@ def _content(session: Any, feed: Feed, name: str) -> Content:
         bad={key: copies for key, (copies, _) in bad.items()},
         reason=reason,
         first_row=first,
+        moving=dict(moving),
     )
 
 
@@ -207,7 +223,7 @@ typed as (select file_row, unreadable_line, {file_day} as file_day,
 dated as (select *, {feed.day or "cast(null as date)"} as day from typed),
 judged as (
     select *, {feed.row_name if feed.key else "cast(null as varchar)"} as row_name,
-        {_rejected_sql(feed, file)} as rejected
+        {_rejected_sql(feed, file, relation.documents)} as rejected
     from dated
 )
 select file_row, day, rejected, case when rejected is not null then
@@ -233,6 +249,8 @@ def _value(feed: Feed, column: Column) -> str:
         return feed.casts[column.name].replace("{text}", text)
     if column.type == "text":
         return text
+    if column.type == "percent" or column.unit in ("percent", "%"):
+        text = f"trim(rtrim({text}, '%'))"
     cast = f"try_cast({text} as {sql_type(column)})"
     if column.type in ("integer", "bigint"):
         # DuckDB would round 12.5 to a whole number.
@@ -243,9 +261,10 @@ def _value(feed: Feed, column: Column) -> str:
     return cast
 
 
-def _problems(feed: Feed) -> list[str]:
+def _problems(feed: Feed, documents: bool) -> list[str]:
     """WHEN of each way in which the values of a line are no row of the feed."""
-    cases = [f"when unreadable_line is not null then {literal(_UNREADABLE)}"]
+    unreadable = literal(_NO_DOCUMENT if documents else _UNREADABLE)
+    cases = [f"when unreadable_line is not null then {unreadable}"]
     for column in feed.columns:
         text, value = _text(feed, column), quoted(column.name)
         zone = " without a time zone" if column.type == "datetime" else ""
@@ -259,8 +278,8 @@ def _problems(feed: Feed) -> list[str]:
     return cases
 
 
-def _rejected_sql(feed: Feed, file: LandedFile) -> str:
-    cases = _problems(feed)
+def _rejected_sql(feed: Feed, file: LandedFile, documents: bool) -> str:
+    cases = _problems(feed, documents)
     if feed.day:
         what = _dated_by(feed)
         cases.append(f"when day is null then {literal(what + ' is no date')}")

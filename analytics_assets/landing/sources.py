@@ -4,9 +4,9 @@ Belongs here: what files offer to the warehouse, as ``core.source.Source`` asks.
 Does not belong here: names of files (``files.py``), what is in one (``reading.py``), the rows that
 are in no table (``rejected.py``).
 
-Of each day every distinct content of a file is an input, by its fingerprint: a file that is sent
-again, under whatever name and in whatever order of lines, is none, and of a corrected file only the
-days that differ are.
+Of each day every distinct content of a file is an input, by its fingerprint, in the order in which
+they came last: a file that is sent again, under whatever name and in whatever order of lines, is
+none, unless another came between, and of a corrected file only the days that differ are.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ T = TypeVar("T")
 MISSING = "missing"
 _DAY = "strftime(day, '%Y-%m-%d')"
 # Beside its own columns: the file's place in the order of arrival (0: none), and the row in it.
-_STAGED = "0 as rank, cast(0 as bigint) as copies, cast(0 as bigint) as file_row"
+STAGED = "0 as rank, cast(0 as bigint) as copies, cast(0 as bigint) as file_row"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ class FileSource:
         for file, content in found.items():
             if content.problem and self.waits:
                 keys = self._named_by(file) if file.window else parts or [UNDATED]
-                for key in keys:
+                # An empty file beside others takes nothing away: nothing more happened.
+                for key in (key for key in keys if not (file.is_empty and key in parts)):
                     unreadable.setdefault(key, []).append(file)
         named = frozenset(key for file in found for key in self._named_by(file))
         rejected: dict[str, dict[LandedFile, list[Tally]]] = {}
@@ -141,9 +142,12 @@ class FileSource:
     def _by_partition(self, days: Mapping[str, T]) -> dict[str, dict[str, T]]:
         found: dict[str, dict[str, T]] = {}
         for day, value in days.items():
-            key = day if day == UNDATED else self.feed.period.key(date.fromisoformat(day))
-            found.setdefault(key, {})[day] = value
+            found.setdefault(self.partition(day), {})[day] = value
         return found
+
+    def partition(self, day: str) -> str:
+        """The partition that a day is of."""
+        return day if day == UNDATED else self.feed.period.key(date.fromisoformat(day))
 
     def _named_by(self, file: LandedFile) -> list[str]:
         """Partitions of the period that the name of a file says, as far as it has come."""
@@ -232,7 +236,7 @@ class FileSource:
         self._refuse(look, landing.key)
         parts = self.news(look.parts.get(landing.key, ()), landing)
         session, rows = landing.session, f"last_{uuid4().hex[:16]}"
-        with self._staged(landing, look, parts) as staged:
+        with self.staged(landing, look, parts) as staged:
             session.execute(f"create temp table {rows} as {self._last_sql(staged)}")
         try:
             self.report(landing, look, parts, rows)
@@ -242,7 +246,7 @@ class FileSource:
             session.execute(f"drop table {rows}")
 
     @contextmanager
-    def _staged(self, landing: Landing, look: Look, parts: Sequence[Part]) -> Iterator[str]:
+    def staged(self, landing: Landing, look: Look, parts: Sequence[Part]) -> Iterator[str]:
         """The table of all rows of these parts, over those that they are put over."""
         session, staged = landing.session, f"staged_{uuid4().hex[:16]}"
         session.execute(f"create temp table {staged} as {self.before_sql(landing)}")
@@ -265,11 +269,19 @@ class FileSource:
             raise SourceError(*look.contents[file].problem)
         there = key in look.parts or key in look.named
         if not there and self.feed.expected and key in self.feed.expected():
+            # Days that lack one say the same, so that people are told of a gap and not of its days.
             raise SourceError(
-                f"there is no file of {key}",
+                f"there is no file of {self._gap(key)}",
                 self._where,
                 "Send it again; an empty file says that nothing happened",
             )
+
+    def _gap(self, key: str) -> str:
+        """The partitions without a file that this one is among, as a span."""
+        missing = [key for key, names in self.inputs().items() if MISSING in names]
+        spans = self.feed.period.spans({*missing, key})
+        first, last = next((a, b) for a, b in spans if a <= key <= b)
+        return first if first == last else f"{first} to {last}"
 
     def news(self, parts: Sequence[Part], landing: Landing) -> Sequence[Part]:
         """What of the files makes the rows of the partition."""
@@ -285,7 +297,7 @@ class FileSource:
             f"cast(null as {sql_type(column)}) as {quoted(column.name)}"
             for column in self.feed.landed_columns
         )
-        return f"select {columns}, '' as row_name, {_STAGED} limit 0"
+        return f"select {columns}, '' as row_name, {STAGED} limit 0"
 
     def _own(self) -> str:
         own = [quoted(column.name) for column in self.feed.columns]
@@ -319,48 +331,15 @@ class FileSource:
         unknown = {name for part in parts for name in look.contents[part.file].unknown}
         if unknown:
             report["columns left out"] = ", ".join(sorted(unknown))
+        mended = [
+            f"{part.file.path.name}: {note}"
+            for part in parts
+            for note in look.contents[part.file].notes
+        ]
+        if mended:
+            report["mended"] = "\n".join(mended)
         if self.feed.rest:
             _report_rest(landing, rows, quoted(self.feed.rest))
-
-
-class UpsertSource(FileSource):
-    """The files of a feed, put over what is live: the file that came last says what a row is, and a
-    row that is in no file any more stays as it was."""
-
-    # A file that cannot be read takes nothing away: it is named, and what is live stays.
-    waits = False
-
-    def deciding(
-        self, found: Mapping[LandedFile, Content], last: date
-    ) -> dict[LandedFile, dict[str, str]]:
-        """Of equal contents those of the file that came first: what is sent again is no news."""
-        return distinct(found.items(), last)
-
-    def one_input(self, found: Sequence[str]) -> str:
-        """In any order: what has been put over the live rows is not put over them again."""
-        return ",".join(sorted(found))
-
-    def news(self, parts: Sequence[Part], landing: Landing) -> Sequence[Part]:
-        """What the live rows were not built from."""
-        known = {
-            (day, content)
-            for day, found in landing.built_from.items()
-            for content in found.split(",")
-        }
-        found = [
-            Part(part.file, {d: c for d, c in part.days.items() if (d, c) not in known})
-            for part in parts
-        ]
-        return [part for part in found if part.days]
-
-    def offered(self, look: Look, key: str, parts: Sequence[Part]) -> int:
-        """Rows of what is new in the files."""
-        return sum(look.contents[part.file].offered[day] for part in parts for day in part.days)
-
-    def before_sql(self, landing: Landing) -> str:
-        """The partition's live rows."""
-        name = self.feed.row_name if self.feed.key else "cast(null as varchar)"
-        return f"select {self.columns()}, {name} as row_name, {_STAGED} from ({landing.live})"
 
 
 def distinct(

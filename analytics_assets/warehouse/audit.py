@@ -8,7 +8,7 @@ Does not belong here: what happens to a partition that fails (``build.py``).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -22,6 +22,7 @@ from analytics_assets.warehouse.session import expose, expose_tallies
 CONTRACT, RECONCILES = "contract", "reconciles"
 DOUBLED = "stands more than once"
 SHOWN_ROWS = 20
+_RUNS = 12
 _ADVICE = {
     CONTRACT: "Mend the rows at their source and run again.",
     RECONCILES: "The SQL loses, doubles or moves rows: compare it with its upstream table.",
@@ -35,7 +36,7 @@ class Finding:
     check: str
     partition: str
     summary: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: Sequence[dict[str, Any]] = field(default_factory=list, hash=False)
     blocking: bool = True
     advice: str = ""
 
@@ -43,6 +44,20 @@ class Finding:
     def message(self) -> str:
         """Where, what, and what to do."""
         return f"{self.partition}: {self.check}: {self.summary}. {self.advice}".strip()
+
+
+def told(table: Table, findings: Sequence[Finding]) -> list[str]:
+    """A sentence for each finding, and one for those that differ in their partition alone."""
+    alike: dict[Finding, list[str]] = {}
+    for finding in findings:
+        alike.setdefault(replace(finding, partition="", rows=()), []).append(finding.partition)
+    said = []
+    for finding, partitions in alike.items():
+        spans = table.period.spans(set(partitions)) if len(partitions) > 1 else []
+        runs = [first if first == last else f"{first} to {last}" for first, last in spans]
+        where = ", ".join(runs[:_RUNS]) + (f" and {len(runs) - _RUNS} more" * (len(runs) > _RUNS))
+        said.append(replace(finding, partition=where or partitions[0]).message)
+    return said
 
 
 @dataclass(frozen=True)

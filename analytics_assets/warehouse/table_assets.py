@@ -24,7 +24,7 @@ from analytics_assets.core.contracts import table_schema
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.warehouse.audit import CONTRACT, RECONCILES
+from analytics_assets.warehouse.audit import CONTRACT, RECONCILES, Finding, told
 from analytics_assets.warehouse.build import Builder, check_names
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
@@ -203,12 +203,14 @@ def _materialise(
 
 def _failures(outcome: Outcome) -> list[str]:
     """What is wrong with a table, under what becomes of it; empty if nothing is."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Finding]] = {}
     for finding in outcome.findings:
         if finding.blocking:
             became = _STAYS if finding.partition in outcome.judged else _NOT_PUBLISHED
-            found.setdefault(became, []).append(f"{outcome.table.key} {finding.message}")
-    said = [line for became, lines in found.items() for line in (became, *lines)]
+            found.setdefault(became, []).append(finding)
+    said = []
+    for became, own in found.items():
+        said += [became, *(f"{outcome.table.key} {line}" for line in told(outcome.table, own))]
     return said + _in_quarantine(outcome)
 
 
@@ -308,7 +310,9 @@ def _check_results(
             metadata["compared"] = dg.MetadataValue.md(rows_as_markdown(shown))
         if findings:
             rows = [{"partition": f.partition, **row} for f in findings for row in f.rows]
-            metadata["what"] = dg.MetadataValue.md("\n".join(f"- {f.message}" for f in findings))
+            metadata["what"] = dg.MetadataValue.md(
+                "\n".join(f"- {line}" for line in told(outcome.table, findings))
+            )
             metadata["offending rows"] = dg.MetadataValue.md(rows_as_markdown(rows[:50]))
         if failing := sorted({finding.partition for finding in findings} | earlier):
             metadata[FAILING] = dg.MetadataValue.json(failing[:MOST_FAILING])

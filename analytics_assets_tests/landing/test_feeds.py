@@ -28,7 +28,8 @@ from analytics_assets.core.refusals import DeclarationError
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.rejected import RejectedSource
-from analytics_assets.landing.sources import FileSource, UpsertSource
+from analytics_assets.landing.sources import FileSource
+from analytics_assets.landing.upserts import UpsertSource
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.landing.probe import HEADER, READINGS, send
 

@@ -32,6 +32,18 @@ PATIENT_ID = Column(
 
 # A record without a patient holds its month back; it is not put aside as one that cannot be read.
 _GIVEN_ID = replace(PATIENT_ID, nullable=True)
+# A spreadsheet writes a long number with few of its digits: patients become one.
+_ROUNDED = {
+    "patient_id was rounded by a spreadsheet": (
+        "regexp_full_match(patient_id, '[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+')"
+    )
+}
+
+
+def _unnumbered(sql: str) -> str:
+    """What tells an appointment apart that has no number."""
+    return f"case when appointment_number is null then {sql} end"
+
 
 APP_PROFILE = Feed(
     "app_profile",
@@ -44,6 +56,7 @@ APP_PROFILE = Feed(
     ),
     layouts=(APP_DATA,),
     key=("patient_id",),
+    rejects=_ROUNDED,
     formats=CSV,
 )
 APPOINTMENT = Feed(
@@ -67,13 +80,16 @@ APPOINTMENT = Feed(
         ),
     ),
     layouts=(APPOINTMENTS_DATA, PUBLIC_NO_SHOWS),
+    # Where there is a number, it is the appointment, whatever else of it is corrected.
     key=(
-        "patient_id",
-        f"lower({doctor_sql('doctor_name')})",
-        "lower(appointment_reason)",
-        moment_sql("appointment_date"),
         "appointment_number",
+        _unnumbered("patient_id"),
+        _unnumbered(f"lower({doctor_sql('doctor_name')})"),
+        _unnumbered("lower(appointment_reason)"),
+        _unnumbered(moment_sql("appointment_date")),
     ),
+    moves="appointment_number is not null",
+    rejects=_ROUNDED,
     day=f"cast({moment_sql('appointment_date')} as date)",
     period=MONTHLY,
     formats=CSV,
@@ -89,6 +105,7 @@ AB_EVENT = Feed(
         text("event_datetime", "Moment of the event as landed; no time zone is said."),
     ),
     layouts=(AB_TEST_DATA, COOKIE_CATS),
+    rejects=_ROUNDED,
     key=("patient_id", "lower(event_name)", moment_sql("event_datetime")),
     day=f"cast({moment_sql('event_datetime')} as date)",
     period=MONTHLY,

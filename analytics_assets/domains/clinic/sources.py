@@ -12,7 +12,7 @@ from typing import Any
 
 from analytics_assets.domains.clinic import pseudonyms
 from analytics_assets.landing.feed import Feed
-from analytics_assets.landing.sources import UpsertSource
+from analytics_assets.landing.upserts import UpsertSource
 
 _KEY = "key of the pseudonyms"
 

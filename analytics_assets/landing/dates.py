@@ -1,0 +1,79 @@
+"""The order of day and month in the dates of a file, and dates in that order.
+
+Belongs here: which of the two comes first, told by the file as a whole, and text -> date as SQL.
+Does not belong here: which column holds a date, and which dates a row may have.
+
+A file is written by one program, so one order holds for all of it, and one day above 12 decides. To
+decide value by value would read 03/04 and 13/04 of one file as dates of two orders.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from analytics_assets.core.source import SourceError
+
+Order = Literal["", "day", "month"]
+# Two numbers, of which either may be the month, and a year; a time of day may follow.
+_SLASHED = r"^\s*([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})([T ].*)?\s*$"
+_PLAIN = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
+    *("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S.%fZ"),
+    *("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"),
+    *("%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y/%m/%d %H:%M:%S"),
+)
+
+
+def date_order(session: Any, rows: str, text: str, path: Path, row: str = "") -> Order:
+    """Whether the day or the month comes first in the dates that ``text`` (SQL) gives over
+    ``rows`` (a table, or SQL in brackets); empty where no date depends on it.
+
+    ``row``: SQL of the number by which a row is named. ``SourceError`` where both orders occur, or
+    nothing decides between them.
+    """
+    number = row or "cast(null as bigint)"
+    parts = ", ".join(
+        f"try_cast(regexp_extract({text}, '{_SLASHED}', {n}) as integer) as {name}"
+        for n, name in ((1, "a"), (2, "b"))
+    )
+    found = session.execute(
+        "select count(*) filter (where a > 12), count(*) filter (where b > 12),"
+        " count(*) filter (where a <> b), min(file_row) filter (where a > 12),"
+        " min(file_row) filter (where b > 12)"
+        f" from (select {parts}, {number} as file_row from {rows})"
+        " where a between 1 and 31 and b between 1 and 31 and least(a, b) <= 12"
+    ).fetchone()
+    day_first, month_first, differing, first, second = found
+    if day_first and month_first:
+        named = f" (rows {first:,} and {second:,})" if row else ""
+        raise SourceError(
+            f"{day_first:,} of its dates have the day first and {month_first:,} the month{named}",
+            str(path),
+            "Write all of them as YYYY-MM-DD",
+        )
+    if differing and not day_first and not month_first:
+        raise SourceError(
+            f"its {differing:,} dates may have the day or the month first: none has a day above 12,"
+            " which would decide",
+            str(path),
+            "Write them as YYYY-MM-DD",
+        )
+    return "day" if day_first else "month" if month_first else ""
+
+
+def date_sql(text: str, order: Order) -> str:
+    """SQL of the date that a text says, with or without zeros and a time of day, in the order of
+    its file; NULL for other text. Without an order both have to say the same."""
+    plain = ", ".join(f"'{one}'" for one in _PLAIN)
+    parts = {
+        name: f"lpad(regexp_extract({text}, '{_SLASHED}', {n}), {4 if n == 3 else 2}, '0')"
+        for n, name in enumerate(("first", "second", "year"), start=1)
+    }
+    day, month = (
+        (parts["second"], parts["first"]) if order == "month" else (parts["first"], parts["second"])
+    )
+    slashed = f"try_cast({parts['year']} || '-' || {month} || '-' || {day} as date)"
+    if not order:
+        slashed = f"case when {day} = {month} then {slashed} end"
+    return f"coalesce(cast(try_strptime(trim({text}), [{plain}]) as date), {slashed})"
