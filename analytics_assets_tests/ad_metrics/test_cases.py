@@ -35,6 +35,8 @@ OUTCOME = (
     "where entity_type = 'ad' and mixpanel_trial_count + mixpanel_purchase_count > 0 order by all",
 )
 
+AD_ROWS = "where entity_type = 'ad'"
+
 
 def days(first: int, last: int, value: str) -> dict[str, str]:
     return {f"2025-01-{day:02}": value for day in range(first, last + 1)}
@@ -51,6 +53,18 @@ CASES: dict[str, tuple[Callable[[AllAtOnce], object], object]] = {
     "other/05_ads_equal_sums_plot": (AllAtOnce.spend, days(1, 5, "10.00")),
     "other/07_meta_week_in_a_row": (AllAtOnce.spend, {}),
     "other/08_meta_restated_window": (AllAtOnce.spend, days(1, 7, "12.50")),
+    "other/09_nul_in_text": (
+        lambda found: found.rows(
+            "breakdown_value, meta_spend",
+            "daily_mixpanel_metrics_breakdown",
+            "where entity_type = 'campaign' and breakdown_type = 'region'",
+        ),
+        [("Texas", "10.00")],
+    ),
+    "other/10_lone_surrogate": (
+        lambda found: (found.spend(), found.rows("distinct distinct_id", "user_product_starts")),
+        (days(1, 1, "10.00"), [("u1",), ("u2",)]),
+    ),
     "other/11_property_named_event": (
         lambda found: found.rows(*OUTCOME),
         [("2025-01-01", 1, 0, "0.00")],
@@ -66,6 +80,10 @@ CASES: dict[str, tuple[Callable[[AllAtOnce], object], object]] = {
     "other/15_identity_merge": (
         lambda found: found.rows(*OUTCOME),
         [("2025-01-01", 1, 1, "9.99")],
+    ),
+    "other/17_mixed_newlines": (
+        lambda found: found.rows("sum(mixpanel_trial_count)::int", *OUTCOME[1:2], AD_ROWS),
+        [(3,)],
     ),
     "other/26_revenuecat_default_names": (
         lambda found: found.rows(*OUTCOME),
@@ -87,6 +105,21 @@ def test_a_shared_case_has_its_right_value(
         assert told(found) == right
         week = {why for (table, _), why in found.refused.items() if table == "ad_performance_daily"}
     assert ("time_increment=1" in "".join(week)) == ("week" in name)
+
+
+def test_a_day_that_is_not_whole_is_refused_or_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case("other/03_mixpanel_lines_that_are_no_event", monkeypatch, tmp_path)
+    with all_at_once() as found:
+        rejected = found.rows("distinct file", "rejected_record")
+        # An array is read like lines.
+        assert found.rows("count(*)", "user_product_events", "where event_date = '2025-01-02'") == [
+            (1,)
+        ]
+    told = [*(day for table, day in found.refused if table == "mixpanel_events"), *rejected]
+    for day in ("2025-01-01", "2025-01-03", "2025-01-04"):
+        assert day in str(told)
 
 
 def test_a_mistyped_year_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
