@@ -55,6 +55,7 @@ TESTS = {
     "core/table_set": ("core/test_table_set.py",),
     "core/small_cells": ("core/test_small_cells.py",),
     "core/withholding": ("core/test_small_cells.py",),
+    "core/usual": ("core/test_usual.py",),
     "core/partitions": ("warehouse/test_reach.py", "production/test_partitions.py", _LAWS),
     "warehouse": (_LAWS,),
     "warehouse/archive": ("warehouse/test_archive.py",),
@@ -84,6 +85,7 @@ TESTS = {
     "warehouse/scrub": ("warehouse/test_integrity.py", "automation/test_maintenance.py"),
     "warehouse/soundness": ("warehouse/test_integrity.py",),
     "warehouse/catalogue": ("warehouse/test_computed.py", "warehouse/test_restatement.py"),
+    "warehouse/comparable": ("warehouse/test_expectations.py",),
     "warehouse/expectations": ("warehouse/test_expectations.py",),
     "landing": ("landing/test_feeds.py", "clinic/test_arrival.py"),
     "landing/folder": ("births/test_malformed.py", "automation/test_staleness.py"),
@@ -104,7 +106,11 @@ TESTS = {
     "production/encoding": ("production/test_encoding.py",),
     "production/freshness": ("automation/test_staleness.py",),
     "production/parity": ("production/test_parity.py",),
-    "production/review": ("production/test_promotion.py", "automation/test_rollback.py"),
+    "production/review": (
+        "production/test_gate.py",
+        "production/test_promotion.py",
+        "automation/test_rollback.py",
+    ),
     "production/rollback_production": (
         "automation/test_rollback.py",
         "production/test_release.py",

@@ -272,5 +272,5 @@ def _compared(
     if not ranges or (len(seasons) < FEWEST and neighbours < FEWEST):
         return TOO_FEW
     named = ", ".join(f"{key}: {rows[key]:,}" if rows else str(key) for key in seasons)
-    beside = f"{neighbours} neighbours" if neighbours else ""
+    beside = f"{neighbours} neighbour{'s' * (neighbours > 1)}" if neighbours else ""
     return "; ".join(filter(None, [named, beside]))

@@ -28,7 +28,7 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.expectations import expectation_names
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.subtraction import Sums, limits
-from analytics_assets_tests.toy import Memory, Sale, rows, settle, toy_tables
+from analytics_assets_tests.toy import SALES, Memory, Sale, rows, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace, promote
 
 K = 3
@@ -235,6 +235,13 @@ def test_one_unprotected_table_beside_protected_ones_is_refused() -> None:
     tables[-1] = replace(tables[-1], publish=Publish(threshold=K))
     with pytest.raises(DeclarationError, match="give away"):
         protect(tables)
+
+
+def test_protected_tables_of_other_measures_are_refused() -> None:
+    *finer, yearly = toy_tables(Memory())
+    other = replace(SALES, measures=SALES.measures[:2])
+    with pytest.raises(DeclarationError, match="do not have the same measures"):
+        with_threshold([*finer, replace(yearly, measures=other)])
 
 
 def test_exact_tables_with_a_threshold_are_not_promoted() -> None:

@@ -24,7 +24,7 @@ from analytics_assets.warehouse.expectations import TOO_FEW
 from analytics_assets.warehouse.lake import Lake, open_lake
 from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.session import open_session
-from analytics_assets_tests.toy import Memory, Sale, settle, toy_tables
+from analytics_assets_tests.toy import MONTH, Memory, Sale, settle, toy_tables
 from analytics_assets_tests.warehouse.test_quarantine import run
 
 SHARE = Ratio("big_share", "big_sales", "sales", "Share.", "percent", 100)
@@ -333,3 +333,23 @@ def test_a_column_that_is_empty_throughout_is_named(lake: Lake) -> None:
         "known_share is unknown in every row (cents is empty throughout),"
         " usually known in 100 percent"
     )
+
+
+def test_a_total_is_compared_by_the_places_of_the_finer_table(lake: Lake, source: Memory) -> None:
+    source.months["2020-05"] = [(date(2020, 5, n % 28 + 1), "a", 500) for n in range(60)]
+    *finer, monthly = toy_tables(source)[:4]
+    monthly = replace(monthly, alike_in="shop")
+    total = Table(
+        "toy/agg_monthly",
+        "aggregates",
+        "Sales by month.",
+        MONTHLY,
+        grain=(MONTH,),
+        measures=monthly.measures,
+        rollup_of=monthly,
+    )
+    settle([*finer, monthly, total], lake)
+    outcome = recheck(lake, total)
+    assert compared(outcome, "drift", "2020-05") == TOO_FEW
+    assert compared(outcome, "drift", "2019-05") == "2016-05, 2017-05, 2018-05; 1 neighbour"
+    assert unusual(outcome, "drift") == []
