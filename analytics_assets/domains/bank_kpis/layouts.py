@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from analytics_assets.domains.bank_kpis.workbooks import Layout, plain
+from analytics_assets.domains.bank_kpis.cells import plain
+from analytics_assets.domains.bank_kpis.workbooks import Layout
 
 INSTITUTION = ("institucion", "cve institucion", "cve inst", "clave")
 PERIOD = ("cve periodo", "periodo")
