@@ -384,7 +384,6 @@ ab_step_comparison = tables.from_sql(
         text("refusal", "Why the groups cannot be compared by this step."),
     ),
     unique=("event_name",),
-    publish=Publish(),
     description="Shares of the patients who were sent a reminder that reached each step, Test and"
     " Control compared where both groups log the step and the reminder.",
 )
