@@ -86,6 +86,15 @@ def test_the_test_of_reminders_loads(drop: Folder, real_data: Path) -> None:
     )
     assert {(name, group): events for name, group, events, _ in found} == expected
     assert all(events == patients for _, _, events, patients in found)
+    # As analyses of this set publish them: both versions keep fewer players, the new one fewest.
+    compared = query(
+        "select round(difference, 2), round(p_value, 4), refusal from clinic.ab_step_comparison"
+        " where event_name <> 'appointment_confirmed' order by event_name"
+    )
+    assert [tuple(map(str, row)) for row in compared] == [
+        ("-0.82", "0.0016", "None"),
+        ("-0.59", "0.0744", "None"),
+    ]
 
 
 def test_groups_that_are_not_mapped_hold_the_month_back(drop: Folder, real_data: Path) -> None:

@@ -17,6 +17,7 @@ from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.core.table_set import TableSet
 from analytics_assets.core.validation import Personal
+from analytics_assets.domains.clinic.comparison import START, STEPS, comparison_rows
 from analytics_assets.domains.clinic.landing import (
     AB_EVENT,
     APP_PROFILE,
@@ -294,6 +295,7 @@ _ATTENDANCE = MeasureList(
         ),
     ),
 )
+_POINTS = "percentage points"
 _FUNNEL = MeasureList((Measure("events", "count(*)", "Events.", "events"),))
 
 agg_appointments_daily = tables.from_sql(
@@ -341,6 +343,49 @@ agg_ab_funnel_daily = tables.from_sql(
     " attendance is logged, so that its patients who did not come are not here at all, and those of"
     " Test are. Attendance of Test and Control must not be compared by these counts; divide by the"
     " patients assigned to each group, which this log does not have.",
+)
+
+
+def _of_group(group: str) -> tuple[Column, ...]:
+    name = group.lower()
+    return (
+        Column(
+            f"{name}_patients",
+            "integer",
+            f"Patients of {group} with {START}.",
+            "patients",
+            nullable=False,
+            minimum=0,
+        ),
+        Column(
+            f"{name}_reached",
+            "integer",
+            "Those of them with the step.",
+            "patients",
+            nullable=False,
+            minimum=0,
+        ),
+        Column(f"{name}_share", "decimal6", "Their share.", "percent", minimum=0, maximum=100),
+    )
+
+
+ab_step_comparison = tables.from_sql(
+    "ab_step_comparison",
+    layer="aggregates",
+    compute=comparison_rows,
+    words={"start": START},
+    columns=(
+        text("event_name", "The step.", nullable=False, values=tuple(STEPS)),
+        *(column for group in GROUPS for column in _of_group(group)),
+        Column("difference", "decimal6", "Share of Test less that of Control.", _POINTS),
+        Column("difference_low", "decimal6", "Lower end of its 95 % interval (Newcombe).", _POINTS),
+        Column("difference_high", "decimal6", "Upper end of its 95 % interval.", _POINTS),
+        Column("p_value", "decimal6", "Of no difference: score test.", minimum=0, maximum=1),
+        text("refusal", "Why the groups cannot be compared by this step."),
+    ),
+    unique=("event_name",),
+    description="Shares of the patients who were sent a reminder that reached each step, Test and"
+    " Control compared where both groups log the step and the reminder.",
 )
 
 TABLES = tables.all

@@ -18,6 +18,9 @@ import pandas as pd
 
 from analytics_assets.domains.behavior.analysis.estimates import Refusal, Vector
 
+# Squares of greater numbers are infinite.
+GREATEST = 1e100
+
 
 def refuse_unless_one_of(name: str, value: object, allowed: Sequence[str]) -> None:
     """Refuse an option that is none of ``allowed``."""
@@ -33,14 +36,16 @@ def refuse_unless_share(name: str, value: Any) -> None:
 
 def refuse_unless_number(name: str, value: Any, at_least: float = 0, whole: bool = False) -> None:
     """Refuse what is no finite number, or too small a one."""
-    if not is_number(value) or not at_least <= value < np.inf or (whole and value % 1):
+    if not is_number(value) or not at_least <= value <= GREATEST or (whole and value % 1):
         kind = "whole number" if whole else "number"
         raise Refusal(f"{name}={value!r}: give a {kind} of at least {at_least:g}")
 
 
 def is_number(value: object) -> bool:
-    """A number, which True is not."""
-    return isinstance(value, Real | Decimal) and not isinstance(value, bool | np.bool_)
+    """A number, which True is not, nor a decimal NaN, which cannot be compared."""
+    if isinstance(value, Decimal):
+        return not value.is_nan()
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 
 def column(frame: pd.DataFrame, role: str, name: Any) -> pd.Series:
@@ -55,12 +60,14 @@ def column(frame: pd.DataFrame, role: str, name: Any) -> pd.Series:
 def numbers(values: pd.Series, role: str) -> Vector:
     """Values of a column as numbers, NaN where one is missing."""
     known = values.notna()
-    others = sum(not isinstance(value, bool | np.bool_ | Real | Decimal) for value in values[known])
+    others = sum(
+        not is_number(one) and not isinstance(one, bool | np.bool_) for one in values[known]
+    )
     if others:
         raise refused(role, values, f"{rows(others)} hold no number")
-    found = values.astype(object).where(known, np.nan).to_numpy(dtype=float)
-    if infinite := int(np.isinf(found).sum()):
-        raise refused(role, values, f"{rows(infinite)} are infinite")
+    if infinite := sum(abs(value) > GREATEST for value in values[known]):
+        raise refused(role, values, f"{rows(infinite)} are infinite, or beyond {GREATEST:g}")
+    found: Vector = values.astype(object).where(known, np.nan).to_numpy(dtype=float)
     return found
 
 

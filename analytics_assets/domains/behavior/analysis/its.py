@@ -40,6 +40,7 @@ FEWEST_POINTS = 8
 ENOUGH_POINTS = 32
 Impact = Literal["level and slope", "level"]
 _ROUNDING = 1e-9
+_ONE_MOMENT = "two rows are of one moment; sum or average them first"
 
 
 @dataclass(frozen=True)
@@ -146,13 +147,13 @@ def interrupted_time_series(
         raise Refusal("covariance='quasi-poisson' is of counts: give counts=True")
     if exposure is not None and not counts:
         raise Refusal(f"exposure={exposure!r} is of counts: give counts=True")
+    pairs = _pairs(period, harmonics)
     values, moments, sizes, shown_time = _read(frame, time, outcome, exposure)
     interventions = _several(intervention)
     line = _timeline(moments, interventions, time)
+    lag, period = float(lag), None if period is None else float(period)
     _refuse_short(line, interventions, lag)
-    model = _Model(
-        line.starts + lag, impact == "level and slope", period, _pairs(period, harmonics)
-    )
+    model = _Model(line.starts + lag, impact == "level and slope", period, pairs)
     design, before = model.design(line.points), model.design(line.points, treated=False)
     _refuse_model(line, model, design.shape[1])
     if counts:
@@ -209,7 +210,7 @@ def _read(
     given = column(frame, "time", time)[there]
     moments = Moments.of(given, "time")
     if moments.values.duplicated().any():
-        raise Refusal("two rows are of one moment; sum or average them first")
+        raise Refusal(_ONE_MOMENT)
     order = np.argsort(moments.values.to_numpy(), kind="stable")
     sizes = np.ones(len(order))
     if exposure is not None:
@@ -236,7 +237,10 @@ def _timeline(moments: Moments, interventions: list[Any], time: str) -> Timeline
             f"{len(moments.values)} points with a {time!r} and an outcome; at least"
             f" {FEWEST_POINTS} are needed before and after the intervention"
         )
-    return moments.timeline(starts)
+    line = moments.timeline(starts)
+    if np.diff(line.points).min() < _ROUNDING:
+        raise Refusal(_ONE_MOMENT)
+    return line
 
 
 def _pairs(period: float | None, harmonics: int) -> int:
@@ -307,8 +311,11 @@ def _fit_counts(
     if not np.bincount(side, weights=counts).all():
         raise Refusal("one side of the intervention counts nothing at all, so no rate is estimable")
     offset = np.log(exposure)
-    poisson = sm.GLM(counts, design, family=sm.families.Poisson(), offset=offset).fit()
-    mean = np.asarray(poisson.mu)
+    model = sm.GLM(counts, design, family=sm.families.Poisson(), offset=offset)
+    try:
+        mean = np.asarray(model.fit().mu)
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise Refusal("no rates fit these counts: look for an exposure that is mistyped") from error
     working = np.log(mean) - offset + (counts - mean) / mean
     weight = np.sqrt(mean)
     return regress(design * weight[:, None], working * weight, line.points, covariance)

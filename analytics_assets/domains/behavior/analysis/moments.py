@@ -19,7 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analytics_assets.domains.behavior.analysis.arguments import is_number, refused, rows
+from analytics_assets.domains.behavior.analysis.arguments import (
+    GREATEST,
+    is_number,
+    refused,
+    rows,
+)
 from analytics_assets.domains.behavior.analysis.estimates import Refusal, Vector
 
 _ISO_DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ].*)?)?")
@@ -100,7 +105,7 @@ def _moment(value: Any) -> Any:
     if is_number(value):
         # Whole numbers keep all digits: nanoseconds since 1970 have more than a float holds.
         number = int(value) if isinstance(value, int | np.integer) else float(value)
-        return number if np.isfinite(float(number)) else None
+        return number if abs(number) <= GREATEST else None
     if isinstance(value, pd.Period):
         return value.to_timestamp()
     if isinstance(value, date | np.datetime64) or (
