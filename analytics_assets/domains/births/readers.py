@@ -8,6 +8,7 @@ Does not belong here: which file is of which year (``landing.py``), which record
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,11 +84,11 @@ class FileReader:
             self._note("mended", relation.notes)
             columns = ", ".join(f"{own.get(n, self._missing(n))} as {n}" for n in COLUMN_NAMES)
             # The running number is not told apart: a file put together twice may count on.
-            same = ", ".join(name for name in COLUMN_NAMES if name in own and name != "CONTADOR")
+            told = [name for name in relation.names if not re.match("contador$|_column_", name)]
             row = f"{before} + case when unreadable_line is null then file_row else -file_row end"
             (rows,) = self._landing.session.execute(
-                f"copy (select *, hash({same}) as same from (select {columns},"
-                f" cast({row} as bigint) as source_row, unreadable_line from ({relation.sql})))"
+                f"copy (select {columns}, cast({row} as bigint) as source_row, unreadable_line,"
+                f" hash({', '.join(map(quoted, told))}) as same from ({relation.sql}))"
                 f" to {literal(str(target))} (format parquet, compression lz4)"
             ).fetchone()
         return int(rows)
