@@ -26,7 +26,7 @@ from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.ad_metrics.planted import DEFECTS as AD_METRICS
 from analytics_assets_tests.bank_kpis.planted import DEFECTS as BANK_KPIS
 from analytics_assets_tests.behavior.planted import DEFECTS as BEHAVIOR
-from analytics_assets_tests.births.landed import FACT, csv_text, land, record, records
+from analytics_assets_tests.births.landed import FACT, csv_text, land, records
 from analytics_assets_tests.clinic.planted import DEFECTS as CLINIC
 from analytics_assets_tests.core.test_usual import rates
 from analytics_assets_tests.production.test_promotion import send
@@ -140,7 +140,7 @@ def unreadable_births(site: Site, defect: Defect) -> str:
         (home / "landing").mkdir(parents=True)
         rows = records(40)
         for number in range(8):
-            rows[number] = record(CONTADOR=str(number + 1), PESO="heavy")
+            rows[number]["PESO"] = "heavy"
         (home / "landing" / "SINASC_2024.csv").write_text(csv_text(rows))
         land([2024], tables=("raw_births", "rejected_births"))
         return judged(Lake(settings.load().lake), FACT, "2024-02", defect)

@@ -124,13 +124,15 @@ counted as (
     from named group by all
 ),
 births as (select _partition, count(*) as births from births.fact_births group by all)
-select counted.*, births.births, round(100.0 * unreadable / births, 1) as percent
+select counted.*, births.births, round(100.0 * unreadable / births, 1) as percent,
+    concat(column_name, ': ', unreadable, ' of ', births) as said
 from counted join births using (_partition)
 where unreadable > 2 and unreadable > {MAX_UNREADABLE_SHARE} * births
 order by all""",
     advice="Look at these records in births.raw_births (source_file, source_row): the file may have"
     " shifted columns, other codes or another layout. Mend the file and run again.",
     at_fault="list_contains(string_split(_row.unreadable_columns, ','), _broken.column_name)",
+    told="said",
 )
 
 rejected_births = tables.from_sql(
