@@ -234,6 +234,20 @@ def test_one_value_in_two_spellings_is_one_and_one_name_in_two_countries_is_two(
         }
 
 
+def test_an_ad_by_the_hour_is_a_day_of_it(folders: Folders) -> None:
+    day, hours = "2025-01-01", "hourly_stats_aggregated_by_advertiser_time_zone"
+    folders.ads(
+        "",
+        day,
+        insight(day, "4.00", ad_name="Ad", **{hours: "00:00:00 - 00:59:59"}),
+        insight(day, "3.00", ad_name="Ad", **{hours: "01:00:00 - 01:59:59"}),
+    )
+    with all_at_once() as found:
+        assert found.spend() == {day: "7.00"}
+        days_of_name = found.rows("canonical_name, frequency_count", "id_name_mapping")
+        assert days_of_name == [("Ad", 1)]
+
+
 def test_namibia_is_a_country(folders: Folders) -> None:
     day = "2025-01-01"
     folders.mapping("country", "meta_value,country_code", "Namibia,NA")
