@@ -72,11 +72,8 @@ class RejectedSource:
         }
 
     def problems(self) -> list[str]:
-        """Files that are of no feed."""
-        return [
-            f"{path}: its name is of no feed; {how}"
-            for path, how in strange_files(self._feeds).items()
-        ]
+        """Files and folders that are of no feed."""
+        return [f"{path}: {why}" for path, why in strange_files(self._feeds).items()]
 
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """File -> fingerprint of what cannot be landed from it, or that it is strange."""
@@ -103,8 +100,8 @@ class RejectedSource:
             [f"select * from ({landing.live}) where file in ({_listed(known)})"] if known else []
         )
         selects += [
-            _nowhere("", path.name, f"its name is of no feed; {how}")
-            for path, how in strange_files(self._feeds).items()
+            _nowhere("", path.name, why)
+            for path, why in strange_files(self._feeds).items()
             if path.name not in known
         ]
         with ExitStack() as opened:
