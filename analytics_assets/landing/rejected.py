@@ -47,11 +47,12 @@ def rejected_records(tables: TableSet, feeds: Sequence[Feed]) -> Table:
             Check(
                 "files_landed",
                 "Every file is of a feed and can be read",
-                f"""select _partition, feed, file, reason from {name}
-where file_row is null order by file, reason""",
+                f"""select _partition, feed, file, reason,
+    case when feed = '' then file || ': ' || reason else reason end as counted
+from {name} where file_row is null order by file, reason""",
                 advice="Mend them and send them again, or take them out.",
                 blocking=False,
-                told="reason",
+                told="counted",
             ),
         ),
         description="Rows of files that are in no table, with the reason, and whole files.",
