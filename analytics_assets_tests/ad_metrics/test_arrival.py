@@ -301,7 +301,8 @@ def test_events_of_another_day_than_the_name_says_are_refused(settled: Path) -> 
     (folder / "2025-01-10.jsonl").write_text((folder / "2025-01-11.jsonl").read_text())
     _, findings = settle(lake())
     (finding,) = findings
-    assert "rows cannot be landed, first row 1: it is of another day" in finding.summary
+    assert finding.check == "rejected_share"
+    assert "rows, most as it is of another day than the name of the file says" in finding.message
 
 
 def test_no_user_id_is_said(settled: Path) -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from analytics_assets import settings
+from analytics_assets import registry, settings
 from analytics_assets.core.refusals import DeclarationError
+from analytics_assets.domains.ad_metrics.coverage import LONGEST, coverage
+from analytics_assets.domains.ad_metrics.tables import TABLES
 from analytics_assets.domains.ad_metrics.words import event_names
+from analytics_assets.landing.files import LandedFile
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.ad_metrics.landed import (
     AllAtOnce,
@@ -27,6 +34,8 @@ OUTCOME = (
     "daily_mixpanel_metrics",
     "where entity_type = 'ad' and mixpanel_trial_count + mixpanel_purchase_count > 0 order by all",
 )
+
+AD_ROWS = "where entity_type = 'ad'"
 
 
 def days(first: int, last: int, value: str) -> dict[str, str]:
@@ -44,6 +53,18 @@ CASES: dict[str, tuple[Callable[[AllAtOnce], object], object]] = {
     "other/05_ads_equal_sums_plot": (AllAtOnce.spend, days(1, 5, "10.00")),
     "other/07_meta_week_in_a_row": (AllAtOnce.spend, {}),
     "other/08_meta_restated_window": (AllAtOnce.spend, days(1, 7, "12.50")),
+    "other/09_nul_in_text": (
+        lambda found: found.rows(
+            "breakdown_value, meta_spend",
+            "daily_mixpanel_metrics_breakdown",
+            "where entity_type = 'campaign' and breakdown_type = 'region'",
+        ),
+        [("Texas", "10.00")],
+    ),
+    "other/10_lone_surrogate": (
+        lambda found: (found.spend(), found.rows("distinct distinct_id", "user_product_starts")),
+        (days(1, 1, "10.00"), [("u1",), ("u2",)]),
+    ),
     "other/11_property_named_event": (
         lambda found: found.rows(*OUTCOME),
         [("2025-01-01", 1, 0, "0.00")],
@@ -59,6 +80,10 @@ CASES: dict[str, tuple[Callable[[AllAtOnce], object], object]] = {
     "other/15_identity_merge": (
         lambda found: found.rows(*OUTCOME),
         [("2025-01-01", 1, 1, "9.99")],
+    ),
+    "other/17_mixed_newlines": (
+        lambda found: found.rows("sum(mixpanel_trial_count)::int", *OUTCOME[1:2], AD_ROWS),
+        [(3,)],
     ),
     "other/26_revenuecat_default_names": (
         lambda found: found.rows(*OUTCOME),
@@ -80,6 +105,31 @@ def test_a_shared_case_has_its_right_value(
         assert told(found) == right
         week = {why for (table, _), why in found.refused.items() if table == "ad_performance_daily"}
     assert ("time_increment=1" in "".join(week)) == ("week" in name)
+
+
+def test_a_day_that_is_not_whole_is_refused_or_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case("other/03_mixpanel_lines_that_are_no_event", monkeypatch, tmp_path)
+    with all_at_once() as found:
+        rejected = found.rows("distinct file", "rejected_record")
+        # An array is read like lines.
+        assert found.rows("count(*)", "user_product_events", "where event_date = '2025-01-02'") == [
+            (1,)
+        ]
+    told = [*(day for table, day in found.refused if table == "mixpanel_events"), *rejected]
+    for day in ("2025-01-01", "2025-01-03", "2025-01-04"):
+        assert day in str(told)
+
+
+def test_a_mistyped_year_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case("other/27_one_misnamed_day", monkeypatch, tmp_path)
+    with all_at_once() as found:
+        said = [why for why in found.refused.values() if "2015" in why]
+        assert len(said) == 1
+        assert "2015-01-01.jsonl" in said[0]
+        assert "2015-01-02 to 2024-12-31" in said[0]
+    assert sum("2015" in problem for problem in registry.problems(TABLES)) == 1
 
 
 # ---- made up ------------------------------------------------------------------------------------
@@ -146,7 +196,7 @@ def test_one_value_in_two_spellings_is_one_and_one_name_in_two_countries_is_two(
     folders: Folders,
 ) -> None:
     day = "2025-01-01"
-    folders.mapping("country", "meta_value,country_code", "United States,us", "UNITED STATES,US")
+    folders.mapping("country", "meta_value,country_code", "United States,us", "UNITED STATES,us")
     folders.ads("", day, insight(day, "10"))
     folders.ads(
         "country",
@@ -254,12 +304,53 @@ def test_without_an_id_what_was_bought_tells_events_apart(folders: Folders) -> N
         ]
 
 
+def test_what_came_under_two_ids_is_one(folders: Folders) -> None:
+    """The event once, as it is under the newer id; profiles fill each other's gaps."""
+    day, bought = "2025-01-01", {"$insert_id": "1", "currency": "USD"}
+    now = {"distinct_id": "now", "$distinct_id_before_identity": "u"}
+    folders.events(
+        day,
+        event("RC Initial purchase", 0, **bought, revenue=5),
+        event("RC Initial purchase", 0, **bought, revenue=6, **now),
+        event("RC Initial purchase", 0, **bought, revenue=5, distinct_id="v"),
+    )
+    none = {"abi_~ad_id": "null", "abi_~ad_set_id": None, "abi_~campaign_id": None}
+    folders.users(
+        profile("u", region="Texas", country="BR"),
+        profile("now", country="US", **none, **{"$last_seen": "2020-01-01"}),
+        profile("v", country="DE", **none),
+    )
+    with all_at_once() as found:
+        assert found.rows("distinct_id, revenue_usd", "user_product_events") == [
+            ("now", "6.00"),
+            ("v", "5.00"),
+        ]
+        assert found.rows("distinct_id, ad_id, country, region", "user_product_starts") == [
+            ("now", "9", "US", "Texas"),
+            ("v", None, "DE", "unknown"),
+        ]
+
+
 def test_other_names_of_events_are_a_setting() -> None:
     names = event_names("Begun=RC Trial started, a=b=RC Renewal,")
     assert names["Begun"] == names["rc_trial_started_event"] == "RC Trial started"
     assert names["a=b"] == names["rc_renewal_event"] == names["RC Renewal"] == "RC Renewal"
     with pytest.raises(DeclarationError, match="'Begun=Trial' says the name of no event"):
         event_names("Begun=Trial")
+
+
+@given(st.sets(st.integers(0, 400), min_size=1, max_size=12))
+def test_every_day_between_is_required_or_in_a_gap_that_is_told(numbers: set[int]) -> None:
+    first = date(2025, 1, 1)
+    there = [first + timedelta(days=n) for n in sorted(numbers)]
+    found = coverage(LandedFile(Path(f"{d}"), "", 0, (d, d + timedelta(days=1))) for d in there)
+    long = [(a, b) for a, b in pairwise(there) if (b - a).days > LONGEST]
+    assert found.gaps.keys() == {(a + timedelta(days=1)).isoformat() for a, _ in long}
+    required = sorted(map(date.fromisoformat, found.required))
+    assert required[0] in there
+    assert len(required) == (required[-1] - required[0]).days + 1
+    if not long:
+        assert (required[0], required[-1]) == (there[0], there[-1])
 
 
 @pytest.mark.parametrize("country", [True, False])

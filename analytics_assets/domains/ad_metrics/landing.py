@@ -6,12 +6,13 @@ Does not belong here: reading files, the meaning of events (``sql/``).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import timedelta
 
 from analytics_assets.core.columns import Column, text
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.domains.ad_metrics.columns import AD_IDS, USER_ID
+from analytics_assets.domains.ad_metrics.coverage import Coverage, coverage
 from analytics_assets.domains.ad_metrics.days import day_sql, without_time
 from analytics_assets.domains.ad_metrics.words import NO_ID
 from analytics_assets.landing.feed import Feed
@@ -25,18 +26,14 @@ META_ADS = LandingFolder("META_ADS_SOURCE", "meta_ads")
 AXES = ("all", "country", "region", "device")
 
 
-def required_days() -> set[str]:
-    """From the first to the last day of all feeds that come every day."""
-    windows = [
-        file.window
-        for feed in (EVENTS, *AD_PERFORMANCE.values())
-        for file in files_of(feed)
-        if file.window
-    ]
-    if not windows:
-        return set()
-    first, end = min(start for start, _ in windows), max(end for _, end in windows)
-    return {(first + timedelta(days=n)).isoformat() for n in range((end - first).days)}
+def covered() -> Coverage:
+    """Which days the feeds that come every day have to have, and which long gaps there are."""
+    return coverage(file for feed in (EVENTS, *AD_PERFORMANCE.values()) for file in files_of(feed))
+
+
+def required_days() -> Collection[str]:
+    """Days of which each of these feeds has to have a file."""
+    return covered().required
 
 
 def _epoch_ms(text: str) -> str:

@@ -64,8 +64,8 @@ def _numbers(axis: str) -> Check:
     return Check(
         "numbers",
         "Spend, impressions, clicks and actions are numbers",
-        f"""select _partition, ad_id, adset_id, campaign_id, breakdown_value, spend, impressions,
-    clicks, actions
+        f"""select _partition, ad_id, adset_id, campaign_id, breakdown_value, part, spend,
+    impressions, clicks, actions
 from {name}
 where (spend is not null and try_cast(spend as decimal(18, 6)) is null)
     or (impressions is not null and try_cast(impressions as bigint) is null)

@@ -14,13 +14,34 @@ from typing import Any
 from analytics_assets.core.columns import text
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.domains.ad_metrics.columns import AD_IDS
+from analytics_assets.domains.ad_metrics.landing import covered
 from analytics_assets.domains.ad_metrics.words import BREAKDOWNS, EVENT_NAMES, NO_ID
+from analytics_assets.landing import reading
 from analytics_assets.landing.sources import FileSource, Look, Part
 from analytics_assets.warehouse.session import literal
 
 
 class EventsSource(FileSource):
-    """Mixpanel's raw event export, a line an event, by day (UTC)."""
+    """Mixpanel's raw event export, a line an event, by day (UTC).
+
+    A long gap in the files of all feeds is a single day without a file, here: it is told once, and
+    what needs all days waits for it.
+    """
+
+    def inputs(self) -> Mapping[str, Mapping[str, str]]:
+        """As of any feed, and the first day of each long gap."""
+        last = reading.today().isoformat()
+        gaps = {day: {"gap": why} for day, why in covered().gaps.items() if day <= last}
+        return {**super().inputs(), **gaps}
+
+    def problems(self) -> list[str]:
+        """As of any feed, and each long gap."""
+        return super().problems() + [f"{self._where}: {why}?" for why in covered().gaps.values()]
+
+    def _refuse(self, look: Look, key: str) -> None:
+        if why := covered().gaps.get(key):
+            raise SourceError(f"{why}?", self._where, "Rename it, or send the days between")
+        super()._refuse(look, key)
 
     def report(self, landing: Landing, look: Look, parts: Sequence[Part], rows: str) -> None:
         """As of any feed, and which events the metrics do not know, or do not count."""
@@ -111,6 +132,13 @@ qualify bool_or(rank = last_rank) over (partition by {_SAME}, breakdown_value, b
         """As of any feed; ``SourceError`` where rows of one file exclude each other."""
         super().report(landing, look, parts, rows)
         entity = f"{_SAME}, breakdown_value"
+        # Nearly always all is well, and counting costs a third of the windows below.
+        (well,) = landing.session.execute(
+            f"select count(*) = count(distinct ({entity}, part))"
+            f" and count(distinct ({entity}, by_what)) = count(distinct ({entity})) from {rows}"
+        ).fetchone()
+        if well:
+            return
         found = landing.session.execute(
             f"select * from {rows} qualify count(*) over (partition by {entity}, part) > 1"
             f" or count(distinct by_what) over (partition by {entity}) > 1"
@@ -118,8 +146,6 @@ qualify bool_or(rank = last_rank) over (partition by {_SAME}, breakdown_value, b
         )
         names = [name for name, *_ in found.description]
         wrong = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-        if not wrong:
-            return
         first = wrong[0]
         second = next(
             row

@@ -42,13 +42,13 @@ users as (
 
 occurring as (
     select event_date, distinct_id from events where event in ({known_events})
-    union
+    union all
     select event_date, before_identity as distinct_id from events
     where before_identity <> distinct_id
 ),
 
 final as (
-    select occurring.event_date, occurring.distinct_id, users.user_id
+    select distinct occurring.event_date, occurring.distinct_id, users.user_id
     from occurring
     join users on occurring.distinct_id = users.distinct_id
     where users.user_id <> occurring.distinct_id
