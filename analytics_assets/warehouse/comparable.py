@@ -23,8 +23,9 @@ from analytics_assets.warehouse.session import expose
 
 _SEASONS = 8  # others at most
 _PLACES = {"year": 1, "month": 12, "week": 52, "day": 7}  # of a season
-# Of places that one partition has and another lacks, more than this share makes them unlike.
-_OTHER_PLACES = 0.05
+# Of places that one partition has and another lacks, more than this share makes them unlike; a
+# place is lacked where so many rows would be expected, of which chance leaves none once in 20,000.
+_OTHER_PLACES, _EXPECTED = 0.05, 10
 Grid = list[list[str | None]]  # seasons x places, as in ``core/usual.py``
 
 
@@ -51,6 +52,7 @@ class Comparable:
             for key in self.files
             if self.is_complete(key) and self._is_good(key)
         }
+        self._counts: dict[str, dict[str, float]] = {}
         self.places = _PLACES[table.period.unit]
         self.centre = (self.places - 1) // 2
 
@@ -98,28 +100,22 @@ class Comparable:
         keys = {key for season in seasons for key in season if key}
         if not self._told_apart:
             return keys
-        own = self._shares.get(partition, {})
+        counts = self._count({partition, *keys})
+        own = counts[partition]
         return {
-            key
-            for key in keys
-            if _only_in(own, self._shares.get(key, {})) <= _OTHER_PLACES
-            and _only_in(self._shares.get(key, {}), own) <= _OTHER_PLACES
+            key for key in keys if not _lacked(own, counts[key]) and not _lacked(counts[key], own)
         }
 
     def lacking(self, partition: str) -> str:
-        """A place that all neighbours have and the partition has not, though it has others."""
+        """Places that all neighbours have and the partition has not, though it has others."""
         if not self._told_apart:
             return ""
-        own = self._shares.get(partition, {})
-        near = [
-            self._shares[key]
-            for key in self._season(self._number(partition))
-            if key and key != partition and own.keys() & self._shares.get(key, {}).keys()
-        ]
-        common = set.intersection(*map(set, near)) - own.keys() if len(near) >= FEWEST else set()
-        weights = {place: min(shares[place] for shares in near) for place in common}
-        large = sorted(place for place, share in weights.items() if share > _OTHER_PLACES)
-        return ", ".join(large)
+        near_by = {key for key in self._season(self._number(partition)) if key}
+        counts = self._count({partition, *near_by})
+        own = counts[partition]
+        near = [counts[key] for key in near_by - {partition} if own.keys() & counts[key].keys()]
+        missed = [_lacked(own, counts) for counts in near]
+        return ", ".join(sorted(set.intersection(*missed))) if len(near) >= FEWEST else ""
 
     @cached_property
     def _told_apart(self) -> Table | None:
@@ -129,30 +125,32 @@ class Comparable:
             table = table.rollup_of
         return table if table and table.period is self.table.period else None
 
-    @cached_property
-    def _shares(self) -> dict[str, dict[str, float]]:
-        """Partition -> place -> its share of the rows."""
+    def _count(self, partitions: Collection[str]) -> dict[str, dict[str, float]]:
+        """Partition -> place -> its rows, of these partitions at least; each is read once."""
         table = self._told_apart
         assert table
-        files = [file.uri for file in self.snapshot.files(table)]
-        total = table.measures.total if table.measures else None
-        expose(self.session, table, files)
-        rows = self.session.execute(
-            f"select {table.partition_sql}, {table.alike_in},"
-            f" {f'sum({total.name})' if total else 'count(*)'} from {table.sql_name} group by all"
-        ).fetchall()
-        found: dict[str, dict[str, float]] = {}
-        for partition, place, count in rows:
-            if count:
-                found.setdefault(partition, {})[str(place)] = float(count)
-        return {
-            partition: {place: count / sum(counts.values()) for place, count in counts.items()}
-            for partition, counts in found.items()
-        }
+        wanted = set(partitions) - self._counts.keys()
+        files = [f.uri for f in self.snapshot.files(table) if partition_of(table, f.key) in wanted]
+        self._counts |= {partition: {} for partition in wanted}
+        if files:
+            total = table.measures.total if table.measures else None
+            expose(self.session, table, files)
+            rows = self.session.execute(
+                f"select {table.partition_sql}, {table.alike_in},"
+                f" {f'sum({total.name})' if total else 'count(*)'} from {table.sql_name}"
+                " group by all having count(*) > 0"
+            ).fetchall()
+            for partition, place, count in rows:
+                self._counts[partition][str(place)] = float(count)
+        return self._counts
 
 
-def _only_in(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    return sum(share for place, share in one.items() if place not in other)
+def _lacked(one: Mapping[str, float], other: Mapping[str, float]) -> set[str]:
+    """The places of ``other`` that ``one`` has no row of, though it should have some."""
+    rows, others = sum(one.values()), sum(other.values())
+    expected = {place: count * rows / others for place, count in other.items() if place not in one}
+    lacked = {place for place, count in expected.items() if count >= _EXPECTED}
+    return lacked if sum(other[place] for place in lacked) > _OTHER_PLACES * others else set()
 
 
 def _covered(snapshot: Snapshot, tables: Iterable[Table]) -> tuple[date, date]:

@@ -57,11 +57,16 @@ def expectation_names(table: Table) -> list[str]:
     if table.period is UNPARTITIONED:
         return []
     names = []
-    if table.layer in ("facts", "marts"):
+    if table.layer in ("staging", "facts", "marts") and not _copies(table):
         names.append(VOLUME)
     if table.measures and table.measures.additive_ratios and _is_total(table):
         names.append(DRIFT)
     return names
+
+
+def _copies(table: Table) -> bool:
+    """Whether it has a row for each of another computed table, where they are counted already."""
+    return table.keeps_rows and not any(upstream.source for upstream in table.upstream)
 
 
 def _is_total(table: Table) -> bool:

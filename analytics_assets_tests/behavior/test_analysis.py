@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analytics_assets.domains.behavior.analysis import Abab, Refusal, abab, interrupted_time_series
-from analytics_assets.domains.behavior.analysis.abab import PHASES, pooled_effect
+from analytics_assets.domains.behavior.analysis.abab import pooled_effect
+from analytics_assets.domains.behavior.analysis.phases import PHASES
 from analytics_assets.domains.behavior.analysis.wwc import (
     CRITERIA,
     FAILS,
@@ -154,7 +155,7 @@ def test_units_do_not_matter(parts: list[list[float]], scale: float, shift: int)
     second = of(in_phases([[scale * value + shift for value in part] for part in parts]))
     assert second.effect.value == pytest.approx(scale * first.effect.value, abs=1e-9)
     assert second.effect.p_value == first.effect.p_value
-    assert second.hedges_g == pytest.approx(first.hedges_g, nan_ok=True, abs=1e-9)
+    assert second.within_case_smd == pytest.approx(first.within_case_smd, nan_ok=True, abs=1e-9)
     assert (second.nap, second.tau_u) == (first.nap, first.tau_u)
     assert second.criteria == first.criteria
 
@@ -181,6 +182,28 @@ def test_labels_may_be_what_chance_decided() -> None:
     found = of(in_phases(parts), randomisation="labels")
     assert found.effect.p_value == pytest.approx(1 / 2000), "(k + 1) / (n + 1), n = 1999, k = 0"
     assert of(in_phases(parts), randomisation="labels").effect == found.effect, "drawn by a seed"
+
+
+def test_a_short_phase_is_rated_and_not_tested() -> None:
+    found = of(in_phases([[1, 2, 3], [4, 5], [1, 2, 3], [4, 5, 6]]))
+    assert found.rating == FAILS
+    assert not found.criteria["three_points_a_phase"]
+    assert found.effect.value == pytest.approx(4.8 - 2)
+    assert found.mean_phase_difference == pytest.approx((2.5 + 3) / 2), "each pair counts alike"
+    assert (found.nap, found.tau_u) == (1.0, pytest.approx(9 / 15))
+    assert np.isnan(found.effect.p_value)
+    assert (found.effect.low, found.effect.high, found.designs) == (-np.inf, np.inf, 0)
+    assert found.warning == (
+        "no randomisation test: phase intervention_A_1 has 2 points; at least 3 are needed"
+    )
+    with pytest.raises(Refusal, match="no subject has a series"):
+        pooled_effect([found])
+    tested = of(in_phases([[1, 2, 3], [4, 5, 6], [1, 2, 3], [4, 5, 6]]))
+    assert pooled_effect([found, tested]).value == tested.effect.value
+    assert tested.effect.p_value == 1.0, "the one assignment that there is"
+    by_labels = of(in_phases([[1, 2, 3], [4, 5], [1, 2, 3], [4, 5, 6]]), randomisation="labels")
+    assert by_labels.effect.p_value < 0.05, "a phase of any length may be labelled"
+    assert np.isnan(of(in_phases([[1], [4], [2], [6]])).within_case_smd)
 
 
 def test_criteria_fail_one_by_one() -> None:
@@ -218,7 +241,6 @@ def its(frame: pd.DataFrame, at: object = 20, **more):
     [
         ([[1, 2, 3], [4, 5, 6], [1, 2, 3], []], "phase intervention_A_2 is missing"),
         ([[1, 2, 3], [4, 5, 6], [], [4, 5, 6]], "phase baseline_2 is missing"),
-        ([[1, 2, 3], [4, 5], [1, 2, 3], [4, 5, 6]], "has 2 points; at least 3"),
     ],
 )
 def test_abab_refuses_what_says_nothing(parts: list[list[float]], said: str) -> None:

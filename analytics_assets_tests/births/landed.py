@@ -39,9 +39,14 @@ def record(**changes: str) -> dict[str, str]:
 
 
 def records(count: int, year: int = 2024) -> list[dict[str, str]]:
-    """Good records of one month, numbered from 1 in CONTADOR."""
+    """Good records of one month, no two alike, numbered from 1 in CONTADOR."""
     return [
-        record(CONTADOR=str(n), DTNASC=f"{n % 28 + 1:02d}02{year}") for n in range(1, count + 1)
+        record(
+            CONTADOR=str(n),
+            DTNASC=f"{n % 28 + 1:02d}02{year}",
+            HORANASC=f"{n % 23:02d}{n // 28 % 60:02d}",
+        )
+        for n in range(1, count + 1)
     ]
 
 
@@ -61,12 +66,14 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
 
 @dataclass(frozen=True)
 class Landed:
-    """What came of landing: rows by year in the three tables, errors and reports by year."""
+    """What came of landing: rows by year in the three tables, and by year what was wrong, what was
+    warned of, and what was reported."""
 
     raw: dict[str, int]
     rejected: dict[str, int]
     fact: dict[str, int]
     errors: dict[str, str]
+    warnings: dict[str, str]
     reports: dict[str, dict[str, Any]]
 
 
@@ -80,6 +87,7 @@ def land(
     snapshot = Snapshot(Lake(config.lake))
     reports: dict[str, dict[str, Any]] = {}
     errors: dict[str, str] = {}
+    warnings: dict[str, str] = {}
     with open_session(config) as session:
         builder = Builder(session, snapshot, "test", logging.getLogger("test"))
         if snapshot.lake.version(PLACES) is None:
@@ -91,8 +99,9 @@ def land(
             outcome = builder.build(table, keys if table.period is RAW.period else months)
             reports.update(outcome.reports)
             for finding in outcome.findings:
-                errors.setdefault(finding.partition[:4], finding.summary)
-    return Landed(*(live_rows(table) for table in (RAW, REJECTED, FACT)), errors, reports)
+                kept = errors if finding.blocking else warnings
+                kept.setdefault(finding.partition[:4], finding.summary)
+    return Landed(*(live_rows(table) for table in (RAW, REJECTED, FACT)), errors, warnings, reports)
 
 
 def live_rows(table: Table) -> dict[str, int]:

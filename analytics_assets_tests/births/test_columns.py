@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +19,16 @@ from analytics_assets.core.source import Landing
 from analytics_assets.domains.births.columns import (
     AGE_GROUPS,
     COLUMN_NAMES,
+    REFERENCE,
     SOURCE_COLUMNS,
+    STATES,
     WEIGHT_CLASSES,
     SourceColumn,
     bands_sql,
-    state_codes,
+    code_list,
 )
+from analytics_assets.domains.births.dates import date_sql
+from analytics_assets.domains.births.labels import code_sql, label_key
 from analytics_assets_tests.births.landed import FACT, PLACES, record
 
 Row = Mapping[str, Any]
@@ -41,12 +46,12 @@ def session() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def births(
-    session: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, str | None]]
+    session: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, str | None]], year: int = 2024
 ) -> list[Row]:
-    """The births that ``fact_births`` selects from landed records, in their order."""
+    """The births that ``fact_births`` selects from a year's landed records, in their order."""
     names = [*COLUMN_NAMES, "source_state", "source_year", "source_row"]
     landed = [
-        {**dict.fromkeys(COLUMN_NAMES), **row, "source_state": "BR", "source_year": 2024,
+        {**dict.fromkeys(COLUMN_NAMES), **row, "source_state": "BR", "source_year": year,
          "source_row": n}
         for n, row in enumerate(rows)
     ]  # fmt: skip
@@ -90,7 +95,28 @@ READ = [
     ("GESTACAO", "37 a 41 semanas", "5"),
     ("GESTACAO", "22 a 27 semanas", "2"),
     ("GRAVIDEZ", "Única", "1"),
+    ("GRAVIDEZ", "Trípla e mais", "3"),
+    ("GRAVIDEZ", "TRIPLICE E MAIS", "3"),
+    ("GRAVIDEZ", "Tripla", "3"),
     ("PARTO", "Cesáreo", "2"),
+    ("PARTO", "Cesareo", "2"),
+    ("LOCNASC", "Outro estabelecimento de saúde", "2"),
+    ("LOCNASC", "Domicilio", "3"),
+    ("ESTCIVMAE", "União consensual (versões anteriores)", "5"),
+    ("ESTCIVMAE", "Separado judicialmente/Divorciado", "4"),
+    ("ESTCIVMAE", "Viuva", "3"),
+    ("ESCMAE", "12 e mais", "5"),
+    ("ESCMAE", "12 anos ou mais", "5"),
+    ("CONSULTAS", "1 a 3 vezes", "2"),
+    ("CONSULTAS", "de 4 a 6", "3"),
+    ("CONSULTAS", "4-6", "3"),
+    ("CONSULTAS", "7 ou mais vezes", "4"),
+    ("CONSULTAS", "7 e +", "4"),
+    ("GESTACAO", "42 semanas ou mais", "6"),
+    ("GESTACAO", "8", "8"),
+    ("RACACOR", "Indigena", "5"),
+    ("KOTELCHUCK", "Não fez pré-natal (Campo33=0)", "1"),
+    ("TPROBSON", "Grupo 5", "05"),
     ("ESCMAEAGR1", "2", "02"),
     ("TPROBSON", "1", "01"),
     ("TPROBSON", "10.0", "10"),
@@ -100,6 +126,14 @@ READ = [
     ("CODUFNATU", "12", "12"),
     ("CODOCUPMAE", "999992", "999992"),
     ("CODOCUPMAE", "999992.0", "999992"),
+    ("CODOCUPMAE", "10105", "010105"),
+    ("CODOCUPMAE", "10105.0", "010105"),
+    ("DTCADASTRO", "8/11/2024", dt.date(2024, 11, 8)),
+    ("DTCADASTRO", "8.11.2024", dt.date(2024, 11, 8)),
+    ("DTCADASTRO", "2024-11-08 00:00:00", dt.date(2024, 11, 8)),
+    ("DTCADASTRO", "2024-11-08T00:00:00.000Z", dt.date(2024, 11, 8)),
+    ("DTCADASTRO", "08/11/2024 0:00", dt.date(2024, 11, 8)),
+    ("DTCADASTRO", "20241108", dt.date(2024, 11, 8)),
     ("DTCADASTRO", "8112024", dt.date(2024, 11, 8)),
     ("DTCADASTRO", "2024-11-08", dt.date(2024, 11, 8)),
     ("DTCADASTRO", "08/11/2024", dt.date(2024, 11, 8)),
@@ -136,6 +170,13 @@ UNKNOWN = [
     ("IDANOMAL", "9.0"),
     ("QTDFILMORT", "99.0"),
     ("CODESTAB", "9999999.0"),
+    ("CODOCUPMAE", "0"),
+    ("CODOCUPMAE", "0.0"),
+    ("CODMUNRES", "900068"),
+    ("CONSULTAS", "Ignorado"),
+    ("SEXO", "IGNORADO"),
+    ("ESCMAE", "Não informado"),
+    ("KOTELCHUCK", "Não classificados"),
 ]
 OUTSIDE = [
     ("PESO", "32I5"),
@@ -157,7 +198,12 @@ OUTSIDE = [
     ("CODESTAB", "1e5"),
     ("CODESTAB", "-2513"),
     ("DTCADASTRO", "31022024"),
-    ("DTCADASTRO", "20240208"),
+    ("DTCADASTRO", "20241308"),
+    ("DTCADASTRO", "2024-02-08 10:30:00"),
+    ("DTCADASTRO", "12/31/2024"),
+    ("DTCADASTRO", "infinity"),
+    ("CONSULTAS", "4.6"),
+    ("CONSULTAS", "muitas"),
     ("DTCADASTRO", "yesterday!"),
     ("CODMUNRES", "990040"),
     ("CODMUNRES", "12004"),
@@ -227,6 +273,15 @@ def test_municipality(session: duckdb.DuckDBPyConnection) -> None:
         assert row["CODMUNRES"] == row["CODMUNNASC"] == code, text
         assert row["residence_municipality_code"] == row["birth_municipality_code"] == code
         assert row["unreadable_columns"] is None
+
+
+def test_a_place_unknown_in_its_state_is_no_other_place(
+    session: duckdb.DuckDBPyConnection,
+) -> None:
+    known, here, there = "120040", "120000", "110000"
+    pairs = [(known, here), (here, here), (here, there), (there, known), (known, "120020")]
+    found = births(session, [{**record(), "CODMUNNASC": a, "CODMUNRES": b} for a, b in pairs])
+    assert [row["birth_location_differs"] for row in found] == [None, None, None, None, True]
 
 
 def test_unknown_place_is_a_place_of_its_own(session: duckdb.DuckDBPyConnection) -> None:
@@ -300,6 +355,9 @@ def test_preterm(session: duckdb.DuckDBPyConnection) -> None:
         ("5", "30", False, False),
         (None, None, None, None),
         ("9", "99", None, None),
+        ("8", None, True, None),
+        ("8", "31", True, True),
+        ("8", "33", True, False),
     ]
     found = births(
         session, [{**record(), "GESTACAO": case[0], "SEMAGESTAC": case[1]} for case in cases]
@@ -331,8 +389,16 @@ def is_of_its_kind(column: SourceColumn, value: Any) -> bool:
     if column.kind == "digits":
         return re.fullmatch(f"[0-9]{{{column.width}}}", value) is not None
     if column.kind == "place":
-        return re.fullmatch("[0-9]{7}", value) is not None and value[:2] in state_codes()
+        return re.fullmatch("[0-9]{7}", value) is not None and value[:2] in STATES.values()
     return value != "" and value not in column.unknown
+
+
+def is_unknown(column: SourceColumn, text: str) -> bool:
+    """Whether a text is one that the column's declaration, or any list, has for unknown."""
+    if column.kind == "place" and text.startswith("9000"):
+        return True
+    bare = re.sub(r"(?<=.)\.0$", "", text)
+    return (bare.lstrip("0") if column.kind == "occupation" else bare) in column.unknown
 
 
 # What is landed is trimmed and not blank; NUL bytes do not get through the readers.
@@ -367,9 +433,9 @@ def test_any_text_is_a_value_or_unknown_or_named(
             if value is not None:
                 assert is_of_its_kind(column, value), (column.name, text, value)
                 assert column.name not in named
-            elif text is None or re.sub(r"(?<=.)\.0$", "", text) in column.unknown:
+            elif text is None or is_unknown(column, text):
                 assert column.name not in named, (column.name, text)
-            elif column.kind != "text":
+            elif column.kind not in ("text", "occupation"):
                 assert column.name in named, (column.name, text)
 
 
@@ -386,16 +452,82 @@ def test_a_birth_is_of_the_year_that_its_text_says(
         assert "2024" in text
 
 
+# A day in every spelling but month first, which is told of a file and not of a value.
+SPELLINGS = (
+    "{0:%d%m%Y}", "{0.day}{0:%m%Y}", "{0:%Y%m%d}", "{0:%Y-%m-%d}", "{0:%Y/%m/%d}",
+    "{0.year}-{0.month}-{0.day}", "{0:%d/%m/%Y}", "{0.day}/{0.month}/{0.year}", "{0:%d-%m-%Y}",
+    "{0:%d.%m.%Y}",
+)  # fmt: skip
+TIMES = ("", " 00:00:00", " 00:00", "T00:00:00", "T00:00:00.000Z")
+
+
 def test_a_date_reads_the_same_in_every_spelling(session: duckdb.DuckDBPyConnection) -> None:
-    days = [dt.date(2024, 1, 1) + dt.timedelta(n) for n in range(366)]
-    for texts in (
-        [f"{day:%d%m%Y}" for day in days],
-        [f"{day:%d%m%Y}".removeprefix("0") for day in days],
-        [f"{day:%Y-%m-%d}" for day in days],
-        [f"{day:%d/%m/%Y}" for day in days],
-    ):
-        found = births(session, [{**record(), "DTNASC": text} for text in texts])
-        assert [row["DTNASC"] for row in found] == days
+    """Every day of two years: those before 2013 look like a day and a month, turned around."""
+    for year in (2011, 2024):
+        days = [dt.date(year, 1, 1) + dt.timedelta(n) for n in range(365)]
+        texts = {
+            spelling.format(day) + time: day
+            for day in days
+            for spelling in SPELLINGS
+            for time in (TIMES if "/" in spelling or "-" in spelling else TIMES[:1])
+        }
+        sql = f"select {date_sql('text')} from (select unnest(?) as text)"
+        found = [day for (day,) in session.execute(sql, [list(texts)]).fetchall()]
+        wrong = [(t, f) for (t, day), f in zip(texts.items(), found, strict=True) if f != day]
+        assert wrong == []
+
+
+CODES = st.tuples(
+    st.integers(0, 999_999), st.integers(1, 9_999_998), st.sampled_from([*MUNICIPALITIES.values()])
+)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(codes=st.lists(CODES, min_size=1, max_size=80), year=st.sampled_from([2005, 2006]))
+def test_a_code_with_lost_zeros_is_the_code(
+    session: duckdb.DuckDBPyConnection, codes: list[tuple[int, int, str]], year: int
+) -> None:
+    """A spreadsheet takes zeros away and may add a decimal; which code it was stays the same."""
+    width = 5 if year < 2006 else 6
+    rows = []
+    for number, facility, municipality in codes:
+        full = {
+            "DTNASC": f"0302{year}", "CODOCUPMAE": f"{number % 10**width:0{width}}",
+            "CODESTAB": f"{facility:07}", "CODMUNRES": municipality,
+            "HORANASC": f"{number % 24:02}05",
+        }  # fmt: skip
+        bare = {name: text.lstrip("0") or "0" for name, text in full.items()}
+        rows += [full, bare, {name: f"{text}.0" for name, text in bare.items()}]
+    found = births(session, [{**record(), **row} for row in rows], year)
+    for at in range(0, len(rows), 3):
+        full, *spelled = ([row[name] for name in rows[at]] for row in found[at : at + 3])
+        assert spelled == [full, full]
+        occupation = rows[at]["CODOCUPMAE"]
+        is_unknown = occupation.lstrip("0") in ("", "99999", "999999")
+        assert full[1:4] == [None if is_unknown else occupation, *list(rows[at].values())[2:4]]
+
+
+LISTS = sorted({column.code_list for column in SOURCE_COLUMNS if column.code_list})
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_label_of_a_list_means_one_code(
+    session: duckdb.DuckDBPyConnection, name: str
+) -> None:
+    """Also in capitals, without accents, and with what programs add; SQL and Python agree."""
+    with (REFERENCE / "spellings.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["list"] == name]
+    listed = [(code, label) for code, _, label in code_list(name)]
+    listed += [(row["code"], row["label_pt"]) for row in rows]
+    assert len({label_key(label) for _, label in listed}) == len(listed), "one is there twice"
+    texts = {
+        text: code
+        for code, label in listed
+        for text in (label, label.upper(), f" {label} ", label.replace(" e mais", " ou mais"))
+    }
+    sql = f"select {code_sql('text', REFERENCE, name)} from (select unnest(?) as text)"
+    found = [code for (code,) in session.execute(sql, [list(texts)]).fetchall()]
+    assert found == list(texts.values())
 
 
 @pytest.mark.parametrize(("bands", "last"), [(AGE_GROUPS, "45+"), (WEIGHT_CLASSES, "4000+")])

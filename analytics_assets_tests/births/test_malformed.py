@@ -53,6 +53,8 @@ def accepted(rows: int, rejected: int = 0) -> Landed:
     assert landed.raw == {"2023": GOOD, "2024": rows}
     assert landed.fact == {"2023": GOOD, "2024": rows - rejected}
     assert landed.rejected == ({"2024": rejected} if rejected else {})
+    warned = f"{rejected} of {rows} rows, " in landed.warnings.get("2024", "")
+    assert warned == (rejected > 0.005 * rows)
     return landed
 
 
@@ -93,18 +95,18 @@ def test_header_only(published: Path) -> None:
 
 def test_only_blank_lines(published: Path) -> None:
     (published / NAME).write_text("\n\n  \n\n")
-    refused(NAME, "no column DTNASC")
+    refused(NAME, "it cannot be read")
 
 
 def test_only_blank_records(published: Path) -> None:
     blank = [dict.fromkeys(record(), "") for _ in range(ROWS)]
     (published / NAME).write_text(csv_text(blank))
-    refused(NAME, "none of its 100 records has a date of birth (DTNASC) in 2024", "one has none")
+    refused(f"{NAME}: 100 of 100 rows, most as no date of birth, first row 1")
 
 
 def test_file_of_another_year(published: Path) -> None:
     (published / NAME).write_text(csv_text(records(ROWS, year=2019)))
-    refused(NAME, "none of its 100 records", "in 2024", "2019", "Name it after the year it holds")
+    refused(NAME, "100 of 100 rows, most as date of birth outside the file's year", "split by year")
 
 
 def test_zero_byte_parquet(published: Path) -> None:
@@ -199,7 +201,7 @@ def test_zip_with_two_csv_files(published: Path) -> None:
 
 def test_zip_with_no_csv_file(published: Path) -> None:
     with zipfile.ZipFile(published / "SINASC_2024.zip", "w") as archive:
-        archive.writestr("read me.txt", "nothing here")
+        archive.writestr("read me.md", "nothing here")
     refused("SINASC_2024.zip", "it holds 0 files of .csv")
 
 
@@ -412,8 +414,7 @@ def test_unnamed_index_column(published: Path) -> None:
 def test_mixed_delimiters(published: Path) -> None:
     other = csv_text(records(1), delimiter=",").splitlines()[1]
     (published / NAME).write_text(with_line(f"{other}\n"))
-    landed = accepted(ROWS + 1, rejected=1)
-    assert landed.reports["2024"][f"{NAME}: unreadable lines"] == 1
+    accepted(ROWS + 1, rejected=1)
     ((row, reason, line),) = rejections()
     assert row == -51
     assert reason == "line cannot be split into columns"
@@ -435,14 +436,13 @@ def test_line_with_too_few_columns(published: Path) -> None:
 
 def test_more_than_a_few_lines_unreadable(published: Path) -> None:
     (published / NAME).write_text(csv_text(records(ROWS)) + "1;2;3\n" * 6)
-    refused(NAME, "6 of 106 lines cannot be split into the header's 23 columns",
-            "line 102: 3 columns, not 23", "another delimiter")  # fmt: skip
+    refused(f"{NAME}: 6 of 106 rows, most as line cannot be split into columns, first row 102")
 
 
 def test_all_lines_unreadable(published: Path) -> None:
     header, *lines = csv_text(records(ROWS)).splitlines()
     (published / NAME).write_text("\n".join([header, *(x.replace(";", "!") for x in lines)]))
-    refused(NAME, "100 of 100 lines cannot be split", "line 2: 1 columns")
+    refused("100 of 100 rows, most as line cannot be split into columns, first row 2")
 
 
 def test_one_lost_quote_swallows_nothing(published: Path) -> None:
@@ -533,7 +533,7 @@ def test_no_date_of_birth_column(published: Path) -> None:
 def test_header_that_names_a_column_twice(published: Path) -> None:
     header, rest = csv_text(records(ROWS)).split("\n", 1)
     (published / NAME).write_text(header.replace("SEXO", "peso") + "\n" + rest)
-    refused(NAME, "its header names PESO twice")
+    refused(NAME, "its header names a column twice")
 
 
 def test_unknown_column_is_left_out_and_told(published: Path) -> None:
@@ -572,7 +572,7 @@ def land_with(published: Path, **changes: str) -> int:
 def test_impossible_date(published: Path) -> None:
     row = land_with(published, DTNASC="31022024")
     accepted(ROWS + 1, rejected=1)
-    assert rejections() == [(row, "date of birth cannot be read: 31022024", None)]
+    assert rejections() == [(row, "date of birth cannot be read", None)]
 
 
 def test_no_date(published: Path) -> None:
@@ -584,7 +584,7 @@ def test_no_date(published: Path) -> None:
 def test_date_of_another_year(published: Path) -> None:
     row = land_with(published, DTNASC="03022021")
     accepted(ROWS + 1, rejected=1)
-    assert rejections() == [(row, "date of birth outside the file's year: 03022021", None)]
+    assert rejections() == [(row, "date of birth outside the file's year", None)]
 
 
 @pytest.mark.parametrize("text", ["3022024", "2024-02-03", "03/02/2024", " 03022024 "])
@@ -608,6 +608,7 @@ def test_parquet_whose_dates_are_dates(published: Path, kind: pyarrow.DataType) 
 def test_parquet_with_numbers(published: Path) -> None:
     """Pandas turns whole numbers into decimals where one is missing."""
     rows = [{**row, "PESO": 3215.0, "SEXO": 1.0, "DTNASC": 3022024.0} for row in records(ROWS)]
+    rows = [{**row, "CODOCUPMAE": str(100_000 + n)} for n, row in enumerate(rows)]
     rows[1]["PESO"] = None
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), published / "SINASC_2024.parquet")
     accepted(ROWS)

@@ -167,8 +167,10 @@ def _estimate(name: str, description: str, unit: str) -> tuple[Column, ...]:
     )
 
 
+_DEVIATIONS = "standard deviations"
 _SUBJECT = Column("subject", "text", "The user, or all.", nullable=False, personal=True)
 _REFUSAL = Column("refusal", "text", "Why the series cannot be analysed.")
+_WARNING = Column("warning", "text", "Where an interval may be too narrow, or why one is missing.")
 _UNIT = "points, or factor for events"
 its_analysis = tables.from_sql(
     "its_analysis",
@@ -185,7 +187,9 @@ its_analysis = tables.from_sql(
         Column("points_before", "integer", "Days before the intervention.", "days"),
         Column("points_after", "integer", "Days under it.", "days"),
         Column("autocorrelation", "decimal6", "Of neighbouring days.", minimum=0, maximum=1),
-        Column("degrees_of_freedom", "decimal6", "Of the intervals.", minimum=2),
+        Column("degrees_of_freedom", "decimal6", "Of the interval of the level change.", minimum=1),
+        Column("model", "text", "What was fitted, in one line."),
+        _WARNING,
         _REFUSAL,
     ),
     unique=("subject", "outcome"),
@@ -201,8 +205,30 @@ abab_analysis = tables.from_sql(
         *_estimate("effect", "Mean score under intervention less that in baseline.", "points"),
         *(Column(f"{name}_mean", "decimal6", f"Mean in {name}.", "points") for name in PHASES),
         *(Column(f"{name}_points", "integer", f"Days in {name}.", "days") for name in PHASES),
-        Column("designs", "integer", "Assignments in the randomisation test.", minimum=1),
-        Column("hedges_g", "decimal6", "Effect in standard deviations within phases."),
+        Column("designs", "integer", "Assignments in the randomisation test.", minimum=0),
+        Column(
+            "mean_phase_difference",
+            "decimal6",
+            "Each intervention less the baseline before it, both pairs counting alike.",
+            "points",
+        ),
+        Column(
+            "within_case_smd",
+            "decimal6",
+            "Effect in standard deviations within phases of this user; no effect size of a trial.",
+            _DEVIATIONS,
+        ),
+        Column(
+            "between_case_smd",
+            "decimal6",
+            "Effect in standard deviations within and between users, for all (Hedges, Pustejovsky"
+            " and Shadish 2012).",
+            _DEVIATIONS,
+        ),
+        Column("between_case_smd_standard_error", "decimal6", "Its standard error.", _DEVIATIONS),
+        Column("between_case_smd_low", "decimal6", "Lower end of its 95 % interval.", _DEVIATIONS),
+        Column("between_case_smd_high", "decimal6", "Upper end of its 95 % interval.", _DEVIATIONS),
+        Column("between_case_smd_degrees_of_freedom", "decimal6", "Of its interval.", minimum=1),
         Column("nap", "decimal6", "Non-overlap of all pairs.", minimum=0, maximum=1),
         Column("tau_u", "decimal6", "Non-overlap less the trend of the baseline."),
         *(Column(name, "boolean", text) for name, text in CRITERIA.items()),
@@ -212,6 +238,7 @@ abab_analysis = tables.from_sql(
             "Design by What Works Clearinghouse.",
             values=(MEETS, RESERVATIONS, FAILS),
         ),
+        _WARNING,
         _REFUSAL,
     ),
     unique=("subject",),

@@ -1,7 +1,8 @@
 """The 61 columns of a SINASC birth record: what each means and how its text is read.
 
 Belongs here: the code book, and the DuckDB expressions that turn landed text into typed values.
-Does not belong here: flags and measures (``measures.py``), tables (``tables.py``).
+Does not belong here: dates (``dates.py``), labels in the place of codes (``labels.py``), flags and
+measures (``measures.py``), tables (``tables.py``).
 
 Source of names, codes and unknown codes: "Estrutura do SINASC" and "Dicionário de Dados SINASC"
 (Ministério da Saúde). What a code book does not allow becomes NULL and is named in
@@ -11,17 +12,19 @@ Source of names, codes and unknown codes: "Estrutura do SINASC" and "Dicionário
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from analytics_assets.core.columns import Column, Type
+from analytics_assets.domains.births.dates import date_sql
+from analytics_assets.domains.births.labels import code_sql, is_unknown_sql
 from analytics_assets.warehouse.session import literal
 
 REFERENCE = Path(__file__).parent / "reference"
-Kind = Literal["code", "digits", "number", "date", "place", "text"]
+Kind = Literal["code", "digits", "number", "date", "place", "occupation", "text"]
 _TYPES: dict[Kind, Type] = {"number": "integer", "date": "date"}
 
 
@@ -29,8 +32,9 @@ _TYPES: dict[Kind, Type] = {"number": "integer", "date": "date"}
 class SourceColumn:
     """One column of the record.
 
-    ``unknown``: texts that mean "unknown". ``code_list``: the list its values are from.
-    ``width``: digits to which lost leading zeros are restored. ``low``, ``high``: inclusive range.
+    ``unknown``: texts that mean "unknown", of an occupation without leading zeros. ``code_list``:
+    the list its values are from. ``width``: digits to which lost leading zeros are restored.
+    ``low``, ``high``: inclusive range.
     """
 
     name: str
@@ -69,6 +73,16 @@ def code_list(name: str) -> tuple[tuple[str, str, str], ...]:
     return tuple((row["code"], row["label"], row["label_pt"]) for row in rows)
 
 
+def _states() -> dict[str, str]:
+    with (REFERENCE / "states.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["state_code"] != "00"]
+    return {row["state_abbreviation"]: row["state_code"] for row in rows}
+
+
+# Abbreviation of each of the 27 states -> IBGE code.
+STATES = _states()
+
+
 def _code(
     name: str, code_list: str, description: str, *unknown: str, width: int = 0
 ) -> SourceColumn:
@@ -103,7 +117,12 @@ SOURCE_COLUMNS: tuple[SourceColumn, ...] = (
     _number("IDADEMAE", 8, 70, "Age of the mother.", "0", "00", "99", unit="years"),
     _code("ESTCIVMAE", "marital_status", "Marital status of the mother."),
     _code("ESCMAE", "schooling", "Schooling of the mother, completed years."),
-    SourceColumn("CODOCUPMAE", "text", "Occupation of the mother (CBO).", ("000000", "999999")),
+    SourceColumn(
+        "CODOCUPMAE",
+        "occupation",
+        "Occupation of the mother (CBO).",
+        ("", "99999", "999999"),
+    ),
     _number("QTDFILVIVO", 0, 98, "Children born alive before.", "99"),
     _number("QTDFILMORT", 0, 98, "Children lost before.", "99"),
     _place("CODMUNRES", "Municipality of residence of the mother (IBGE)."),
@@ -209,6 +228,8 @@ WEIGHT_CLASSES = (
     ("2500-2999", 3000),
     ("3000-3999", 4000),
 )
+# First year whose files have the occupations of CBO-2002.
+CBO_2002_SINCE = 2006
 RENAMED = {"DTRECORIG": "DTRECORIGA", "DTRECORI": "DTRECORIGA"}
 
 
@@ -235,6 +256,14 @@ def typed_sql(column: SourceColumn) -> str:
         )
     if column.kind == "place":
         return _place_sql(column)
+    if column.kind == "occupation":
+        # CBO-1994 has five digits, CBO-2002 six; the files changed over at the turn of 2006.
+        width = f"if(source_year < {CBO_2002_SINCE}, 5, 6)"
+        return (
+            f"case when ltrim({_bare(text)}, '0') in ({_listed(column.unknown)}) then null"
+            f" when length({_bare(text)}) < 6 and regexp_full_match({_bare(text)}, '[0-9]+')"
+            f" then {_padded(_bare(text), width)} else {_bare(text)} end"
+        )
     return f"case when {_not_unknown(column)} then {_bare(text)} end"
 
 
@@ -247,10 +276,9 @@ def bands_sql(column: str, bands: tuple[tuple[str, int], ...], last: str) -> str
 def unreadable_sql() -> str:
     """DuckDB expression: names of the columns whose text (``raw_X``) could not be read, or NULL."""
     conditions = {
-        column.name: f"{column.name} is null and raw_{column.name} is not null"
-        f" and {_not_unknown(column, 'raw_' + column.name)}"
+        column.name: _unreadable_sql(column)
         for column in SOURCE_COLUMNS
-        if column.kind != "text"
+        if column.kind not in ("text", "occupation")
     }
     any_of = " or ".join(f"({condition})" for condition in conditions.values())
     named = ", ".join(
@@ -258,6 +286,15 @@ def unreadable_sql() -> str:
     )
     # The names are put together for the few rows that have any.
     return f"case when {any_of} then concat_ws(',', {named}) end"
+
+
+def _unreadable_sql(column: SourceColumn) -> str:
+    raw = f"raw_{column.name}"
+    bad = f"{column.name} is null and {raw} is not null and {_not_unknown(column, raw)}"
+    if not column.code_list:
+        return bad
+    # A plain "and" would look at every text.
+    return f"case when {bad} then not {is_unknown_sql(raw)} else false end"
 
 
 def place_joins_sql() -> str:
@@ -290,33 +327,9 @@ def _place_sql(column: SourceColumn) -> str:
         f"case when {column.name.lower()}_place.municipality_code is not null and {whole}"
         f" then {column.name.lower()}_place.municipality_code"
         f" when {_not_unknown(column)} and regexp_full_match({_bare(column.name)}, '[0-9]{{6,7}}')"
-        f" and {code}[1:2] in ({_listed(state_codes())})"
+        f" and {code}[1:2] in ({_listed(STATES.values())})"
         f" then {code} || case when length({_bare(column.name)}) = 7"
         f" then {column.name}[7] else cast({digit} as varchar) end end"
-    )
-
-
-@cache
-def state_codes() -> tuple[str, ...]:
-    """IBGE codes of the 27 states."""
-    with (REFERENCE / "states.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(r["state_code"] for r in csv.DictReader(file) if r["state_code"] != "00")
-
-
-def date_sql(text: str) -> str:
-    """DuckDB expression: DDMMYYYY (seven digits have lost a zero), YYYY-MM-DD or DD/MM/YYYY."""
-
-    def packed(digits: str) -> str:
-        # Six times as quick as putting together an ISO date; of eight characters it takes digits
-        # only.
-        return f"cast(try_strptime(lpad({digits}, 8, '0'), '%d%m%Y') as date)"
-
-    return (
-        f"case when length({text}) in (7, 8) then {packed(text)}"
-        f" when length({text}) = 10 and {text}[5] = '-' then try_cast({text} as date)"
-        f" when length({text}) in (9, 10) and {text} like '%.0' then {packed(f'{text}[:-3]')}"
-        f" when length({text}) = 10 then try_cast(concat({text}[7:10], '-', {text}[4:5], '-',"
-        f" {text}[1:2]) as date) end"
     )
 
 
@@ -325,7 +338,7 @@ def _bare(text: str) -> str:
     return f"case when {text} like '_%.0' then {text}[:-3] else {text} end"
 
 
-def _padded(text: str, width: int) -> str:
+def _padded(text: str, width: int | str) -> str:
     # lpad alone cuts what is longer: the label "37 a 41 semanas" would become code 3.
     return f"lpad({text}, cast(greatest(length({text}), {width}) as integer), '0')"
 
@@ -333,10 +346,12 @@ def _padded(text: str, width: int) -> str:
 def _not_unknown(column: SourceColumn, text: str | None = None) -> str:
     if not column.unknown:
         return "true"
-    return f"{_bare(text or column.name)} not in ({_listed(column.unknown)})"
+    # A country stands in the place of a municipality as 9000xx.
+    here = f" and {text or column.name}[1:4] <> '9000'" if column.kind == "place" else ""
+    return f"{_bare(text or column.name)} not in ({_listed(column.unknown)}){here}"
 
 
-def _listed(values: Sequence[str]) -> str:
+def _listed(values: Iterable[str]) -> str:
     return ", ".join(literal(value) for value in values)
 
 
@@ -346,15 +361,10 @@ def _code_sql(column: SourceColumn) -> str:
     entries = code_list(column.code_list)
     codes = [code for code, _, _ in entries if code not in column.unknown]
     bare = _padded(_bare(column.name), column.width) if column.width else _bare(column.name)
-    labels = {label.lower(): code for code, _, label in entries}
-    if column.code_list == "sex":
-        labels.update(m="1", f="2")
-    whens = " ".join(
-        f"when {literal(label)} then {literal(code)}" for label, code in labels.items()
-    )
     return (
         f"case when {column.name} in ({_listed(codes)}) then {column.name}"
         f" when {column.name} is null or not {_not_unknown(column)} then null"
         f" when {bare} in ({_listed(codes)}) then {bare}"
-        f" else case lower({column.name}) {whens} end end"
+        f" when try_cast({column.name} as double) is null"
+        f" then {code_sql(column.name, REFERENCE, column.code_list)} end"
     )

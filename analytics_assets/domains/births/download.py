@@ -24,7 +24,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from uuid import uuid4
 
 from analytics_assets.core.source import SourceError
-from analytics_assets.domains.births.landing import LANDING, STATES, says_state_and_year
+from analytics_assets.domains.births.columns import STATES
+from analytics_assets.domains.births.landing import LANDING, says_state_and_year
 
 SECONDS_TO_WAIT = (1.0, 5.0, 25.0)
 _TIMEOUT = 60

@@ -14,19 +14,16 @@ from pathlib import Path
 
 from analytics_assets.core.partitions import START
 from analytics_assets.core.source import SourceError
+from analytics_assets.domains.births.columns import STATES
 from analytics_assets.landing.folder import LandingFolder, listed
 
 LANDING = LandingFolder("SINASC_SOURCE", "sinasc")
 NATIONAL = "BR"
-# fmt: off
-STATES = frozenset((
-    "AC", "AL", "AM", "AP", "BA", "CE", "DF", "ES", "GO", "MA", "MG", "MS", "MT", "PA", "PB", "PE",
-    "PI", "PR", "RJ", "RN", "RO", "RR", "RS", "SC", "SE", "SP", "TO",
-))
-# fmt: on
+# Births of mothers who live abroad, which are in no state's file.
+ABROAD = "EX"
 FACILITIES = re.compile(r"CNESDO\d*\.dbf", re.IGNORECASE)
 _MONTHS = ("JAN", "FEV", "MAR", "ABR", "MAI", "JUN", "JUL", "AGO", "SET", "OUT", "NOV", "DEZ")
-_FORMATS = r"\.(?P<format>csv|csv\.gz|zip|parquet|dbc|dbf)"
+_FORMATS = r"\.(?:csv|csv\.gz|zip|parquet|dbc|dbf)"
 _NAMES = (
     re.compile(r"DN(?P<state>[A-Z]{2})(?P<year>[0-9]{4})" + _FORMATS, re.IGNORECASE),
     re.compile(r"SINASC_(?P<year>[0-9]{4})" + _FORMATS, re.IGNORECASE),
@@ -50,7 +47,22 @@ class LandedFile:
     state: str
     year: str
     month: int
-    format: str
+
+    @property
+    def parts(self) -> list[Path]:
+        """What it is read from: itself, or the Parquet files of a folder, as PySUS writes them."""
+        return sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]
+
+    @property
+    def state_code(self) -> str:
+        """IBGE code of its state; empty for a file that is of no single one."""
+        return STATES.get(self.state, "")
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when its content may have: size and time of change."""
+        found = [part.stat() for part in self.parts]
+        return f"{sum(s.st_size for s in found)}-{max((s.st_mtime_ns for s in found), default=0)}"
 
 
 @dataclass(frozen=True)
@@ -103,14 +115,15 @@ def refuse_doubles(files: list[LandedFile]) -> None:
 def _classify(path: Path) -> LandedFile | str:
     """The file that ``path`` is, or why it is refused; empty for what is none of our business."""
     match = next((m for m in (name.fullmatch(path.name) for name in _NAMES) if m), None)
-    if not path.is_file():
+    is_dataset = path.suffix.lower() == ".parquet" and any(path.glob("*.parquet"))
+    if not path.is_file() and not is_dataset:
         return "it is a folder or a broken link, not a file. Move it away" if match else ""
     if match is None:
         return f"its name does not say which state and year it holds. {_HOW_TO_NAME}"
     parts = match.groupdict()
     state = (parts.get("state") or NATIONAL).upper()
     month = (parts.get("month") or "").upper()
-    if state != NATIONAL and state not in STATES:
+    if state not in (NATIONAL, ABROAD) and state not in STATES:
         return f"{state} is not a state. {_HOW_TO_NAME}"
     if month and month not in _MONTHS:
         return f"{month} is not a month ({', '.join(_MONTHS)}). {_HOW_TO_NAME}"
@@ -118,7 +131,7 @@ def _classify(path: Path) -> LandedFile | str:
     if not START.year <= int(parts["year"]) <= date.today().year:
         return f"{parts['year']} is not a year from {START.year} until now. {_HOW_TO_NAME}"
     number = _MONTHS.index(month) + 1 if month else 12
-    return LandedFile(path, state, parts["year"], number, parts["format"].lower())
+    return LandedFile(path, state, parts["year"], number)
 
 
 def _drop_replaced(files: list[LandedFile]) -> list[LandedFile]:

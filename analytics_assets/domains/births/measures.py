@@ -45,12 +45,13 @@ FLAGS: tuple[Flag, ...] = (
     Flag("is_multiple_birth", "GRAVIDEZ in ('2', '3')", "Twin, triplet or more."),
     Flag(
         "is_preterm",
-        "coalesce(GESTACAO in ('1', '2', '3', '4'), SEMAGESTAC < 37)",
+        "coalesce(GESTACAO in ('1', '2', '3', '4', '8'), SEMAGESTAC < 37)",
         "Born before 37 weeks.",
     ),
     Flag(
         "is_extreme_preterm",
-        "coalesce(GESTACAO in ('1', '2', '3'), SEMAGESTAC < 32)",
+        # Class 8 of the older form is 28 to 36 weeks.
+        "coalesce(nullif(GESTACAO, '8') in ('1', '2', '3'), SEMAGESTAC < 32)",
         "Born before 32 weeks.",
     ),
     Flag("is_low_birth_weight", "PESO < 2500", "Birth weight under 2500 g."),
@@ -71,7 +72,9 @@ FLAGS: tuple[Flag, ...] = (
     Flag("has_congenital_anomaly", "IDANOMAL = '1'", "Congenital anomaly found."),
     Flag(
         "birth_location_differs",
-        "CODMUNNASC <> CODMUNRES",
+        # Of a place that is "unknown in its state" nothing is known.
+        "case when right(CODMUNNASC, 5) <> '00000' and right(CODMUNRES, 5) <> '00000'"
+        " then CODMUNNASC <> CODMUNRES end",
         "Born in another municipality than the mother's.",
     ),
 )

@@ -1,67 +1,107 @@
 """Reading one SINASC file as text.
 
 Belongs here: which columns and rows a file has, and every refusal of its content with the reason.
-Does not belong here: which file is of which year (``landing.py``), archives and DBF files
-(``unpacking.py``), the lines of a damaged CSV file (``csv_text.py``), the meaning of a column
-(``columns.py``).
+Does not belong here: which file is of which year (``landing.py``), which records are no births
+(``rejected.py``), dates (``dates.py``), the meaning of other columns (``columns.py``).
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import duckdb
-
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.source import Landing, SourceError
-from analytics_assets.domains.births.columns import COLUMN_NAMES, KNOWN_BUT_LEFT_OUT, RENAMED
+from analytics_assets.domains.births.columns import (
+    COLUMN_NAMES,
+    KNOWN_BUT_LEFT_OUT,
+    RENAMED,
+    SOURCE_COLUMNS,
+)
+from analytics_assets.domains.births.dates import day_first_sql, is_month_first
 from analytics_assets.domains.births.dbc import dbf_inside
 from analytics_assets.domains.births.landing import LandedFile
-from analytics_assets.landing import csv_text
-from analytics_assets.landing.formats import read_csv_sql, text_sql
-from analytics_assets.landing.unpacking import AGAIN, dbf_as_parquet, unpacked
+from analytics_assets.landing.formats import Relation, opened
+from analytics_assets.landing.unpacking import AGAIN
 from analytics_assets.warehouse.session import literal
 
-# More unreadable lines than this say that the file is not what its name says; a few always pass.
-MAX_UNREADABLE_SHARE = 0.05
-MAX_UNREADABLE_FEW = 2
+# Rows that are equal by chance: twins share every field. More of them are a file that was put
+# together twice. What has fewer columns than this has equal rows without any fault.
+MAX_REPEATED_SHARE = 0.05
+MAX_REPEATED_FEW = 2
+LEAST_COLUMNS = 10
+_DATES = {column.name for column in SOURCE_COLUMNS if column.kind == "date"}
 # Trouble of this machine, not of the file.
 _NOT_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NULL = "cast(null as varchar)"
 
 
 class FileReader:
-    """Reads one file; each format ends as a relation of text columns, in the order of the file.
-
-    ``scratch`` is a folder for unpacked files.
-    """
+    """Reads one file, once: its text is kept in ``scratch`` in the order of the file."""
 
     def __init__(self, landing: Landing, file: LandedFile, scratch: Path) -> None:
         self._landing = landing
         self._file = file
         self._scratch = scratch
+        self._columns = 0
 
     def select(self) -> str:
         """SELECT of the file's rows in the shape of ``raw_births``; raises ``SourceError``.
 
-        All values were read once when it returns, so that whatever is wrong with the file is said
-        here, where it has a name.
+        All values were read when it returns, so that whatever is wrong with the file is said here,
+        where it has a name.
         """
-        path = self._file.path
+        kept: list[Path] = []
+        rows = 0
+        for part in self._file.parts:
+            target = self._scratch / f"{uuid4().hex}.parquet"
+            rows += self._keep(part, target, rows)
+            kept.append(target)
+        if not rows:
+            raise self._error("it has a header but no records", AGAIN)
+        source = f"read_parquet([{', '.join(literal(str(path)) for path in kept)}])"
+        columns = ", ".join(self._dated(source))
+        select = (
+            f"select {columns}, {literal(self._file.path.name)} as source_file,"
+            f" {literal(self._file.state)} as source_state, {int(self._file.year)} as source_year,"
+            f" source_row, unreadable_line from {source}"
+        )
+        self._judge(select, source)
+        return select
+
+    def _error(self, what: str, to_do: str) -> SourceError:
+        return SourceError(what, str(self._file.path), to_do)
+
+    def _keep(self, part: Path, target: Path, before: int) -> int:
+        """Write the text of a file, which ``before`` rows of the same file precede; its rows."""
+        with self._opened(part) as relation:
+            own = self._present(relation.names)
+            columns = ", ".join(f"{own.get(n, self._missing(n))} as {n}" for n in COLUMN_NAMES)
+            # The running number is not told apart: a file put together twice may count on.
+            same = ", ".join(name for name in COLUMN_NAMES if name in own and name != "CONTADOR")
+            row = f"{before} + case when unreadable_line is null then file_row else -file_row end"
+            (rows,) = self._landing.session.execute(
+                f"copy (select *, hash({same}) as same from (select {columns},"
+                f" cast({row} as bigint) as source_row, unreadable_line from ({relation.sql})))"
+                f" to {literal(str(target))} (format parquet, compression lz4)"
+            ).fetchone()
+        return int(rows)
+
+    @contextmanager
+    def _opened(self, part: Path) -> Iterator[Relation]:
+        """The rows of a file, wherever it had to be unpacked; errors name the file that came."""
         try:
-            with path.open("rb") as file:
-                if not file.read(1):
-                    raise self._error("the file is empty", AGAIN)
-            if self._file.format in ("dbc", "dbf"):
-                dbf = dbf_inside(path, self._scratch) if self._file.format == "dbc" else path
-                return self._from_parquet(dbf_as_parquet(path, dbf, self._scratch))
-            if self._file.format == "parquet":
-                return self._from_parquet(path)
-            if self._file.format == "csv":
-                return self._from_csv(path)
-            return self._from_csv(unpacked(path, self._scratch, (".csv",)))
+            with part.open("rb") as file:
+                file.read(1)
+            inner = dbf_inside(part, self._scratch) if part.suffix.lower() == ".dbc" else part
+            with opened(self._landing.session, inner, self._scratch) as relation:
+                yield relation
+        except SourceError as error:
+            what, _, to_do = error.parts
+            raise self._error(what, to_do) from error
         except OSError as error:
             if error.errno in _NOT_THE_FILE:
                 raise
@@ -69,120 +109,80 @@ class FileReader:
                 f"it cannot be read ({error.strerror or error})",
                 "Give the user that runs this the right to read it, or fetch it again",
             ) from error
-        except csv_text.NotText as error:
-            raise self._error(str(error), "Save it as UTF-8 with lines that end in LF") from error
-        except duckdb.OutOfMemoryException:
-            raise
-        except duckdb.Error as error:
-            raise self._error(f"it cannot be read ({str(error).splitlines()[0]})", AGAIN) from error
 
-    def _error(self, what: str, to_do: str) -> SourceError:
-        return SourceError(what, str(self._file.path), to_do)
-
-    def _from_parquet(self, path: Path) -> str:
-        source = f"read_parquet({literal(str(path))}, file_row_number = true)"
-        described = self._landing.session.execute(f"describe select * from {source}").fetchall()
-        own = [(name, kind) for name, kind, *_ in described if name != "file_row_number"]
-        names = [name.strip().upper() for name, _ in own]
-        texts = [f"trim({text_sql(quoted(name), kind)})" for name, kind in own]
-        present = self._present(names, texts)
-        return self._judged(self._select(source, present, "file_row_number + 1"))
-
-    def _from_csv(self, path: Path) -> str:
-        text = csv_text.look_at(path)
-        header = csv_text.read_header(path, text.encoding)
-        columns = [f"c{index}" for index in range(len(header.names))]
-        # Trimming what needs none takes as long as reading it.
-        texts = [f"trim({name})" for name in columns] if text.may_have_blanks else columns
-        present = self._present([name.upper() for name in header.names], texts)
-        source = read_csv_sql(path, columns, header.delimiter, text.encoding, header=True)
-        # The window makes DuckDB read the file in one thread, and so in order.
-        numbered = f"(select *, row_number() over () as row_number from {source})"
-        select = self._select(numbered, present, "row_number")
-        # One record a line: where it is fewer, a lost quote has swallowed good ones.
-        if not text.has_nul and self._records_read_strictly(select) == text.lines - 1:
-            return self._judged(select)
-        target = self._scratch / f"{uuid4().hex}.csv"
-        self._judge_lines(csv_text.sift(path, target, text.encoding, header), len(columns))
-        source = read_csv_sql(target, [*columns, "row_number", "unreadable"], ";", "utf-8")
-        row_number = "cast(row_number as bigint)"
-        return self._judged(self._select(source, present, row_number, "nullif(unreadable, '')"))
-
-    def _records_read_strictly(self, select: str) -> int | None:
-        try:
-            return sum(self._landing.read_through(select).values())
-        except duckdb.InvalidInputException:
-            return None
-
-    def _judge_lines(self, sifted: csv_text.Sifted, width: int) -> None:
-        bad = sifted.unreadable
-        if bad > max(MAX_UNREADABLE_FEW, MAX_UNREADABLE_SHARE * sifted.records):
-            raise self._error(
-                f"{bad:,} of {sifted.records:,} lines cannot be split into the header's {width}"
-                f" columns; {sifted.first}",
-                "Look for another delimiter or lost quotes, or fetch the file again",
-            )
-        if bad:
-            self._landing.report[f"{self._file.path.name}: unreadable lines"] = bad
-
-    def _present(self, names: list[str], expressions: list[str]) -> dict[str, str]:
-        """Column -> expression of its text; tells of columns that are missing or unknown."""
-        doubled = sorted({name for name in names if name and names.count(name) > 1})
-        if doubled:
-            raise self._error(
-                f"its header names {', '.join(doubled)} twice", "Keep one of the two columns"
-            )
+    def _present(self, names: Sequence[str]) -> dict[str, str]:
+        """Column -> SQL of its text; tells of columns that are missing or unknown."""
         found: dict[str, list[str]] = {}
         # Some files have a column under both of its names: its own goes first.
-        for name, expression in sorted(
-            zip(names, expressions, strict=True), key=lambda pair: pair[0] in RENAMED
-        ):
-            found.setdefault(RENAMED.get(name, name), []).append(f"nullif({expression}, '')")
+        for name in sorted(names, key=lambda name: name.upper() in RENAMED):
+            ours = RENAMED.get(name.upper(), name.upper())
+            found.setdefault(ours, []).append(_text_sql(quoted(name)))
+        unnamed = {name for name in found if name.startswith("_COLUMN_")}
         if "DTNASC" not in found:
-            shown = [name for name in names if name]
+            shown = [name.upper() for name in names if name.upper() not in unnamed]
             raise self._error(
                 "it has no column DTNASC (date of birth); its columns are "
                 + ", ".join(shown[:12])
                 + (" ..." if len(shown) > 12 else ""),
                 "Rename its columns to the names of the SINASC layout",
             )
-        known = {"", *COLUMN_NAMES, *KNOWN_BUT_LEFT_OUT}
+        known = {*COLUMN_NAMES, *KNOWN_BUT_LEFT_OUT, *unnamed}
         self._note("columns missing", [name for name in COLUMN_NAMES if name not in found])
         self._note("unknown columns left out", sorted(found.keys() - known))
-        return {
+        present = {
             name: f"coalesce({', '.join(found[name])})" for name in COLUMN_NAMES if name in found
         }
+        self._columns = len(present)
+        return present
+
+    def _missing(self, name: str) -> str:
+        """What stands for a column that the file lacks: a place is unknown in the file's state."""
+        code = self._file.state_code
+        return literal(f"{code}0000") if code and name in ("CODMUNNASC", "CODMUNRES") else _NULL
 
     def _note(self, what: str, names: list[str]) -> None:
         if names:
             self._landing.report[f"{self._file.path.name}: {what}"] = ", ".join(names)
 
-    def _select(
-        self, source: str, present: dict[str, str], row: str, unreadable: str = _NULL
-    ) -> str:
-        """The 61 columns, NULL where the file lacks one; ``row`` and ``unreadable`` are SQL."""
-        columns = ", ".join(f"{present.get(name, _NULL)} as {name}" for name in COLUMN_NAMES)
-        return (
-            f"select {columns}, {literal(self._file.path.name)} as source_file,"
-            f" {literal(self._file.state)} as source_state, {int(self._file.year)} as source_year,"
-            f" {row} as source_row, {unreadable} as unreadable_line from {source}"
-        )
+    def _dated(self, source: str) -> list[str]:
+        """The columns, with the day before the month."""
+        if not is_month_first(self._landing.session, source, self._file.path):
+            return list(COLUMN_NAMES)
+        self._landing.report[f"{self._file.path.name}: dates"] = "the month stands before the day"
+        return [f"{day_first_sql(n)} as {n}" if n in _DATES else n for n in COLUMN_NAMES]
 
-    def _judged(self, select: str) -> str:
-        """The SELECT, if it gives records of the file's year."""
-        rows = self._landing.read_through(select)
-        records = sum(rows.values())
-        if not records:
-            raise self._error("it has a header but no records", AGAIN)
+    def _judge(self, select: str, source: str) -> None:
+        """``SourceError`` if these are not records, each once; how many are births is reported."""
+        by_slice = self._landing.read_through(select)
+        rows = sum(by_slice.values())
         # Records with a readable date of birth in the year go into a slice of it.
-        if records == rows.get(self._file.year, 0):
-            ((example,),) = self._landing.session.execute(
-                f"select min(DTNASC) from ({select})"
-            ).fetchall()
-            # Publishing it would put a year without births in the place of a good one.
+        rejected = by_slice.get(self._file.year, 0)
+        ((repeated,),) = self._landing.session.execute(
+            f"select sum(times - 1) from (select count(*) as times from {source}"
+            " where DTNASC is not null group by same)"
+        ).fetchall()
+        repeats = f"{repeated or 0:,} rows equal in every column"
+        self._landing.report[f"{self._file.path.name}: rows"] = (
+            f"{rows:,} offered = {rows - rejected:,} landed + {rejected:,} rejected; {repeats}"
+        )
+        few = max(MAX_REPEATED_FEW, MAX_REPEATED_SHARE * rows)
+        if (repeated or 0) > few and self._columns >= LEAST_COLUMNS:
             raise self._error(
-                f"none of its {records:,} records has a date of birth (DTNASC) in"
-                f" {self._file.year}; one has {(example or 'none')[:20]}",
-                "Name it after the year it holds, or fetch it again",
+                f"{repeats} but the running number, of {rows:,}",
+                "Look whether it was put together twice, and fetch it again",
             )
-        return select
+
+
+# What R, pandas and spreadsheets write where there is nothing.
+_NOTHING = ("", "NA", "NaN", "nan", "NaT", "NULL", "null", "None", "<NA>", "N/A", "#N/A")
+
+
+def _text_sql(column: str) -> str:
+    """A text without blanks around it, NULL for what says that there is nothing."""
+    text = f"trim({column})"
+    nothing = ", ".join(map(literal, _NOTHING))
+    # Nearly all values begin with a digit, which two comparisons tell.
+    return (
+        f"case when {text} >= '0' and {text} < ':' then {text}"
+        f" when {text} not in ({nothing}) then {text} end"
+    )

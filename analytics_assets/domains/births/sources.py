@@ -40,7 +40,7 @@ class SinascSource:
         for year, files in scan(folder).files.items():
             for file in files:
                 try:
-                    found.setdefault(year, {})[file.path.name] = _state(file.path)
+                    found.setdefault(year, {})[file.path.name] = file.fingerprint
                 except FileNotFoundError:
                     continue  # taken away after the scan: it is as if it had never been there
         self._seen[folder] = found

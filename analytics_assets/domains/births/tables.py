@@ -20,7 +20,6 @@ from analytics_assets.domains.births.columns import (
     SOURCE_COLUMNS,
     WEIGHT_CLASSES,
     bands_sql,
-    date_sql,
     place_joins_sql,
     typed_sql,
     unreadable_sql,
@@ -38,10 +37,9 @@ from analytics_assets.domains.births.grains import (
     YEAR,
 )
 from analytics_assets.domains.births.measures import BIRTH_MEASURES, FLAGS
-from analytics_assets.domains.births.sources import (
-    HealthFacilitySource,
-    SinascSource,
-)
+from analytics_assets.domains.births.rejected import BIRTH_DATE, COUNTS, REASON
+from analytics_assets.domains.births.sources import HealthFacilitySource, SinascSource
+from analytics_assets.landing.shares import rejected_share
 from analytics_assets.warehouse.session import literal
 
 # Shares of unreadable values above this say that a file has other columns or codes than it should.
@@ -71,7 +69,6 @@ _LANDED = (
     *_ORIGIN,
     text("unreadable_line", "A line that could not be split into columns."),
 )
-_BIRTH_DATE = date_sql("DTNASC")
 
 raw_births = tables.source(
     "raw_births",
@@ -80,8 +77,9 @@ raw_births = tables.source(
     columns=_LANDED,
     unique=("source_file", "source_row"),
     slice_period=MONTHLY,
-    slice_sql=f"case when year({_BIRTH_DATE}) = source_year"
-    f" then strftime({_BIRTH_DATE}, '%Y-%m') end",
+    slice_sql=f"case when year({BIRTH_DATE}) = source_year"
+    f" then strftime({BIRTH_DATE}, '%Y-%m') end",
+    checks=(rejected_share(counts=COUNTS),),
     description="Birth records as landed, text throughout, with the file and row they came from.",
     # A year's files are published once a year, and not always in the same month.
     expected_every=timedelta(days=550),
@@ -137,9 +135,9 @@ order by all""",
 
 rejected_births = tables.from_sql(
     "rejected_births",
-    layer="staging",
+    layer="sources",
     period=YEARLY,
-    words={"birth_date": _BIRTH_DATE, "columns": ", ".join(COLUMN_NAMES)},
+    words={"reason": REASON, "columns": ", ".join(COLUMN_NAMES)},
     columns=(
         *_ORIGIN,
         text("reason", "Why the record is not a birth of its year.", False),
@@ -161,7 +159,7 @@ fact_births = tables.from_sql(
     alike_in="left(birth_municipality_code, 2)",
     checks=(_READABLE,),
     words={
-        "birth_date": _BIRTH_DATE,
+        "birth_date": BIRTH_DATE,
         "raw_columns": ",\n".join(f"landed.{n} as raw_{n}" for n in COLUMN_NAMES),
         "typed_columns": ",\n".join(
             f"{typed_sql(column)} as {column.name}" for column in SOURCE_COLUMNS

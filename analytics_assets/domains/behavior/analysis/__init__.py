@@ -5,17 +5,22 @@ Does not belong here: reading or storing anything, except ``rows.py``, which fit
 """
 
 from analytics_assets.domains.behavior.analysis.abab import Abab, abab
+from analytics_assets.domains.behavior.analysis.between_case import BetweenCase, between_case_smd
 from analytics_assets.domains.behavior.analysis.estimates import Estimate, Refusal
 from analytics_assets.domains.behavior.analysis.its import (
+    Change,
     InterruptedTimeSeries,
     interrupted_time_series,
 )
 
 __all__ = [
     "Abab",
+    "BetweenCase",
+    "Change",
     "Estimate",
     "InterruptedTimeSeries",
     "Refusal",
     "abab",
+    "between_case_smd",
     "interrupted_time_series",
 ]

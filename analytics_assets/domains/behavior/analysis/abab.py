@@ -1,8 +1,9 @@
 """ABAB (withdrawal) designs: baseline, intervention, baseline, intervention, in one subject.
 
-Belongs here: the effect, its randomisation test and interval, effect sizes, for one subject and
-for several.
-Does not belong here: published criteria (``wwc.py``).
+Belongs here: the effect, its randomisation test and interval, effect sizes within a subject, and
+the mean effect of several.
+Does not belong here: published criteria (``wwc.py``), the effect size between subjects
+(``between_case.py``).
 """
 
 from __future__ import annotations
@@ -11,15 +12,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from analytics_assets.domains.behavior.analysis.arguments import (
+    column,
+    numbers,
+    refuse_unless_number,
+    refuse_unless_one_of,
+    refuse_unless_share,
+)
 from analytics_assets.domains.behavior.analysis.estimates import Estimate, Refusal, Vector, Whole
+from analytics_assets.domains.behavior.analysis.moments import Moments
+from analytics_assets.domains.behavior.analysis.phases import PHASES, phase_numbers, refuse_phases
 from analytics_assets.domains.behavior.analysis.wwc import FEWEST_POINTS, criteria, rating
 
-PHASES = ("baseline_1", "intervention_A_1", "baseline_2", "intervention_A_2")
+Improvement = Literal["increase", "decrease"]
+Chance = Literal["starts", "labels"]
 MOST_DESIGNS = 20_000  # beyond, designs are drawn
 _DRAWN = 1_999
 
@@ -37,23 +48,28 @@ class Randomisation:
 class Abab:
     """The effect of an intervention in one subject.
 
-    ``effect``: mean under intervention less mean in baseline, in units of the outcome, with the
-    interval and p-value of a randomisation test over ``designs`` assignments. ``hedges_g``: the
-    effect in standard deviations within phases, with the small-sample correction. ``nap``: share of
-    pairs of baseline and following intervention points that improve, ties half. ``tau_u``: the same
-    pairs, improving less worsening, less the trend of the baseline. ``criteria``, ``rating``: of
-    the What Works Clearinghouse.
+    ``effect``: mean of all points under intervention less that of all in baseline, in units of the
+    outcome, with the interval and p-value of a randomisation test over ``designs`` assignments;
+    where there is no test, ``warning`` says why, its p-value is NaN and the interval infinite.
+    ``mean_phase_difference``: each intervention less the baseline before it, every pair of phases
+    counting alike. ``within_case_smd``: the effect in standard deviations within phases, with the
+    small-sample correction; it does not compare with an effect size between subjects. ``nap``:
+    share of pairs of baseline and following intervention points that improve, ties half. ``tau_u``:
+    the same pairs, improving less worsening, less the trend of the baseline. ``criteria``,
+    ``rating``: of the What Works Clearinghouse.
     """
 
     effect: Estimate
     designs: int
     phase_means: Mapping[str, float]
     phase_points: Mapping[str, int]
-    hedges_g: float
+    mean_phase_difference: float
+    within_case_smd: float
     nap: float
     tau_u: float
     criteria: Mapping[str, bool]
     rating: str
+    warning: str | None
     randomisation: Randomisation
 
 
@@ -64,8 +80,8 @@ def abab(
     phase: str,
     outcome: str,
     phases: Sequence[str] = PHASES,
-    improvement: Literal["increase", "decrease"] = "increase",
-    randomisation: Literal["starts", "labels"] = "starts",
+    improvement: Improvement = "increase",
+    randomisation: Chance = "starts",
     fewest: int = FEWEST_POINTS,
     confidence: float = 0.95,
     seed: int = 0,
@@ -77,43 +93,78 @@ def abab(
     Onghena 1992), or ``labels``, the phase type of each point, which holds only for points that do
     not depend on each other. All assignments are tried, or 1,999 drawn with ``seed`` where there
     are more than 20,000; p = (k + 1) / (n + 1), k of the n others being at least as far from 0. The
-    interval has the effects that this very test does not reject. Rows without an outcome are left
-    out. Raises ``Refusal`` for a missing phase, too few points, and phases that overlap.
+    interval has the effects that this very test does not reject. A series with a shorter phase than
+    chance could have drawn is not tested, and has all other numbers. Rows without an outcome are
+    left out. Raises ``Refusal`` for arguments that are none, a missing phase, and phases that
+    overlap.
     """
-    used = frame.dropna(subset=[outcome]).sort_values(time, kind="stable")
-    values = used[outcome].to_numpy(float)
-    numbers = _phase_numbers(used, time, phase, phases, fewest)
-    treated = (numbers % 2).astype(float)
-    parts = [values[numbers == number] for number in range(4)]
+    refuse_unless_one_of("improvement", improvement, get_args(Improvement))
+    refuse_unless_one_of("randomisation", randomisation, get_args(Chance))
+    refuse_unless_number("fewest", fewest, 1, whole=True)
+    refuse_unless_number("seed", seed, 0, whole=True)
+    refuse_unless_share("confidence", confidence)
+    refuse_phases(phases, 4)
+    values, number_of = _read(frame, time, phase, outcome, phases)
+    treated = (number_of % 2).astype(float)
+    parts = [values[number_of == number] for number in range(4)]
     effect = float(values[treated == 1].mean() - values[treated == 0].mean())
     generator = np.random.default_rng(seed)
-    if randomisation == "starts":
-        others = _other_starts(np.flatnonzero(np.diff(numbers)) + 1, len(values), fewest, generator)
-        reference = Randomisation(_by_starts(values, others), _by_starts(treated, others))
-    else:
+    warning = None
+    if randomisation == "labels":
         labels = generator.permuted(np.tile(treated, (_DRAWN, 1)), axis=1)
         reference = Randomisation(_by_labels(values, labels), _by_labels(treated, labels))
+    elif min(map(len, parts)) >= fewest:
+        starts = np.flatnonzero(np.diff(number_of)) + 1
+        others = _other_starts(starts, len(values), int(fewest), generator)
+        reference = Randomisation(_by_starts(values, others), _by_starts(treated, others))
+    else:
+        short = int(np.argmin([len(part) for part in parts]))
+        warning = (
+            f"no randomisation test: phase {phases[short]} has {len(parts[short])} points; at least"
+            f" {fewest} are needed"
+        )
+        reference = Randomisation(np.empty(0), np.empty(0))
+    tested = Estimate(effect, -np.inf, np.inf, float("nan"))
+    if warning is None:
+        tested = _tested(effect, reference, confidence)
     sign = 1.0 if improvement == "increase" else -1.0
     judged = criteria([sign * part for part in parts])
     return Abab(
-        _tested(effect, reference, confidence),
+        tested,
         len(reference.outcome),
         {name: float(part.mean()) for name, part in zip(phases, parts, strict=True)},
         {name: len(part) for name, part in zip(phases, parts, strict=True)},
-        _hedges_g(effect, parts),
+        float(np.mean([parts[i + 1].mean() - parts[i].mean() for i in (0, 2)])),
+        _within_case_smd(effect, parts),
         _nap([sign * part for part in parts]),
         _tau_u([sign * part for part in parts]),
         judged,
         rating(judged),
+        warning,
         reference,
     )
 
 
+def _read(
+    frame: pd.DataFrame, time: str, phase: str, outcome: str, phases: Sequence[str]
+) -> tuple[Vector, Whole]:
+    """Outcomes and numbers of phases of the rows with an outcome, in their order."""
+    every = numbers(column(frame, "outcome", outcome), "outcome")
+    there = ~np.isnan(every)
+    moments = Moments.of(column(frame, "time", time)[there], "time").values
+    order = np.argsort(moments.to_numpy(), kind="stable")
+    named = column(frame, "phase", phase)[there].iloc[order]
+    return every[there][order], phase_numbers(moments.iloc[order], named, phases)
+
+
 def pooled_effect(results: Iterable[Abab], confidence: float = 0.95, seed: int = 0) -> Estimate:
-    """Mean effect of several subjects, each of whom was randomised by itself."""
+    """Mean effect of the subjects that were tested, each of whom was randomised by itself."""
+    refuse_unless_share("confidence", confidence)
     generator = np.random.default_rng(seed)
     effects, outcome, assignment = [], np.zeros(_DRAWN), np.zeros(_DRAWN)
     for result in results:
+        if result.warning is not None:
+            continue
         effects.append(result.effect.value)
         # The assignment that was used is one that might have been drawn.
         drawn = generator.integers(len(result.randomisation.outcome) + 1, size=_DRAWN)
@@ -124,34 +175,6 @@ def pooled_effect(results: Iterable[Abab], confidence: float = 0.95, seed: int =
     n = len(effects)
     reference = Randomisation(outcome / n, assignment / n)
     return _tested(float(np.mean(effects)), reference, confidence)
-
-
-def _phase_numbers(
-    used: pd.DataFrame, time: str, phase: str, phases: Sequence[str], fewest: int
-) -> Whole:
-    """0 to 3 for each row, which never falls."""
-    unknown = sorted(set(used[phase].astype(str)) - set(phases))
-    if unknown:
-        raise Refusal(f"{', '.join(unknown)}: none of the phases {', '.join(phases)}")
-    order = {name: number for number, name in enumerate(phases)}
-    numbers: Whole = np.array([order[name] for name in used[phase]], dtype=np.int64)
-    points = np.bincount(numbers, minlength=4)
-    for name, count in zip(phases, points, strict=True):
-        if not count:
-            raise Refusal(f"phase {name} is missing")
-        if count < fewest:
-            raise Refusal(f"phase {name} has {count} points; at least {fewest} are needed")
-    moments = used[time].to_numpy()
-    for earlier, later in zip(range(3), range(1, 4), strict=True):
-        last, first = moments[numbers == earlier][-1], moments[numbers == later][0]
-        if first <= last:
-            raise Refusal(
-                f"phases overlap: {phases[later]} begins at {first}, {phases[earlier]} ends at"
-                f" {last}"
-            )
-    if used[time].duplicated().any():
-        raise Refusal("two rows are of one moment; sum or average them first")
-    return numbers
 
 
 def _other_starts(
@@ -211,9 +234,11 @@ def _tested(effect: float, reference: Randomisation, confidence: float) -> Estim
     return Estimate(effect, float(low), float(high), p_value)
 
 
-def _hedges_g(effect: float, parts: Sequence[Vector]) -> float:
+def _within_case_smd(effect: float, parts: Sequence[Vector]) -> float:
     """Hedges (1981): J = 1 - 3 / (4 df - 1), pooled within the four phases."""
     df = sum(len(part) - 1 for part in parts)
+    if df < 2:
+        return float("nan")
     variance = sum(float(((part - part.mean()) ** 2).sum()) for part in parts) / df
     if not variance:
         return float("nan")

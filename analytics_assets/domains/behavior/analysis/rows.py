@@ -8,7 +8,7 @@ A user whose series cannot be analysed has a row that says why.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import dagster as dg
@@ -17,13 +17,15 @@ import pandas as pd
 import pyarrow
 
 from analytics_assets.core.display import Marks, chart_as_markdown
-from analytics_assets.domains.behavior.analysis.abab import PHASES, Abab, abab, pooled_effect
+from analytics_assets.domains.behavior.analysis.abab import Abab, abab, pooled_effect
+from analytics_assets.domains.behavior.analysis.between_case import between_case_smd
 from analytics_assets.domains.behavior.analysis.estimates import Estimate, Refusal, mean_of
 from analytics_assets.domains.behavior.analysis.its import (
     FEWEST_POINTS,
     InterruptedTimeSeries,
     interrupted_time_series,
 )
+from analytics_assets.domains.behavior.analysis.phases import PHASES
 from analytics_assets.domains.behavior.analysis.wwc import CRITERIA
 
 EVERYBODY = "all"
@@ -37,7 +39,8 @@ def _named(*estimates: str) -> list[str]:
 
 _ITS = dict.fromkeys(
     ["subject", "outcome", *_named("level_change", "slope_change", "slope_before")]
-    + ["points_before", "points_after", "autocorrelation", "degrees_of_freedom", "refusal"]
+    + ["points_before", "points_after", "autocorrelation", "degrees_of_freedom"]
+    + ["model", "warning", "refusal"]
 )
 _ABAB = dict.fromkeys(
     [
@@ -45,7 +48,10 @@ _ABAB = dict.fromkeys(
         *_named("effect"),
         *(f"{phase}_{what}" for what in ("mean", "points") for phase in PHASES),
     ]
-    + ["designs", "hedges_g", "nap", "tau_u", *CRITERIA, "rating", "refusal"]
+    + ["designs", "mean_phase_difference", "within_case_smd", "nap", "tau_u"]
+    + ["between_case_smd", "between_case_smd_standard_error", "between_case_smd_low"]
+    + ["between_case_smd_high", "between_case_smd_degrees_of_freedom"]
+    + [*CRITERIA, "rating", "warning", "refusal"]
 )
 
 
@@ -87,28 +93,50 @@ def its_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pyarrow.Table:
 def abab_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pyarrow.Table:
     """The effect of the intervention on the daily mean score, by user and for all.
 
-    That of all users is the mean of their effects, each of them randomised by itself.
+    That of all users is the mean of their effects, each of them randomised by itself, and the
+    effect size between them; users without a randomisation test are in neither.
     """
-    analysed: list[Abab] = []
+    analysed: dict[str, Abab] = {}
     rows = []
     for subject, series in daily.groupby("user_id", sort=True):
         found: Abab | Refusal
         try:
             found = abab(series, time="day", phase="phase", outcome="mean_score")
-            analysed.append(found)
+            if found.warning is None:
+                analysed[str(subject)] = found
         except Refusal as refusal:
             found = refusal
         rows.append(_ABAB | {"subject": subject} | _abab_row(found))
-    try:
-        everybody: dict[str, Any] = _estimate("effect", pooled_effect(analysed))
+    everybody = _abab_of_all(daily[daily["user_id"].astype(str).isin(analysed)], analysed.values())
+    if analysed:
         report["mean score by phase, each user and all"] = dg.MetadataValue.md(
-            _abab_picture(analysed)
+            _abab_picture(list(analysed.values()))
         )
-    except Refusal as refusal:
-        everybody = {"refusal": str(refusal)}
     report["series refused"] = sum(row["refusal"] is not None for row in rows)
     rows.append(_ABAB | {"subject": EVERYBODY} | everybody)
     return pyarrow.Table.from_pylist(rows)
+
+
+def _abab_of_all(daily: pd.DataFrame, analysed: Collection[Abab]) -> dict[str, Any]:
+    try:
+        row: dict[str, Any] = _estimate("effect", pooled_effect(analysed))
+    except Refusal as refusal:
+        return {"refusal": str(refusal)}
+    differences = [one.mean_phase_difference for one in analysed]
+    row["mean_phase_difference"] = _known(float(np.mean(differences)))
+    try:
+        found = between_case_smd(
+            daily, case="user_id", time="day", phase="phase", outcome="mean_score"
+        )
+    except Refusal as refusal:
+        return row | {"warning": f"no effect size between users: {refusal}"}
+    return row | {
+        "between_case_smd": _known(found.smd),
+        "between_case_smd_standard_error": _known(found.standard_error),
+        "between_case_smd_low": _known(found.low),
+        "between_case_smd_high": _known(found.high),
+        "between_case_smd_degrees_of_freedom": _known(found.degrees_of_freedom),
+    }
 
 
 def _since_start(series: pd.DataFrame) -> pd.DataFrame:
@@ -127,8 +155,15 @@ def _since_start(series: pd.DataFrame) -> pd.DataFrame:
 def _its_of_all(analysed: Sequence[InterruptedTimeSeries], counts: bool) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name in ("level_change", "slope_change", "slope_before"):
-        row |= _estimate(name, mean_of([getattr(one, name) for one in analysed], factors=counts))
+        estimates = [_there(getattr(one, name)) for one in analysed]
+        row |= _estimate(name, mean_of(estimates, factors=counts))
     return row
+
+
+def _there(estimate: Estimate | None) -> Estimate:
+    """All models of the table have a change of slope."""
+    assert estimate is not None
+    return estimate
 
 
 def _its_row(found: InterruptedTimeSeries | Refusal) -> dict[str, Any]:
@@ -136,12 +171,14 @@ def _its_row(found: InterruptedTimeSeries | Refusal) -> dict[str, Any]:
         return {"refusal": str(found)}
     return {
         **_estimate("level_change", found.level_change),
-        **_estimate("slope_change", found.slope_change),
+        **_estimate("slope_change", _there(found.slope_change)),
         **_estimate("slope_before", found.slope_before),
         "points_before": found.points_before,
         "points_after": found.points_after,
         "autocorrelation": round(found.autocorrelation, _DIGITS),
         "degrees_of_freedom": round(found.degrees_of_freedom, _DIGITS),
+        "model": found.model,
+        "warning": found.warning,
         "refusal": None,
     }
 
@@ -154,11 +191,13 @@ def _abab_row(found: Abab | Refusal) -> dict[str, Any]:
         **{f"{phase}_mean": round(mean, _DIGITS) for phase, mean in found.phase_means.items()},
         **{f"{phase}_points": points for phase, points in found.phase_points.items()},
         "designs": found.designs,
-        "hedges_g": _known(found.hedges_g),
+        "mean_phase_difference": _known(found.mean_phase_difference),
+        "within_case_smd": _known(found.within_case_smd),
         "nap": _known(found.nap),
         "tau_u": _known(found.tau_u),
         **found.criteria,
         "rating": found.rating,
+        "warning": found.warning,
         "refusal": None,
     }
 
