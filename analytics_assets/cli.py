@@ -134,6 +134,7 @@ def _refresh(config: settings.Settings, tables: Sequence[Table]) -> bool:
 
     from analytics_assets.automation.refresh import finish, refresh
     from analytics_assets.automation.summary import Done, Recorded, count, print_table
+    from analytics_assets.automation.usable import unusable
     from analytics_assets.definitions import build
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
@@ -155,6 +156,7 @@ def _refresh(config: settings.Settings, tables: Sequence[Table]) -> bool:
         print_table(done.table)
     for check, why in done.warnings.items():
         print(f"\nWarning, {check}:\n{why}")
+    done.problems += unusable(tables).values()
     for problem in done.problems:
         if problem not in told:
             print(f"\n{problem}", file=sys.stderr)

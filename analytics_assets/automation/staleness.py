@@ -16,6 +16,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from analytics_assets.automation.plan import by_domain
+from analytics_assets.automation.usable import unusable
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.partitions import UNPARTITIONED, shifted
 from analytics_assets.core.source import DatedSource, SourceError
@@ -136,6 +137,8 @@ def stale(
                     f"its source has brought nothing new since {minute(brought)}, expected is"
                     f" something every {_duration(table.expected_every)}."
                 )
+    for asset, why in unusable(tables).items():
+        found.setdefault(asset, []).append(f"{why}.")
     return [Stale(asset, " ".join(what)) for asset, what in found.items()]
 
 

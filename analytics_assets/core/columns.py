@@ -30,6 +30,9 @@ Type = Literal[
 
 _NUMBERS: tuple[Type, ...] = ("integer", "bigint", "decimal", "decimal6", "money", "percent")
 
+# Of a text of so many characters PostgreSQL can make a key in any script: an entry of an
+# index has at most 2,704 bytes.
+KEY_LENGTH = 500
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,58}")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
@@ -54,8 +57,10 @@ class Column:
     """A column: its type, unit and the values that it may hold.
 
     ``minimum`` and ``maximum`` are inclusive; ``values`` lists all allowed values; ``pattern`` is a
-    regular expression (RE2) that a whole text has to match. ``personal`` columns identify a person:
-    they are shown in no log, preview or finding, and are promoted only where ``Publish`` says so.
+    regular expression (RE2) that a whole text has to match. ``max_length`` is that of a text in
+    characters; one that is part of a key has one in any case. ``personal`` columns identify a
+    person: they are shown in no log, preview or finding, and are promoted only where ``Publish``
+    says so.
     """
 
     name: str
@@ -67,6 +72,7 @@ class Column:
     maximum: float | None = None
     values: tuple[str, ...] = ()
     pattern: str = ""
+    max_length: int | None = None
     personal: bool = False
 
     def __post_init__(self) -> None:
@@ -79,10 +85,16 @@ class Column:
 
 
 def text(
-    name: str, description: str, nullable: bool = True, values: tuple[str, ...] = ()
+    name: str,
+    description: str,
+    nullable: bool = True,
+    values: tuple[str, ...] = (),
+    max_length: int | None = None,
 ) -> Column:
     """A column of text."""
-    return Column(name, "text", description, nullable=nullable, values=values)
+    return Column(
+        name, "text", description, nullable=nullable, values=values, max_length=max_length
+    )
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,20 @@ Does not belong here: running any of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow
 
-from analytics_assets.core.columns import Column, Type
+from analytics_assets.core.columns import KEY_LENGTH, Column, Type
 from analytics_assets.core.declaration import Table
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
+# What an entry of an index of PostgreSQL may have, but for what it adds itself.
+_KEY_BYTES = 2_600
 _ARROW: dict[Type, pyarrow.DataType] = {
     "text": pyarrow.string(),
     "integer": pyarrow.int32(),
@@ -108,6 +110,8 @@ def _limits(column: Column) -> list[str]:
         limits.append(f"<= {column.maximum:g}")
     if column.values:
         limits.append("one of " + ", ".join(column.values))
+    if column.max_length is not None:
+        limits.append(f"at most {column.max_length:,} characters")
     if column.pattern:
         limits.append(f"like {column.pattern}")
     return limits
@@ -123,7 +127,27 @@ class Rule:
 
 def rules(table: Table) -> list[Rule]:
     """All rules of the columns that can be judged row by row."""
-    return [rule for column in table.stored_columns for rule in _column_rules(column)]
+    found = [rule for column in _judged(table) for rule in _column_rules(column)]
+    texts = [c for c in table.stored_columns if c.name in table.unique_columns and _is_free(c)]
+    if len(texts) > 1:
+        size = " + ".join(f"coalesce(strlen({quoted(column.name)}), 0)" for column in texts)
+        found.append(Rule(f"its key has more than {_KEY_BYTES:,} bytes", f"{size} > {_KEY_BYTES}"))
+    return found
+
+
+def _judged(table: Table) -> list[Column]:
+    """The stored columns, those of the key with the length that a key may have."""
+    return [
+        replace(column, max_length=column.max_length or KEY_LENGTH)
+        if column.name in table.unique_columns and _is_free(column)
+        else column
+        for column in table.stored_columns
+    ]
+
+
+def _is_free(column: Column) -> bool:
+    """Whether any text may stand in it."""
+    return column.type == "text" and not column.values and not column.pattern
 
 
 def _column_rules(column: Column) -> Iterable[Rule]:
@@ -137,6 +161,11 @@ def _column_rules(column: Column) -> Iterable[Rule]:
     if column.values:
         listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
         yield Rule(f"{column.name} not in its code list", f"{name} not in ({listed})")
+    if column.max_length is not None:
+        yield Rule(
+            f"{column.name} has more than {column.max_length:,} characters",
+            f"length({name}) > {column.max_length}",
+        )
     if column.pattern:
         pattern = column.pattern.replace("'", "''")
         yield Rule(
@@ -152,7 +181,7 @@ def pandera_schema(table: Table) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
         {
             column.name: pa.Column(None, _checks(column), nullable=column.nullable, required=True)
-            for column in table.stored_columns
+            for column in _judged(table)
         },
         unique=list(table.unique_columns) or None,
         name=table.sql_name,
@@ -169,6 +198,8 @@ def _checks(column: Column) -> list[pa.Check]:
         checks.append(pa.Check.le(column.maximum))
     if column.values:
         checks.append(pa.Check.isin(column.values))
+    if column.max_length is not None:
+        checks.append(pa.Check.str_length(max_value=column.max_length))
     if column.pattern:
         checks.append(pa.Check.str_matches(rf"(?:{column.pattern})\Z"))
     return checks

@@ -133,11 +133,15 @@ def read_header(path: Path, encoding: str) -> Header:
     except csv.Error as error:
         raise NotText(f"its header cannot be read ({error})") from error
     header = Header([name.strip() for name in names], delimiter)
-    _refuse_cut_off(path, encoding, header)
     # R writes its row names in front of the columns, and no name over them.
     wider = Header(["", *header.names], delimiter)
     one = _split(second, decoded(second, encoding), wider)[0]
-    return wider if one and one[-1] and header.least == len(header.names) > 1 else header
+    if one and one[-1] and header.least == len(header.names) > 1:
+        header = wider
+    # Where no line is a record, the last one says nothing.
+    if '"' in decoded(second, encoding) or _split(b"", decoded(second, encoding), header)[0]:
+        _refuse_cut_off(path, encoding, header)
+    return header
 
 
 def _refuse_cut_off(path: Path, encoding: str, header: Header) -> None:

@@ -81,14 +81,24 @@ def _beside(feed: Feed) -> list[Path]:
 
 
 def strange_files(feeds: Collection[Feed]) -> dict[Path, str]:
-    """Files beside those of these feeds, by whose names they are of none -> how to call them."""
+    """What lies in the folders of these feeds and is of none of them, by its name -> what to do."""
     claimed = {file.path for feed in feeds for file in files_of(feed)}
+    claimed |= {feed.folder.path / feed.below for feed in feeds if feed.below}
     names: dict[Path, list[str]] = {}
     for feed in feeds:
         for path in _beside(feed):
-            if path not in claimed and path.is_file():
-                names.setdefault(path, []).append(feed.files)
-    return {path: f"call it {' or '.join(wanted)}" for path, wanted in sorted(names.items())}
+            names.setdefault(path, []).append(feed.files)
+    for folder in {feed.folder for feed in feeds}:
+        for path in folder.files() if folder.path.is_dir() else ():
+            # What lies above the folders of all feeds may be of any.
+            names.setdefault(path, [f.files for f in feeds if f.folder == folder])
+    return {
+        path: "it is a folder, and what is in it is not looked at; move its files out of it"
+        if path.is_dir()
+        else f"its name is of no feed; call it {' or '.join(dict.fromkeys(wanted))}"
+        for path, wanted in sorted(names.items())
+        if path not in claimed and path.exists()
+    }
 
 
 def _window(said: dict[str, str]) -> tuple[date, date] | None:

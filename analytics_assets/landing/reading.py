@@ -271,6 +271,9 @@ def _problems(feed: Feed, documents: bool) -> list[str]:
         wrong = literal(f"{column.name} is no {column.type}{zone}")
         if not column.nullable:
             cases.append(f"when {text} is null then {literal(f'{column.name} is missing')}")
+        if column.max_length is not None:
+            long = literal(f"{column.name} has more than {column.max_length:,} characters")
+            cases.append(f"when length({value}) > {column.max_length} then {long}")
         if not column.nullable and _converted(feed, column):
             cases.append(f"when {value} is null then {wrong}")
         elif column.type != "text" and column.name not in feed.casts:

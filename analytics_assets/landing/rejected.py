@@ -47,11 +47,12 @@ def rejected_records(tables: TableSet, feeds: Sequence[Feed]) -> Table:
             Check(
                 "files_landed",
                 "Every file is of a feed and can be read",
-                f"""select _partition, feed, file, reason from {name}
-where file_row is null order by file, reason""",
+                f"""select _partition, feed, file, reason,
+    case when feed = '' then file || ': ' || reason else reason end as counted
+from {name} where file_row is null order by file, reason""",
                 advice="Mend them and send them again, or take them out.",
                 blocking=False,
-                told="reason",
+                told="counted",
             ),
         ),
         description="Rows of files that are in no table, with the reason, and whole files.",
@@ -72,11 +73,8 @@ class RejectedSource:
         }
 
     def problems(self) -> list[str]:
-        """Files that are of no feed."""
-        return [
-            f"{path}: its name is of no feed; {how}"
-            for path, how in strange_files(self._feeds).items()
-        ]
+        """Files and folders that are of no feed."""
+        return [f"{path}: {why}" for path, why in strange_files(self._feeds).items()]
 
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """File -> fingerprint of what cannot be landed from it, or that it is strange."""
@@ -103,8 +101,8 @@ class RejectedSource:
             [f"select * from ({landing.live}) where file in ({_listed(known)})"] if known else []
         )
         selects += [
-            _nowhere("", path.name, f"its name is of no feed; {how}")
-            for path, how in strange_files(self._feeds).items()
+            _nowhere("", path.name, why)
+            for path, why in strange_files(self._feeds).items()
             if path.name not in known
         ]
         with ExitStack() as opened:

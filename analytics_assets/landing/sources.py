@@ -121,7 +121,10 @@ class FileSource:
         for key, days in bad.items():
             rows = sum(days.values())
             offered = rows + sum(good.get(key, {}).values())
-            if rows > FEW and offered < content.rows and not file.window:
+            is_told = rows > FEW or not content.days
+            if is_told and not file.window and key not in found:
+                found[key] = [whole]
+            if is_told and not file.window and offered < content.rows:
                 own = Tally(f"{file.path.name} of {key}", offered, rows, *why)
                 found.setdefault(key, [whole]).append(own)
         return found
@@ -186,6 +189,10 @@ class FileSource:
         """When the first file with any of these days came or changed."""
         parts = self.look().parts.get(key, ())
         return arrived(part.file.path for part in parts if part.days.keys() & set(names))
+
+    def usable(self) -> bool:
+        """Whether any file can be landed."""
+        return any(not content.problem for content in self.look().contents.values())
 
     def problems(self) -> list[str]:
         """Files that cannot be read, or are not what they seem; periods that lack one."""

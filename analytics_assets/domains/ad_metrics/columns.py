@@ -5,7 +5,7 @@ Belongs here: columns of more than one table. Does not belong here: tables.
 
 from __future__ import annotations
 
-from analytics_assets.core.columns import Column, text
+from analytics_assets.core.columns import KEY_LENGTH, Column, text
 
 
 def flag(name: str, description: str) -> Column:
@@ -18,7 +18,9 @@ def usd(name: str, description: str) -> Column:
     return Column(name, "money", description, "USD", nullable=False)
 
 
-USER_ID = Column("distinct_id", "text", "The user.", nullable=False, personal=True)
+USER_ID = Column(
+    "distinct_id", "text", "The user.", nullable=False, max_length=KEY_LENGTH, personal=True
+)
 PRODUCT = text("product_id", "The product.", False)
 AD_IDS = (
     text("ad_id", "The ad."),

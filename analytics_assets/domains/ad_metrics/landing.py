@@ -23,6 +23,8 @@ from analytics_assets.warehouse.session import literal
 
 MIXPANEL = LandingFolder("MIXPANEL_SOURCE", "mixpanel")
 META_ADS = LandingFolder("META_ADS_SOURCE", "meta_ads")
+# NA is Namibia.
+_NAMIBIA = ("NA",)
 AXES = ("all", "country", "region", "device")
 
 
@@ -81,6 +83,7 @@ EVENTS = Feed(
         "arrival_ms": ("mp_processing_time_ms", "$mp_api_timestamp_ms"),
     },
     nests=("properties",),
+    words={"country": _NAMIBIA},
     rest="other_fields",
     casts={
         "time_ms": _epoch_ms("{text}"),
@@ -119,6 +122,7 @@ USERS = Feed(
         "last_seen": ("$last_seen", "last_seen"),
     },
     nests=("$properties", "properties"),
+    words={"country": _NAMIBIA},
     key=("distinct_id",),
     newest="last_seen",
     formats=JSON,
@@ -154,6 +158,7 @@ def _ad_performance(axis: str) -> Feed:
         META_ADS,
         f"{name}/*{{days}}*",
         columns=columns,
+        words={"breakdown_value": _NAMIBIA},
         spellings={"breakdown_value": _MEASURED_BY[axis], "currency": ("account_currency",)},
         rest="other_fields",
         # Where only the platform was asked for, it stands for the device.
@@ -214,6 +219,7 @@ META_COUNTRY_MAPPING = Feed(
         _META_VALUE,
         text("country_code", "ISO 3166 code of two letters.", False),
     ),
+    words={"meta_value": _NAMIBIA, "country_code": _NAMIBIA},
     casts={**_META_CASTS, "country_code": "upper({text})"},
     key=("meta_value",),
     formats=CSV,

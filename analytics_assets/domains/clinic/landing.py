@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analytics_assets.core.columns import Column, text
+from analytics_assets.core.columns import KEY_LENGTH, Column, text
 from analytics_assets.core.partitions import MONTHLY
 from analytics_assets.domains.clinic.layouts import (
     AB_TEST_DATA,
@@ -27,7 +27,12 @@ DROPPED = LandingFolder("CLINIC_SOURCE", "clinic")
 
 
 PATIENT_ID = Column(
-    "patient_id", "text", "The patient's number, as landed.", nullable=False, personal=True
+    "patient_id",
+    "text",
+    "The patient's number, as landed.",
+    nullable=False,
+    max_length=KEY_LENGTH,
+    personal=True,
 )
 
 # A record without a patient holds its month back; it is not put aside as one that cannot be read.
@@ -67,8 +72,8 @@ APPOINTMENT = Feed(
         _GIVEN_ID,
         text("age", "Age as landed."),
         text("gender", "Gender as landed."),
-        text("doctor_name", "The doctor as landed."),
-        text("appointment_reason", "Reason of the visit."),
+        text("doctor_name", "The doctor as landed.", max_length=KEY_LENGTH),
+        text("appointment_reason", "Reason of the visit.", max_length=KEY_LENGTH),
         text("appointment_date", "Day of the visit as landed, perhaps with a time."),
         text("appointment_status", "Whether the patient came, as landed."),
         text("booked_at", "When the visit was booked, where the file says so."),
