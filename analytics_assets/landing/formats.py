@@ -40,13 +40,14 @@ class Relation:
     ``unreadable_line`` (a line that is no row, whose other columns are NULL).
 
     ``names``: the header in lower case. ``documents``: the one column ``document`` is JSON.
-    ``notes``: what was mended so that it can be read.
+    ``notes``: what was mended so that it can be read. ``blanks``: values may have some around them.
     """
 
     sql: str
     names: tuple[str, ...]
     documents: bool = False
     notes: tuple[str, ...] = ()
+    blanks: bool = True
 
 
 _NO_DOCUMENTS = Relation(
@@ -123,7 +124,7 @@ def _csv(session: Any, path: Path, scratch: Path, registered: list[str]) -> Rela
     )
     # The window makes DuckDB read the file in one thread, and so in order.
     sql = f"select {listed}, {row} as file_row, {unreadable} as unreadable_line from {source}"
-    return Relation(sql, names, notes=_mended(text))
+    return Relation(sql, names, notes=_mended(text), blanks=text.may_have_blanks)
 
 
 def _mended(text: csv_text.Text) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from analytics_assets_tests.births.landed import FACT, PLACES, RAW, REJECTED
 
 @dataclass
 class Read:
-    """What became of a folder's files: file -> why it is refused, warned of, or reported.
+    """What became of a folder's files: file -> why it is refused, warned of, or reported; year ->
+    files that a later one replaces.
 
     ``session``: holds ``births.raw_births``, ``rejected_births`` and ``fact_births`` of all files,
     also of those that ``rejected_share`` holds back.
@@ -29,6 +30,7 @@ class Read:
     refused: dict[str, str] = field(default_factory=dict)
     warned: dict[str, str] = field(default_factory=dict)
     reports: dict[str, str] = field(default_factory=dict)
+    replaced: dict[str, list[str]] = field(default_factory=dict)
 
     def births(self, file: str, what: str = "count(*)", where: str = "true") -> Any:
         """A value of the births of a file."""
@@ -47,6 +49,7 @@ def read(folder: Path, scratch: Path, facts: bool = True) -> Iterator[Read]:
     with duckdb.connect() as session:
         session.execute("create schema births")
         result = Read(session, {path.name: why for path, why in found.refused.items()})
+        result.replaced = {y: [f.path.name for f in own] for y, own in found.replaced.items()}
         selects = []
         for file in (file for files in found.files.values() for file in files):
             report: dict[str, Any] = {}

@@ -198,14 +198,16 @@ def test_a_few_equal_rows_are_counted_and_more_are_refused(tmp_path: Path, twice
 
 
 def test_what_is_missing_is_missing_in_any_words(tmp_path: Path) -> None:
-    words = ["NA", "NaN", "nan", "NULL", "None", "<NA>", "#N/A", " NA "]
-    rows = [record(CODOCUPMAE=word, ORIGEM=word, CONTADOR=str(n)) for n, word in enumerate(words)]
+    words = ["NA", "NaN", "nan", "NULL", "<NA>", "#N/A", " NA "]
+    rows = [
+        record(CODOCUPMAE=word, ORIGEM=word, HORANASC=f"{n:04}") for n, word in enumerate(words)
+    ]
     (tmp_path / "SINASC_2024.csv").write_text(csv_text(rows))
     numbers = {"PESO": [float("nan"), 3215.0], "DTNASC": ["03022023"] * 2}
     pyarrow.parquet.write_table(pyarrow.table(numbers), tmp_path / "SINASC_2023.parquet")
     with read(tmp_path, tmp_path / "scratch") as found:
-        sql = "select count(ORIGEM), count(CODOCUPMAE) from births.raw_births"
-        assert found.session.execute(sql).fetchone() == (0, 0)
+        sql = "select count(*), count(ORIGEM), count(CODOCUPMAE) from births.raw_births"
+        assert found.session.execute(sql).fetchone() == (len(words) + 2, 0, 0)
         assert found.births("SINASC_2023.parquet", "[count(PESO), count(unreadable_columns)]") == [
             1,
             0,

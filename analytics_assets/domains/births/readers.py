@@ -8,6 +8,7 @@ Does not belong here: which file is of which year (``landing.py``), which record
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from analytics_assets.domains.births.columns import (
 from analytics_assets.domains.births.dates import day_first_sql, is_month_first
 from analytics_assets.domains.births.dbc import dbf_inside
 from analytics_assets.domains.births.landing import LandedFile
+from analytics_assets.landing.feed import MISSING
 from analytics_assets.landing.formats import Relation, opened
 from analytics_assets.landing.unpacking import AGAIN
 from analytics_assets.warehouse.session import literal
@@ -78,14 +80,15 @@ class FileReader:
     def _keep(self, part: Path, target: Path, before: int) -> int:
         """Write the text of a file, which ``before`` rows of the same file precede; its rows."""
         with self._opened(part) as relation:
-            own = self._present(relation.names)
+            own = self._present(relation)
+            self._note("mended", relation.notes)
             columns = ", ".join(f"{own.get(n, self._missing(n))} as {n}" for n in COLUMN_NAMES)
             # The running number is not told apart: a file put together twice may count on.
-            same = ", ".join(name for name in COLUMN_NAMES if name in own and name != "CONTADOR")
+            told = [name for name in relation.names if not re.match("contador$|_column_", name)]
             row = f"{before} + case when unreadable_line is null then file_row else -file_row end"
             (rows,) = self._landing.session.execute(
-                f"copy (select *, hash({same}) as same from (select {columns},"
-                f" cast({row} as bigint) as source_row, unreadable_line from ({relation.sql})))"
+                f"copy (select {columns}, cast({row} as bigint) as source_row, unreadable_line,"
+                f" hash({', '.join(map(quoted, told))}) as same from ({relation.sql}))"
                 f" to {literal(str(target))} (format parquet, compression lz4)"
             ).fetchone()
         return int(rows)
@@ -110,13 +113,14 @@ class FileReader:
                 "Give the user that runs this the right to read it, or fetch it again",
             ) from error
 
-    def _present(self, names: Sequence[str]) -> dict[str, str]:
+    def _present(self, relation: Relation) -> dict[str, str]:
         """Column -> SQL of its text; tells of columns that are missing or unknown."""
+        names = relation.names
         found: dict[str, list[str]] = {}
         # Some files have a column under both of its names: its own goes first.
         for name in sorted(names, key=lambda name: name.upper() in RENAMED):
             ours = RENAMED.get(name.upper(), name.upper())
-            found.setdefault(ours, []).append(_text_sql(quoted(name)))
+            found.setdefault(ours, []).append(_text_sql(quoted(name), relation.blanks))
         unnamed = {name for name in found if name.startswith("_COLUMN_")}
         if "DTNASC" not in found:
             shown = [name.upper() for name in names if name.upper() not in unnamed]
@@ -140,7 +144,7 @@ class FileReader:
         code = self._file.state_code
         return literal(f"{code}0000") if code and name in ("CODMUNNASC", "CODMUNRES") else _NULL
 
-    def _note(self, what: str, names: list[str]) -> None:
+    def _note(self, what: str, names: Sequence[str]) -> None:
         if names:
             self._landing.report[f"{self._file.path.name}: {what}"] = ", ".join(names)
 
@@ -173,14 +177,11 @@ class FileReader:
             )
 
 
-# What R, pandas and spreadsheets write where there is nothing.
-_NOTHING = ("", "NA", "NaN", "nan", "NaT", "NULL", "null", "None", "<NA>", "N/A", "#N/A")
-
-
-def _text_sql(column: str) -> str:
-    """A text without blanks around it, NULL for what says that there is nothing."""
-    text = f"trim({column})"
-    nothing = ", ".join(map(literal, _NOTHING))
+def _text_sql(column: str, blanks: bool) -> str:
+    """A text without blanks around it, NULL for a word that says that there is nothing."""
+    # Trimming what needs none takes a third as long as reading it.
+    text = f"trim({column})" if blanks else column
+    nothing = ", ".join(map(literal, ("", *MISSING)))
     # Nearly all values begin with a digit, which two comparisons tell.
     return (
         f"case when {text} >= '0' and {text} < ':' then {text}"
