@@ -7,7 +7,7 @@ Does not belong here: reading a file (``reading.py``), which rows count (``sourc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
@@ -43,13 +43,21 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
         with open_session(settings.load()) as session:
             for file, state in changed:
                 content = look_into(session, feed, file)
-                before = known.get(file.path.name) or {"left": {}, "moving": {}}
-                left = {**before["left"], **before["moving"]}.items() - content.moving.items()
-                kept = {"state": state, **asdict(content), "left": dict(left)}
+                left = _left(known.get(file.path.name), content)
+                kept = {"state": state, **asdict(content), "left": left}
                 found[file.path.name] = kept
     if found != known:
         note(name, found)
     return {file: _content(found[file.path.name]) for file in files}
+
+
+def _left(before: Mapping[str, Any] | None, content: Content) -> dict[str, Any]:
+    """Row -> day and time of change, as a file had the rows that it has elsewhere now, or not."""
+    if before is None:
+        return {}
+    changed = int(before["state"].split("-")[1])
+    had = {**before["left"], **{row: [day, changed] for row, day in before["moving"].items()}}
+    return {row: at for row, at in had.items() if content.moving.get(row) != at[0]}
 
 
 def _digest(file: LandedFile) -> str:

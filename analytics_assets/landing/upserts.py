@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 
+from analytics_assets.core.contracts import quoted
 from analytics_assets.core.source import Landing
 from analytics_assets.landing.reading import MOVING
 from analytics_assets.landing.sources import STAGED, FileSource, Look, Part
@@ -53,30 +54,34 @@ class UpsertSource(FileSource):
             found.setdefault(key, {})[_MOVED] = digest
         return found
 
-    def _left(self, look: Look) -> dict[str, dict[tuple[str, str], str]]:
-        """Partition -> (day, row) of it that a later file has on another day -> partition now."""
+    def _left(self, look: Look) -> dict[str, set[tuple[str, str]]]:
+        """Partition -> day and row of it, where what came last of the row is on another day."""
         if not self.feed.moves:
             return {}
-        seen: dict[str, set[str]] = {}
-        last: dict[str, str] = {}
-        for content in look.contents.values():
-            for row, day in (*content.left.items(), *content.moving.items()):
-                seen.setdefault(row, set()).add(day)
-            last |= content.moving
-        found: dict[str, dict[tuple[str, str], str]] = {}
-        for row, days in seen.items():
-            for day in days - {last.get(row, day) for day in days}:
-                found.setdefault(self.partition(day), {})[day, row] = self.partition(last[row])
+        days: dict[str, set[str]] = {}
+        last: dict[str, tuple[int, str]] = {}
+        for file, content in look.contents.items():
+            came = [(row, file.changed, day) for row, day in content.moving.items()]
+            came += [(row, changed, day) for row, (day, changed) in content.left.items()]
+            for row, changed, day in came:
+                days.setdefault(row, set()).add(day)
+                if row not in last or changed >= last[row][0]:
+                    last[row] = changed, day
+        found: dict[str, set[tuple[str, str]]] = {}
+        for row, seen in days.items():
+            for day in seen - {last[row][1]}:
+                found.setdefault(self.partition(day), set()).add((day, row))
         return found
 
     @contextmanager
     def staged(self, landing: Landing, look: Look, parts: Sequence[Part]) -> Iterator[str]:
-        """As of any feed, without the rows that are in another partition now."""
+        """As of any feed, without the rows that are on another day now."""
         with super().staged(landing, look, parts) as staged:
-            left = self._left(look).get(landing.key, {})
-            gone = ", ".join(literal(row) for (_, row), now in left.items() if now != landing.key)
+            left = self._left(look).get(landing.key, ())
+            gone = ", ".join(f"({literal(day)}, {literal(row)})" for day, row in left)
             if gone:
-                landing.session.execute(f"delete from {staged} where {MOVING} in ({gone})")
+                day = f"strftime({quoted(self.feed.dated.name)}, '%Y-%m-%d')"
+                landing.session.execute(f"delete from {staged} where ({day}, {MOVING}) in ({gone})")
             yield staged
 
     def offered(self, look: Look, key: str, parts: Sequence[Part]) -> int:

@@ -293,7 +293,7 @@ def test_unknown_events_and_fields_are_counted_and_kept(settled: Path) -> None:
     assert settle(lake())[1] == []
     ((record, reason),) = [(row["record"], row["reason"]) for row in rows(lake(), rejected_record)]
     assert record == "{this is no event"
-    assert reason == "the line is no JSON object"
+    assert "is no JSON object" in reason
 
 
 def test_events_of_another_day_than_the_name_says_are_refused(settled: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -27,7 +27,8 @@ _DELIVERIES = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=6, deadline=None)
+# A smaller example would take minutes to find.
+@hypothesis_settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(_DELIVERIES)
 def test_the_table_equals_the_last_arrival_of_each_key(
     tmp_path_factory: pytest.TempPathFactory,
@@ -63,8 +64,16 @@ _MOVES = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=6, deadline=None)
+# A smaller example would take minutes to find.
+@hypothesis_settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(_MOVES)
+@example(
+    [
+        ({"a": ("2024-01-04", "1")}, "new"),
+        ({"a": ("2024-01-03", "1")}, "x"),
+        ({"b": ("2024-01-03", "1")}, "x"),
+    ]
+)
 def test_a_row_that_moves_to_another_day_or_partition_is_there_once(
     tmp_path_factory: pytest.TempPathFactory,
     deliveries: Sequence[tuple[dict[str, tuple[str, str]], str]],
