@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -25,6 +26,7 @@ from fastapi import FastAPI
 
 from analytics_assets import registry, settings
 from analytics_assets.api.app import create_app
+from analytics_assets.api.serve import server_config
 from analytics_assets.api.settings import ApiSettings
 from analytics_assets.domains.ad_metrics.sample import FIRST_DAY, write
 from analytics_assets.domains.ad_metrics.tables import (
@@ -193,11 +195,10 @@ def commanded(production: Production, home: Path) -> Iterator[tuple[str, subproc
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI, api_settings: ApiSettings = PATIENT, **more: Any) -> Iterator[str]:
     """The app on a port of this machine, by the server that is used in production."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, access_log=False, proxy_headers=False)
-    )
+    local = {"host": "127.0.0.1", "port": 0, **more}
+    server = uvicorn.Server(server_config(app, api_settings, **local))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -217,7 +218,7 @@ def client_of(
 ) -> Iterator[httpx.Client]:
     """A client of an app of its own over this production."""
     app = create_app(TABLES, registry.routers(), production.reader, api_settings)
-    with served(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with served(app, api_settings) as url, httpx.Client(base_url=url, timeout=30) as client:
         yield client
 
 
