@@ -98,6 +98,7 @@ class _Bounded(asyncio.Protocol):
     loop: Any
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _received = 0
     _address: str | None = None
 
@@ -107,8 +108,7 @@ class _Bounded(asyncio.Protocol):
         if status := self._bounds.admit(self, self._address):
             self.end("connections", status)
         else:
-            self._bounds.waits(self, self._address)
-            self._within(self._bounds.settings.headers_timeout, "headers_timeout", 408)
+            self._has_to_send()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unlimited()
@@ -130,41 +130,57 @@ class _Bounded(asyncio.Protocol):
             return
         if self._answering:
             self._received = 0
-            self._unlimited()
+            self._unlimited("_deadline")
             self._bounds.answered(self)
         else:
-            self._bounds.waits(self, self._address or "")
-            self._within(self._bounds.settings.headers_timeout, "headers_timeout", 408)
+            self._has_to_send()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()  # type: ignore[misc]
         self._received = 0
-        self._unlimited()
+        self._unlimited("_deadline")
         if not self._answering:
             self._bounds.waits(self, self._address or "")
         if self.transport.get_write_buffer_size():
-            self._within(self._bounds.settings.answer_timeout, "answer_not_read", 0)
+            self._to_be_read()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # Answers to requests that were sent one upon the other wait here, too.
+        self._to_be_read()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unlimited("_unread")
+
+    def _to_be_read(self) -> None:
+        if self._unread is None:
+            self._unread = self.loop.call_later(self._bounds.settings.answer_timeout, self._deaf)
+
+    def _deaf(self) -> None:
+        self._unread = None
+        if self.transport.get_write_buffer_size():
+            self.end("answer_not_read")
 
     @property
     def _answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _within(self, seconds: float, reason: str, status: int) -> None:
-        """Ended after so long; what comes meanwhile, byte by byte, does not make it longer."""
+    def _has_to_send(self) -> None:
+        """Headers, in so long; what comes meanwhile, byte by byte, does not make it longer."""
+        self._bounds.waits(self, self._address or "")
         if self._deadline is None:
-            self._deadline = self.loop.call_later(seconds, self._late, reason, status)
+            self._deadline = self.loop.call_later(self._bounds.settings.headers_timeout, self._late)
 
-    def _late(self, reason: str, status: int) -> None:
-        unread = self.transport.get_write_buffer_size()
+    def _late(self) -> None:
         self._deadline = None
-        if reason == "answer_not_read" and not unread:
-            return
-        self.end(reason, status if self._received else 0)
+        self.end("headers_timeout", 408 if self._received else 0)
 
-    def _unlimited(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _unlimited(self, *timers: str) -> None:
+        for name in timers or ("_deadline", "_unread"):
+            if (timer := getattr(self, name)) is not None:
+                timer.cancel()
+                setattr(self, name, None)
 
     def end(self, reason: str, status: int = 0) -> None:
         """Close it, with an answer where there is a status and all answers before are read."""
