@@ -48,7 +48,7 @@ _MOST_SKIPPED = 100_000_000
 _TOTALS_KEPT = 10_000
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 # Whether the client has this version already.
-_KNOWN = "(version <> '' and (%(any)s or version = any(%(seen)s::text[])))"
+_KNOWN = "(state.version <> '' and (%(any)s or state.version = any(%(seen)s::text[])))"
 
 
 @dataclass(frozen=True)
