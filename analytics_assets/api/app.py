@@ -16,6 +16,7 @@ from analytics_assets.api.errors import documented, handle_errors
 from analytics_assets.api.gate import guard
 from analytics_assets.api.lists import lists_router
 from analytics_assets.api.meta import V1, meta_router, watch_router
+from analytics_assets.api.proxies import Proxies
 from analytics_assets.api.requests import Metrics, Requests
 from analytics_assets.api.settings import ApiSettings
 from analytics_assets.core.declaration import Table
@@ -64,9 +65,18 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "X-API-Key", "Content-Type", "X-Request-Id"],
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=[
+                "Authorization",
+                "X-API-Key",
+                "Content-Type",
+                "If-None-Match",
+                "X-Request-Id",
+            ],
             expose_headers=["X-Request-Id", "ETag", "Retry-After"],
         )
-    app.add_middleware(Requests, metrics=metrics)
+    if settings.trusted_proxies:
+        app.add_middleware(Proxies, addresses=settings.trusted_proxies)
+    app.add_middleware(Requests, metrics=metrics, body_timeout=settings.body_timeout)
+    app.state.metrics = metrics
     return app

@@ -21,6 +21,11 @@ T = TypeVar("T")
 _CONNECT_TIMEOUT = 3
 _SOON, _LATER = {"Retry-After": "5"}, {"Retry-After": "60"}
 _UNAVAILABLE, _BUSY, _TIMEOUT = "database_unavailable", "database_busy", "timeout"
+# Set for a transaction, and given back as they then are.
+_LIMIT = """
+select extract(epoch from set_config('statement_timeout', %(timeout)s, true)::interval) * 1000,
+    set_config('transaction_read_only', 'on', true), set_config('TimeZone', 'UTC', true),
+    set_config('DateStyle', 'ISO, MDY', true)"""
 _ABSENT = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
@@ -32,14 +37,15 @@ _ABSENT = (
 class Database:
     """A pool of connections that can only read; each read is one statement and one snapshot.
 
+    Each transaction sets its own limits, so that a pooler such as PgBouncer may stand between.
+
     Decimals arrive as floating-point numbers, as JSON has no others.
     """
 
     def __init__(self, url: str, settings: ApiSettings) -> None:
-        milliseconds = int(settings.statement_timeout * 1000)
+        self._timeout = max(1, int(settings.statement_timeout * 1000))
         self.engine: AsyncEngine = create_async_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"),
-            isolation_level="AUTOCOMMIT",
             pool_size=settings.pool_size,
             max_overflow=0,
             pool_timeout=settings.pool_timeout,
@@ -49,14 +55,20 @@ class Database:
                 "connect_timeout": _CONNECT_TIMEOUT,
                 # A promotion may replace a view, and a prepared statement would outlive it.
                 "prepare_threshold": None,
-                "options": "-c default_transaction_read_only=on -c timezone=UTC"
-                f" -c datestyle=ISO -c statement_timeout={milliseconds}",
             },
         )
 
         @sa.event.listens_for(self.engine.sync_engine, "connect")
         def plain_numbers(connection: Any, record: Any) -> None:
             connection.driver_connection.adapters.register_loader("numeric", FloatLoader)
+
+        @sa.event.listens_for(self.engine.sync_engine, "begin")
+        def limited(connection: sa.Connection) -> None:
+            # A pooler refuses or ignores what a connection asks for as it starts, and gives another
+            # session to the next transaction: only the transaction itself can be limited.
+            found = connection.exec_driver_sql(_LIMIT, {"timeout": str(self._timeout)}).one()
+            if tuple(found) != (self._timeout, "on", "UTC", "ISO, MDY"):
+                raise Problem(503, "no_limits", "Production refuses the limits of a read.", _LATER)
 
     async def read(self, sql: str, values: Mapping[str, Any] | None = None) -> Sequence[sa.Row]:
         """The rows of a statement with ``%(name)s`` for values; raises ``Problem``."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,9 @@ from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
 MOST_ROWS = 1000
 _MOST_SKIPPED = 100_000_000
 _TOTALS_KEPT = 10_000
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+# Whether the client has this version already.
+_KNOWN = "(state.version <> '' and (%(any)s or state.version = any(%(seen)s::text[])))"
 
 
 @dataclass(frozen=True)
@@ -146,17 +150,17 @@ class Listing:
             raise bad_value("offset", "give it or a cursor, not both")
         label = _hash(bound, sorted(asked.items(), key=repr), names)
         sql, values = self._statement(names, filters, order, after)
-        seen_label, _, seen_version = _seen(request).partition(".")
+        seen = _seen(request, label)
         known_version, known_total = self._totals.get(bound, ("", 0))
         rows = await database.read(
             sql,
             values
             | {"limit": asked["limit"] + 1, "offset": asked["offset"], "key": self.table.key}
-            | {"seen": seen_version if seen_label == label else ""}
+            | {"seen": seen.versions, "any": seen.any}
             | {"known_version": known_version, "known_total": known_total},
         )
         version, total = rows[0][:2]
-        if version and seen_label == label and seen_version == version:
+        if version and (seen.any or version in seen.versions):
             return Response(status_code=304, headers=_tagged(label, version))
         self._remember(bound, version, total)
         data = [dict(zip(names, row[3:], strict=True)) for row in rows if row[2]]
@@ -214,12 +218,12 @@ class Listing:
 with state as materialized (select {version_sql("%(key)s")} as version),
 page as materialized (
     select {needed} from {view}
-    where (select version from state) <> %(seen)s and {" and ".join(conditions)}
+    where not (select {_KNOWN} from state) and {" and ".join(conditions)}
     order by {order.sql()} limit %(limit)s offset %(offset)s
 )
 select state.version,
     case when state.version = %(known_version)s then %(known_total)s::bigint
-        when state.version = %(seen)s then 0
+        when {_KNOWN} then 0
         else (select count(*) from {view} where {matching}) end as total,
     page.is_row, {read}
 from state left join (select true as is_row, * from page) as page on true
@@ -261,8 +265,19 @@ def _tagged(label: str, version: str) -> dict[str, str]:
     return {"ETag": f'"{label}.{version}"', "Cache-Control": "private, no-cache"}
 
 
-def _seen(request: Request) -> str:
-    return request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
+@dataclass(frozen=True)
+class _Seen:
+    """What a client has: any version, or these of the very answer that it asks for."""
+
+    any: bool
+    versions: list[str]
+
+
+def _seen(request: Request, label: str) -> _Seen:
+    """``If-None-Match``: a list of tags, weak or strong, or ``*``."""
+    given = ",".join(request.headers.getlist("if-none-match"))
+    tags = (tag.partition(".") for tag in _TAG.findall(given))
+    return _Seen(given.strip() == "*", [version for whose, _, version in tags if whose == label])
 
 
 def view_of(table: Table) -> str:
@@ -309,8 +324,11 @@ class _Order:
             if whose != bound or len(places) != len(self._columns):
                 raise ValueError
             return [
-                TypeAdapter(cursor_type(column)).validate_python(value)
-                for column, value in zip(self._columns, places, strict=True)
+                # Rows without a value are sorted, but none is without a key.
+                None
+                if value is None and place < len(self._columns) - len(self._key)
+                else TypeAdapter(cursor_type(column)).validate_python(value)
+                for place, (column, value) in enumerate(zip(self._columns, places, strict=True))
             ]
         except (ValueError, TypeError, RecursionError, ValidationError):
             what = "it is no cursor of these parameters; begin again without one"

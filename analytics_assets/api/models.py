@@ -60,14 +60,14 @@ def _in_utc(value: datetime) -> datetime:
 
 
 def _local(value: datetime) -> datetime:
-    return value.replace(tzinfo=None)
+    return _in_utc(value).replace(tzinfo=None)
 
 
 Text = Annotated[str, Field(max_length=200, pattern="^[^\u0000]*$")]
 Date = Annotated[date, BeforeValidator(_iso_date)]
 _SENT = WithJsonSchema({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]})
 Moment = Annotated[datetime, BeforeValidator(_iso_moment), AfterValidator(_in_utc), _SENT]
-# Of a column without a time zone: an offset that is sent means nothing there.
+# Of a column without a time zone, whose values are taken for UTC where an offset is sent.
 LocalMoment = Annotated[datetime, BeforeValidator(_iso_moment), AfterValidator(_local), _SENT]
 _LocalMomentShown = Annotated[
     datetime,
@@ -105,8 +105,8 @@ def parameter_type(column: Column) -> Any:
 def cursor_type(column: Column) -> Any:
     """The type of a value that a cursor holds; a text may be as long as it is in the table."""
     if column.type == "text":
-        return Annotated[str, Field(pattern="^[^\u0000]*$")] | None
-    return parameter_type(column) | None
+        return Annotated[str, Field(pattern="^[^\u0000]*$")]
+    return parameter_type(column)
 
 
 def field_type(type_: Type) -> Any:

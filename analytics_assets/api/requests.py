@@ -8,6 +8,7 @@ The log names routes, never addresses, parameters or bodies: those may hold pers
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -29,12 +30,16 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analytics_assets.api.errors import Problem
+from analytics_assets.api.proxies import beside
 
 LOG = logging.getLogger("analytics_assets.api")
 UNMATCHED = "unmatched"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _MOST_BYTES = 64 * 1024
+MOST_HEAD_BYTES = 32 * 1024
+_CLOSE = {"Connection": "close"}
+_TOO_LONG = (431, "headers_too_large", "The address and headers are too long.", _CLOSE)
 _FAILED = (500, "internal_error", "Something failed here. The log has it under the request's id.")
 
 
@@ -79,19 +84,27 @@ class Metrics:
         self.active = Gauge(
             "http_requests_in_progress", "Requests being answered.", registry=self.registry
         )
+        self.refused = Counter(
+            "http_connections_refused_total",
+            "Connections that were ended before they were a request, or before they were read.",
+            ["reason"],
+            registry=self.registry,
+        )
 
 
 class Requests:
-    """The outermost ASGI layer of the app."""
+    """The outermost ASGI layer of the app. ``HEAD`` is answered as ``GET``, without the body."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, body_timeout: float) -> None:
+        self.app, self.metrics, self._body_timeout = app, metrics, body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request_id, started, status = _request_id(scope), time.perf_counter(), 0
+        head = scope["method"] == "HEAD"
+        asked = {**scope, "method": "GET"} if head else scope
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -101,18 +114,31 @@ class Requests:
                     *message.get("headers", ()),
                     (b"x-request-id", request_id.encode()),
                 ]
+                if status == 307:
+                    message["headers"] = beside(message["headers"])
+            elif head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         self.metrics.active.inc()
         try:
-            await self.app(scope, _limited(receive), answer)
+            if _head_bytes(scope) > MOST_HEAD_BYTES:
+                await Problem(*_TOO_LONG).response()(scope, receive, answer)
+            else:
+                await self.app(asked, _limited(receive, self._body_timeout), answer)
         except Exception as error:
             LOG.error({"request_id": request_id, **_without_values(error)})
             if not status:
                 await Problem(*_FAILED).response()(scope, receive, answer)
         finally:
             self.metrics.active.dec()
-            self._note(scope, request_id, status, time.perf_counter() - started)
+            # The route is found on the way, and written into what was passed on.
+            self._note(
+                {**asked, "method": scope["method"]},
+                request_id,
+                status,
+                time.perf_counter() - started,
+            )
 
     def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         # A path that is no route's is the client's own text.
@@ -136,16 +162,28 @@ def _request_id(scope: Scope) -> str:
     return given if _ID.fullmatch(given) else uuid4().hex
 
 
-def _limited(receive: Receive) -> Receive:
-    """The same, until a body is longer than any that is asked for."""
-    received = 0
+def _head_bytes(scope: Scope) -> int:
+    line = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    return line + sum(len(name) + len(value) for name, value in scope["headers"])
+
+
+def _limited(receive: Receive, seconds: float) -> Receive:
+    """The same, until a body is longer, or takes longer, than any that is asked for."""
+    received, done = 0, False
+    begun = time.monotonic()
 
     async def limited() -> Message:
-        nonlocal received
-        message = await receive()
+        nonlocal received, done
+        if done:  # what comes now is the end of the connection
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), begun + seconds - time.monotonic())
+        except asyncio.TimeoutError:
+            raise HTTPException(408, headers=_CLOSE) from None
+        done = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > _MOST_BYTES:
-            raise HTTPException(413)
+            raise HTTPException(413, headers=_CLOSE)
         return message
 
     return limited

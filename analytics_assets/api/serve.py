@@ -4,14 +4,20 @@ Belongs here: starting the app on its address, and stopping it when it has answe
 Does not belong here: the app (``app.py``).
 """
 
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from analytics_assets import settings
 from analytics_assets.api import settings as api_settings
 from analytics_assets.api.app import Router, create_app
-from analytics_assets.api.requests import log_to_stdout
+from analytics_assets.api.connections import Connections, protocol
+from analytics_assets.api.requests import MOST_HEAD_BYTES, log_to_stdout
+from analytics_assets.api.settings import ApiSettings
 from analytics_assets.core.declaration import Table
 from analytics_assets.production import server
 
@@ -26,15 +32,28 @@ def serve(tables: Sequence[Table], routers: Sequence[Router]) -> None:
     config = api_settings.load()
     app = create_app(tables, routers, server.urls(settings.load()).reader, config)
     log_to_stdout()
-    uvicorn.run(
-        app,
-        host=config.host,
-        port=config.port,
+    serving = uvicorn.Server(server_config(app, config))
+    with suppress(KeyboardInterrupt):
+        serving.run()
+    if not serving.started:
+        sys.exit(3)
+
+
+def server_config(app: FastAPI, config: ApiSettings, **more: Any) -> uvicorn.Config:
+    """How the server serves; ``more``: other options of uvicorn."""
+    options = {
+        "host": config.host,
+        "port": config.port,
+        "http": protocol(Connections(config, app.state.metrics)),
+        "ws": "none",
         # The app logs requests itself, without what may be personal in them.
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # The address of a client is that of its connection, not what a header says.
-        proxy_headers=False,
-        timeout_graceful_shutdown=_LAST_ANSWERS,
-    )
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        # Whom a proxy speaks for is read by the app, of those that are trusted.
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": _LAST_ANSWERS,
+        # Its own bound of headers is above ours, which says what is wrong.
+        "h11_max_incomplete_event_size": 4 * MOST_HEAD_BYTES,
+    }
+    return uvicorn.Config(app, **{**options, **more})

@@ -23,6 +23,8 @@ class ApiSettings:
 
     ``keys`` and ``jwt_secret`` (HS256) are secrets; with neither, only this machine is answered.
     Timeouts are in seconds. ``health_per_minute``: requests to ``/healthz`` from one address.
+    ``trusted_proxies``: addresses and networks whose word on a client's address is believed.
+    ``connections``, ``client_connections``: at once, of all and of one address that is no proxy's.
     """
 
     host: str = "127.0.0.1"
@@ -35,12 +37,26 @@ class ApiSettings:
     pool_timeout: float = 5
     statement_timeout: float = 10
     health_per_minute: int = 30
+    trusted_proxies: tuple[str, ...] = ()
+    connections: int = 10_000
+    client_connections: int = 100
+    headers_timeout: float = 10
+    body_timeout: float = 10
+    answer_timeout: float = 60
 
     def __post_init__(self) -> None:
         if any(len(key) < _KEY_LENGTH for key in self.keys):
             raise ApiSettingsError(f"API_KEYS: give keys of at least {_KEY_LENGTH} characters")
         if self.jwt_secret is not None and len(self.jwt_secret.encode()) < _SECRET_BYTES:
             raise ApiSettingsError(f"API_JWT_SECRET: give at least {_SECRET_BYTES} bytes")
+        for address in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError:
+                raise ApiSettingsError(
+                    f"API_TRUSTED_PROXIES: {address!r} is no address and no network such as"
+                    " 10.0.0.0/8; a name or * would let anybody say who they are"
+                ) from None
         if not self.guarded and not is_local(self.host):
             raise ApiSettingsError(
                 f"API_HOST is {self.host}, which others can reach: set API_KEYS or API_JWT_SECRET,"
@@ -84,6 +100,12 @@ def load() -> ApiSettings:
         pool_size=int(number("API_POOL_SIZE", 10)),
         pool_timeout=number("API_POOL_TIMEOUT", 5),
         statement_timeout=number("API_STATEMENT_TIMEOUT", 10),
+        trusted_proxies=_listed("API_TRUSTED_PROXIES"),
+        connections=int(number("API_CONNECTIONS", 10_000)),
+        client_connections=int(number("API_CLIENT_CONNECTIONS", 100)),
+        headers_timeout=number("API_HEADERS_TIMEOUT", 10),
+        body_timeout=number("API_BODY_TIMEOUT", 10),
+        answer_timeout=number("API_ANSWER_TIMEOUT", 60),
     )
 
 

@@ -94,6 +94,11 @@ def test_the_shape_of_a_list(client: httpx.Client, path: str) -> None:
             {"since": "2024-03-02T09:04:30", "before": "2024-03-03T09:05:30"},
             lambda r: "2024-03-02 09:04:30" <= str(r["event_datetime"]) < "2024-03-03 09:05:30",
         ),
+        (
+            "ab_events",
+            {"since": "2024-03-02T06:04:30-03:00", "before": "2024-03-03T14:35:30+05:30"},
+            lambda r: "2024-03-02 09:04:30" <= str(r["event_datetime"]) < "2024-03-03 09:05:30",
+        ),
         ("ab_events", {"since": "2024-03-03"}, lambda r: r["event_date"].day == 3),
         (
             "appointments",
@@ -150,6 +155,9 @@ def test_a_bad_parameter_is_named(client: httpx.Client, path: str, asked: dict[s
 def test_the_address_without_a_slash_is_the_same(client: httpx.Client) -> None:
     """As the downstream jobs of the brief ask."""
     asked = {"limit": 1000, "group": "Test"}
+    proxied = {"Host": "localhost", "Authorization": "none"}
+    moved = client.get(f"{V1}/ab_events", params=asked, headers=proxied)
+    assert moved.headers["location"] == "./ab_events/?limit=1000&group=Test"
     answer = client.get(f"{V1}/ab_events", params=asked, follow_redirects=True)
     assert answer.json() == get(client, "ab_events", group="Test")
 

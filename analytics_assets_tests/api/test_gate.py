@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import jwt
 import pytest
 
-from analytics_assets import cli, registry
+from analytics_assets import cli
 from analytics_assets.api import settings as api_settings
 from analytics_assets.api.app import create_app
+from analytics_assets.api.gate import _valid
 from analytics_assets.api.settings import ApiSettings, ApiSettingsError
 from analytics_assets_tests.api.conftest import Production, client_of
-from analytics_assets_tests.api.filled import TABLES
 
 KEY, OTHER, SECRET = "k" * 20, "o" * 20, "s" * 32
 
@@ -37,9 +38,11 @@ def routes(client: httpx.Client) -> list[tuple[str, str]]:
     return [(path, method.upper()) for path, methods in paths.items() for method in methods]
 
 
-def test_with_keys_every_route_but_healthz_refuses_without_one(guarded: httpx.Client) -> None:
+def test_with_keys_every_route_but_healthz_refuses_without_one(
+    guarded: httpx.Client, client: httpx.Client
+) -> None:
     asked = 0
-    for path, method in routes(guarded):
+    for path, method in routes(client):
         answer = guarded.request(method, path)
         if path != "/healthz":
             assert answer.status_code == 401, path
@@ -64,6 +67,7 @@ def test_with_keys_every_route_but_healthz_refuses_without_one(guarded: httpx.Cl
         ({"Authorization": f"Bearer {token('x' * 32)}"}, False),
         ({"Authorization": f"Bearer {token(audience='other')}"}, False),
         ({"Authorization": f"Bearer {token(seconds=-5)}"}, False),
+        ({"Authorization": f"Bearer {token(audience='')}"}, False),
         (
             {"Authorization": "Bearer " + jwt.encode({"aud": "dashboard"}, SECRET, "HS256")},
             False,
@@ -76,8 +80,17 @@ def test_keys_and_tokens(guarded: httpx.Client, headers: dict[str, str], let_in:
     assert (guarded.get("/api/v1/tables", headers=encoded).status_code == 200) is let_in
 
 
+@pytest.mark.parametrize("audience", ["dashboard", "x", ["x", "dashboard"], ["x"], None])
+def test_without_an_audience_a_token_of_another_service_is_refused(audience: Any) -> None:
+    own = {"exp": time.time() + 60} | ({"aud": audience} if audience else {})
+    told = jwt.encode(own, SECRET, "HS256")
+    assert _valid(told, ApiSettings(jwt_secret=SECRET)) is (audience is None)
+    meant = bool(audience) and "dashboard" in audience
+    assert _valid(told, ApiSettings(jwt_secret=SECRET, jwt_audience="dashboard")) is meant
+
+
 def test_without_keys_only_this_machine_is_answered(production: Production) -> None:
-    app = create_app(TABLES, registry.routers(), production.reader, ApiSettings())
+    app = create_app((), (), production.reader, ApiSettings())
 
     async def status(address: str, host: str) -> int:
         transport = httpx.ASGITransport(app, client=(address, 5))
@@ -135,7 +148,7 @@ def test_bad_settings_are_refused_without_showing_secrets(
 
 
 def test_the_31st_request_for_health_within_a_minute_is_refused(production: Production) -> None:
-    with client_of(production, ApiSettings()) as client:
+    with client_of(production, ApiSettings(), "clinic") as client:
         statuses = [client.get("/healthz").status_code for _ in range(31)]
         assert statuses == [200] * 30 + [429]
         refused = client.get("/healthz")
@@ -146,7 +159,6 @@ def test_the_31st_request_for_health_within_a_minute_is_refused(production: Prod
 
 def test_a_minute_later_it_is_answered_again() -> None:
     from types import SimpleNamespace
-    from typing import Any
 
     from analytics_assets.api.errors import Problem
     from analytics_assets.api.gate import RateLimit
@@ -170,16 +182,18 @@ def test_a_minute_later_it_is_answered_again() -> None:
 
 def test_other_sites_are_let_in_only_where_configured(production: Production) -> None:
     asking = {"Origin": "https://one.example", "Access-Control-Request-Method": "GET"}
-    with client_of(production, ApiSettings()) as client:
+    with client_of(production, ApiSettings(), "clinic") as client:
         assert (
             "access-control-allow-origin"
             not in client.get("/api/v1/tables", headers=asking).headers
         )
         assert client.options("/api/v1/tables", headers=asking).status_code == 405
     allowed = ApiSettings(cors_origins=("https://one.example",))
-    with client_of(production, allowed) as client:
+    with client_of(production, allowed, "clinic") as client:
         answer = client.options("/api/v1/tables", headers=asking)
         assert answer.headers["access-control-allow-origin"] == "https://one.example"
+        cached = {**asking, "Access-Control-Request-Headers": "if-none-match, x-api-key"}
+        assert client.options("/api/v1/tables", headers=cached).status_code == 200
         other = client.options(
             "/api/v1/tables", headers={**asking, "Origin": "https://two.example"}
         )

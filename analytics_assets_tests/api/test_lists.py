@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -162,7 +163,7 @@ def test_a_day_without_births_counts_in_the_mean(
     ]
     with writer.begin() as connection:
         promote(connection, DAILY, rows)
-    with client_of(own_production) as client:
+    with client_of(own_production, domain="births") as client:
         shown = all_rows(client, f"{BIRTHS}/state/daily", state_code="35")
     counted = {
         row["date"].isoformat(): row["total_births"] for row in rows if row["state_code"] == "35"
@@ -201,7 +202,7 @@ def test_an_etag_holds_until_the_next_promotion(
     with writer.begin() as connection:
         promote(connection, YEARLY, rows_of(YEARLY))
         promote(connection, DAILY, rows_of(DAILY))
-    with client_of(own_production) as client:
+    with client_of(own_production, domain="births") as client:
         first = client.get(path)
         again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
@@ -209,6 +210,12 @@ def test_an_etag_holds_until_the_next_promotion(
             path, params={"limit": 3}, headers={"If-None-Match": again.headers["etag"]}
         )
         assert other.status_code == 200
+        mine = first.headers["etag"]
+        for tags in (f'"x.1", W/{mine} , "y"', f'"x",{mine}', "*"):
+            known = client.get(path, headers={"If-None-Match": tags})
+            assert (known.status_code, known.headers["etag"]) == (304, mine), tags
+        for tags in ('"x.1", "y"', mine.strip('"'), mine.replace(".", ".1"), '"*"', ""):
+            assert client.get(path, headers={"If-None-Match": tags}).status_code == 200, tags
         with writer.begin() as connection:
             promote(connection, DAILY, rows_of(DAILY, change=1))
         tag = {"If-None-Match": first.headers["etag"]}
@@ -248,7 +255,7 @@ def test_paging_by_cursor_while_partitions_are_replaced_loses_and_doubles_no_row
 
     steady = {tuple(r[n] for n in key) for r in rows} - {tuple(passing[n] for n in key)}
     thread = threading.Thread(target=keep_replacing)
-    with client_of(own_production) as client:
+    with client_of(own_production, domain="births") as client:
         thread.start()
         try:
             read, before = 0, turns[0]
@@ -281,7 +288,7 @@ def test_a_page_never_sees_half_a_promotion(own_production: Production, writer: 
     with writer.begin() as connection:
         promote(connection, YEARLY, rows_of(YEARLY))
     thread = threading.Thread(target=change)
-    with client_of(own_production) as client:
+    with client_of(own_production, domain="births") as client:
         thread.start()
         try:
             for _ in range(40):
@@ -409,3 +416,26 @@ def test_every_promoted_aggregate_is_served(client: httpx.Client) -> None:
     missing = client.get(f"{BIRTHS}/planet/yearly")
     assert missing.status_code == 404
     assert "/nation/yearly" in missing.json()["error"]
+
+
+def test_a_cursor_without_a_key_is_refused(client: httpx.Client) -> None:
+    """Each place of a cursor in turn holds no value; only the sorted column may have none."""
+    for sort, nullable in ((None, 0), ("cesarean_rate", 1)):
+        asked = {"limit": 1} | ({"sort": sort} if sort else {})
+        given = client.get(f"{BIRTHS}/state/yearly", params=asked).json()["next_cursor"]
+        bound, *places = json.loads(base64.urlsafe_b64decode(given + "=="))
+        for place in range(len(places)):
+            holed = [bound, *(None if n == place else v for n, v in enumerate(places))]
+            cursor = base64.urlsafe_b64encode(json.dumps(holed).encode()).decode().rstrip("=")
+            answer = client.get(f"{BIRTHS}/state/yearly", params={**asked, "cursor": cursor})
+            assert answer.status_code == (200 if place < nullable else 422)
+
+
+@pytest.mark.parametrize("path", ["/healthz", f"{BIRTHS}/state/yearly", "/docs", "/nothing"])
+def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
+    head, get = client.head(path), client.get(path)
+    assert head.content == b""
+    assert head.status_code == get.status_code
+    for name in ("content-length", "content-type", "etag"):
+        assert head.headers.get(name) == get.headers.get(name)
+    assert client.head("/api/dashboard/analytics/data").status_code == 405

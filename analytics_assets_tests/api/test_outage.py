@@ -41,7 +41,7 @@ def stoppable(data: Path) -> Iterator[Production]:
 
 
 def test_down_is_503_with_retry_after_and_up_is_up_again(data: Path, stoppable: Production) -> None:
-    with client_of(stoppable) as client:
+    with client_of(stoppable, domain="births") as client:
         before = client.get(PATH).raise_for_status().json()
         stop_at_once(data)
         for path in (PATH, "/api/v1/meta/health", "/api/v1/meta/counts"):
@@ -62,7 +62,7 @@ def test_down_is_503_with_retry_after_and_up_is_up_again(data: Path, stoppable: 
 def test_too_long_and_too_many_are_503(stoppable: Production) -> None:
     engine = sa.create_engine(stoppable.promoter)
     hasty = ApiSettings(statement_timeout=0.3, pool_size=1, pool_timeout=0.2)
-    with client_of(stoppable, hasty) as client, engine.begin() as connection:
+    with client_of(stoppable, hasty, "births") as client, engine.begin() as connection:
         connection.exec_driver_sql("lock table births.agg_state_yearly in access exclusive mode")
         with ThreadPoolExecutor(2) as both:
             answers = list(both.map(lambda _: client.get(PATH), range(2)))
@@ -75,7 +75,7 @@ def test_too_long_and_too_many_are_503(stoppable: Production) -> None:
 
 
 def test_what_is_not_promoted_is_503(stoppable: Production) -> None:
-    with client_of(stoppable) as client:
+    with client_of(stoppable, domain="births") as client:
         answer = client.get("/api/v1/births/region/yearly")
     assert (answer.status_code, answer.json()["error_code"]) == (503, "not_promoted")
     assert answer.headers["retry-after"]

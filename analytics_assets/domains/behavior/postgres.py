@@ -39,16 +39,25 @@ def source_url() -> str:
 
 @contextmanager
 def connected() -> Iterator[psycopg2.extensions.connection]:
-    """A connection whose moments are UTC and ISO."""
+    """A connection whose moments are UTC and ISO, also behind a pooler of transactions."""
     url = source_url().replace("postgresql+psycopg2://", "postgresql://", 1)
     connection = psycopg2.connect(
         url,
         connect_timeout=10,
         application_name="analytics_assets export",
-        options="-c timezone=UTC -c datestyle=ISO",
+        cursor_factory=_Cursor,
     )
     with closing(connection):
         yield connection
+
+
+class _Cursor(psycopg2.extensions.cursor):
+    """Sets the form of moments in each transaction: a pooler takes no options at the start."""
+
+    def execute(self, query: object, values: object = None) -> None:
+        if self.connection.status == psycopg2.extensions.STATUS_READY:
+            super().execute("set local timezone = 'UTC'; set local datestyle = 'ISO, MDY'")
+        super().execute(query, values)
 
 
 def patiently(attempt: Callable[[], T]) -> T:
