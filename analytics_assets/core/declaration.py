@@ -84,8 +84,6 @@ class Table:
     columns ``each``. ``proven_by``: the own checks that hold a partition back whose measures are
     wrong, where they are no sums over one table. ``parts_of``: the aggregate to whose rows these
     add up, where that does not follow from ``rollup_of``.
-    ``may_lack``: keys of tables that it reads without whose partition it is computed all the same,
-    where only some of its figures need them; one without partitions may lack any partition.
     ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the
     partitions that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It
     must give the same rows again where nothing else that it reads has changed.
@@ -118,7 +116,6 @@ class Table:
     reach: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
     checks: tuple[Check, ...] = ()
     publish: Publish | None = None
-    may_lack: tuple[str, ...] = ()
     keeps_rows: bool = False
     reads_itself: bool = False
     measured_from: Table | None = None
@@ -199,12 +196,6 @@ class Table:
     def reach_of(self, upstream: Table) -> tuple[int, int]:
         """Days around a partition, first and last, of ``upstream`` that it is computed from."""
         return self.reach.get(upstream.key, (0, 0))
-
-    def needs_all_of(self, upstream: Table) -> bool:
-        """Whether a partition waits for each partition of ``upstream`` that it is computed from."""
-        # A table of all time would wait for ever for one month that is refused.
-        whole = self.period is UNPARTITIONED and upstream.period is not UNPARTITIONED
-        return not whole and upstream.key not in self.may_lack
 
     def spreads(self, upstream: Table) -> bool:
         """Whether a change of one partition of ``upstream`` may touch others than that one."""

@@ -72,7 +72,6 @@ def _check_origin(table: Table) -> None:
         raise table.refused("slice_period and slice_sql go together; give both or neither")
     keys = [upstream.key for upstream in table.upstream]
     _known(table, "table that it reads, for reach,", table.reach, keys)
-    _known(table, "table that it reads, for may_lack,", table.may_lack, keys)
 
 
 def _check_columns(table: Table) -> None:

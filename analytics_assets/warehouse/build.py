@@ -237,11 +237,6 @@ class Builder:
             self._lake.discard(staged.files)
             raise
         self._tell(table, audited, outcome)
-        for key in chunk:
-            if lacking := self._snapshot.without(table, key):
-                more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
-                said = f"{', '.join(lacking[:10])}{more}"
-                outcome.reports.setdefault(key, {})["built without"] = said
         builds = self._publish_good(table, inputs, chunk, staged, audited, outcome)
         return builds + self._refusals(table, audited.findings)
 

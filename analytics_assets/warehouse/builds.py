@@ -234,13 +234,21 @@ class Snapshot:
     def waiting_for(self, table: Table, partition: str) -> list[str]:
         """Partitions upstream that have input but were never built, or are in the archive.
 
-        Without them a sum is short. They may be far: what is computed from them is not even known
-        to be there. What was computed from an archived one keeps its rows and is read.
+        Without them a sum is short. They may be far: what is computed from them is then not even
+        known to be there. What was computed from an archived one keeps its rows and is read.
         """
         near = (
-            name
+            f"{upstream.key} {key}"
             for upstream in table.upstream
-            for name in _touched(table, partition, upstream, self._archived(upstream))
+            for key in sorted(
+                overlapping(
+                    table.period,
+                    [partition],
+                    upstream.period,
+                    self._archived(upstream),
+                    table.reach_of(upstream),
+                )
+            )
         )
         return list(dict.fromkeys([*near, *self._lacking(table, partition)]))
 
@@ -248,10 +256,11 @@ class Snapshot:
         """Partitions upstream, near or far, that have input but were never built."""
         if (table.key, partition) not in self._waiting:
             found: dict[str, None] = {}
-            for upstream in filter(table.needs_all_of, table.upstream):
+            for upstream in table.upstream:
                 reach = table.reach_of(upstream)
-                unbuilt = _touched(table, partition, upstream, self._unbuilt(upstream))
-                found |= dict.fromkeys(unbuilt)
+                unbuilt = self._unbuilt(upstream)
+                keys = overlapping(table.period, [partition], upstream.period, unbuilt, reach)
+                found |= dict.fromkeys(f"{upstream.key} {key}" for key in sorted(keys))
                 if UNPARTITIONED in (table.period, upstream.period):
                     continue
                 window = shifted(table.period.window(partition), reach)
@@ -259,15 +268,6 @@ class Snapshot:
                     found |= dict.fromkeys(self._lacking(upstream, key))
             self._waiting[table.key, partition] = list(found)
         return self._waiting[table.key, partition]
-
-    def without(self, table: Table, partition: str) -> list[str]:
-        """Partitions upstream that were never built, and without which this one is computed."""
-        return [
-            name
-            for upstream in table.upstream
-            if not table.needs_all_of(upstream)
-            for name in _touched(table, partition, upstream, self._unbuilt(upstream))
-        ]
 
     def _unbuilt(self, table: Table) -> list[str]:
         if table.key not in self._never_built:
@@ -388,10 +388,3 @@ class Snapshot:
             # Rebuilding changes nothing, but tells people that the partition is well again.
             return "what made its last build fail was taken back"
         return None
-
-
-def _touched(table: Table, partition: str, upstream: Table, keys: Iterable[str]) -> list[str]:
-    """Those of the partitions ``keys`` of ``upstream`` that this one is computed from."""
-    reach = table.reach_of(upstream)
-    found = overlapping(table.period, [partition], upstream.period, keys, reach)
-    return [f"{upstream.key} {key}" for key in sorted(found)]

@@ -11,11 +11,10 @@ import pytest
 
 from analytics_assets import registry
 from analytics_assets.core.source import SourceError
-from analytics_assets.domains.bank_kpis.cells import institution_code, month_of, plain
 from analytics_assets.domains.bank_kpis.layouts import ICAP, PORTFOLIO, TDA, WRITE_OFFS
 from analytics_assets.domains.bank_kpis.sample import WRITE_OFFS_HEADER, write_workbook
 from analytics_assets.domains.bank_kpis.tables import TABLES
-from analytics_assets.domains.bank_kpis.workbooks import read
+from analytics_assets.domains.bank_kpis.workbooks import institution_code, month_of, plain, read
 from analytics_assets_tests.bank_kpis.books import (
     PORTFOLIO as NAME,
 )

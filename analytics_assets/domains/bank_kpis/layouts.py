@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-from analytics_assets.domains.bank_kpis.cells import plain
-from analytics_assets.domains.bank_kpis.workbooks import Layout
+from analytics_assets.domains.bank_kpis.workbooks import Layout, plain
 
 INSTITUTION = ("institucion", "cve institucion", "cve inst", "clave")
 PERIOD = ("cve periodo", "periodo")

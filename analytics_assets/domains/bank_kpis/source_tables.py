@@ -42,7 +42,6 @@ def _landed_columns(values: tuple[str, ...]) -> tuple[Column, ...]:
         text("source_sheet", "Sheet of the workbook.", False),
         text("source_row", "Row of the sheet.", False),
         text("unreadable_cells", "Cells that are neither a number nor a word for none."),
-        text("unit_of_file", "Of ratios: what the workbook as a whole has, percent or ratio."),
     )
 
 

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow
@@ -21,10 +21,15 @@ from python_calamine import CalamineError, CalamineWorkbook
 
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.source import Landing, SourceError
-from analytics_assets.domains.bank_kpis.cells import as_text, institution_code, plain
 from analytics_assets.domains.bank_kpis.layouts import FILES, LAYOUTS
 from analytics_assets.domains.bank_kpis.metrics import REFERENCE
-from analytics_assets.domains.bank_kpis.workbooks import Workbook, read
+from analytics_assets.domains.bank_kpis.workbooks import (
+    Workbook,
+    as_text,
+    institution_code,
+    plain,
+    read,
+)
 from analytics_assets.landing.folder import LandingFolder, arrived
 
 _STARTS_WITH_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])-\d\d")
@@ -66,11 +71,9 @@ class WorkbookSource:
         from those that it repeats; parsing 5,000 rows takes 0.2 s, once for each change.
         """
         inputs: dict[str, dict[str, str]] = {}
-        last = horizon()
         for path, workbook in self.workbooks()[0].items():
             for month, fingerprint in workbook.fingerprints.items():
-                if month <= last:
-                    inputs.setdefault(month, {})[path.name] = fingerprint
+                inputs.setdefault(month, {})[path.name] = fingerprint
         self._seen = {month: set(files) for month, files in inputs.items()}
         return inputs
 
@@ -79,16 +82,8 @@ class WorkbookSource:
         return arrived(LANDING.path / name for name in names)
 
     def problems(self) -> list[str]:
-        """Workbooks that cannot be read or are not what their names say, and what is left out."""
-        found, refused = self.workbooks()
-        said, last = list(refused.values()), horizon()
-        for path, book in found.items():
-            later = [month for month in book.months if month > last]
-            if later:
-                shown = ", ".join(later[:5]) + (" and more" if later[5:] else "")
-                said.append(f"{path}: it has rows of {shown}, which has not come; mend the period")
-            said += [f"{path}: {what}: {names}" for what, names in book.notes.items() if names]
-        return said
+        """Workbooks that cannot be read, or are not what their names say."""
+        return list(self.workbooks()[1].values())
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
@@ -107,44 +102,14 @@ class WorkbookSource:
             landing.report.update({f"{path.name}: {what}": n for what, n in book.notes.items()})
         if refused:
             landing.report["files refused"] = "\n".join(refused.values())
-        for path, book in own.items():
-            if why := book.refused.get(landing.key):
-                raise SourceError(why, str(path), "Mend the cell and send the workbook again")
         names = [f"workbook_{number}" for number in range(len(own))]
         try:
             for name, book in zip(names, own.values(), strict=True):
                 landing.session.register(name, book.months[landing.key])
-                self._refuse_losses(landing, name)
             yield [f"select * from {name}" for name in names]
         finally:
             for name in names:
                 landing.session.unregister(name)
-
-    def _refuse_losses(self, landing: Landing, rows: str) -> None:
-        """``SourceError`` where a cell cannot be read of which a live row has a number."""
-        if not landing.live:
-            return
-        for column in self._layout.columns:
-            lost = f"regexp_matches({{}}.unreadable_cells, ' {column} = ')"
-            ((file, row, count),) = landing.session.execute(
-                f"select min(source_file), min(source_row), count(*) from {rows} as sent"
-                f" semi join ({landing.live}) as live on live.institution_code ="
-                f" sent.institution_code and try_cast(live.{column} as double) is not null"
-                f" and not coalesce({lost.format('live')}, false) and {lost.format('sent')}"
-            ).fetchall()
-            if count:
-                raise SourceError(
-                    f"{column} of {count:,} institutions could be read before and cannot any more,"
-                    f" first in row {row}",
-                    str(LANDING.path / file),
-                    "Mend the cells and send the workbook again",
-                )
-
-
-def horizon() -> str:
-    """The last month that a workbook may speak of: one after this one."""
-    today = date.today()
-    return f"{(today.replace(day=1) + timedelta(days=32)):%Y-%m}"
 
 
 class InstitutionSource:

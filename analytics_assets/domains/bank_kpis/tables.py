@@ -15,7 +15,6 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import MONTHLY
 from analytics_assets.core.table_set import TableSet
-from analytics_assets.domains.bank_kpis import layouts
 from analytics_assets.domains.bank_kpis.checks import (
     ADDS_UP,
     KNOWN,
@@ -36,13 +35,7 @@ from analytics_assets.domains.bank_kpis.columns import (
     METRIC_ID,
     MONTH,
 )
-from analytics_assets.domains.bank_kpis.layouts import (
-    LAYOUTS,
-    PORTFOLIO,
-    SEGMENTS,
-    STAGES,
-    WRITE_OFFS,
-)
+from analytics_assets.domains.bank_kpis.layouts import PORTFOLIO, SEGMENTS, STAGES, WRITE_OFFS
 from analytics_assets.domains.bank_kpis.metrics import METRICS_FILE, Metric, judge, read_metrics
 from analytics_assets.domains.bank_kpis.phases import wanted_phase
 from analytics_assets.domains.bank_kpis.source_tables import add_source_tables
@@ -58,16 +51,9 @@ def _typed(names: tuple[str, ...]) -> str:
 
 
 def _segment_total(segment: str) -> str:
-    """The sum of the stages; of a sum with a part that cannot be read the workbook's own total, or
-    nothing: it is never short of that part."""
     stages = [f"{segment}_{suffix}" for suffix in STAGES.values()]
     added = " + ".join(f"coalesce({stage}, 0)" for stage in stages)
-    unread = f"regexp_matches(unreadable_cells, ' ({'|'.join(stages)}) = ')"
-    stated = f"nullif({layouts.STATED_TOTAL}, 0)" if segment == "total" else "null"
-    return (
-        f"case when {unread} then {stated}"
-        f" when coalesce({', '.join(stages)}) is not null then {added} end"
-    )
+    return f"case when coalesce({', '.join(stages)}) is not null then {added} end"
 
 
 def _capital(name: str) -> str:
@@ -95,7 +81,6 @@ _WORDS = {
     "icap_ratio": _capital("icap"),
     "ccb_ratio": _capital("ccb"),
     "ccf_ratio": _capital("ccf"),
-    "few": "count(*) over (partition by month) < 3",
     "segment_totals": ",\n".join(
         f"cast({_segment_total(segment)} as decimal(18, 6)) as {name}"
         for name, segment in _PARTS.items()
@@ -140,8 +125,6 @@ def bank_tables(
         columns=_MONTH_COLUMNS,
         time_column="month",
         unique=("institution_code", "month"),
-        # A month that one kind of workbook has and is refused takes away its own figures alone.
-        may_lack=tuple(f"bank_kpis/{name}" for name in LAYOUTS),
         checks=(STATED_TOTAL, SYSTEM, KNOWN),
         description="Amounts and ratios of an institution and month, typed, from all workbooks.",
     )

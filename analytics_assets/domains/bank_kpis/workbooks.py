@@ -1,38 +1,41 @@
 """Reading a workbook of the regulator as text, month by month.
 
-Belongs here: which sheets, columns and rows a workbook has, and which of them are left out.
-Does not belong here: what a cell says (``cells.py``), which files there are (``sources.py``), what
-an amount means (``sql/``).
+Belongs here: which sheet, columns and rows a workbook has, and which month a row is of.
+Does not belong here: which files there are (``sources.py``), what an amount means (``sql/``).
+
+Every row is of one month, whose first (or last) day its date is. So a date tells its month even
+where a spreadsheet swapped day and month: 10/01/2024 and 2024-01-10 are both October 2024. Where a
+period (202410) stands beside it, the period counts and the date has to agree with it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from calendar import monthrange
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pyarrow
-from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
+from python_calamine import CalamineError, CalamineWorkbook
 
 from analytics_assets.core.source import SourceError
-from analytics_assets.domains.bank_kpis.cells import (
-    as_number,
-    as_text,
-    errors_in,
-    institution_code,
-    letter,
-    month_of,
-    plain,
-)
 
 ORIGIN = ("institution_code", "month", "periodo", "fecha", "date_problem")
-PLACE = ("source_file", "source_sheet", "source_row", "unreadable_cells", "unit_of_file")
+PLACE = ("source_file", "source_sheet", "source_row", "unreadable_cells")
+# How the regulator and those who copy from it write "no value".
+NULLS = frozenset({"", "-", "--", "n.d.", "n.d", "nd", "n/d", "n.a.", "n.a", "na", "n/a", "nan"})
 _HEADER_ROWS = 10
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+# Days that spreadsheets number from 1899-12-30: 1982 to 2064.
+_SERIALS = range(30_000, 60_000)
+_EPOCH = date(1899, 12, 30)
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,17 @@ class Layout:
 
 @dataclass(frozen=True)
 class Workbook:
-    """Rows of a workbook by month (``2018-12``), a fingerprint of each month, why some months
-    cannot be landed, and what is odd."""
+    """Rows of a workbook by month (``2018-12``), a fingerprint of each month, and what is odd."""
 
     months: Mapping[str, pyarrow.Table]
     fingerprints: Mapping[str, str]
-    refused: Mapping[str, str]
     notes: Mapping[str, str]
+
+
+def plain(header: Any) -> str:
+    """A header without accents, capitals and superfluous blanks."""
+    text = unicodedata.normalize("NFKD", str(header)).encode("ascii", "ignore").decode()
+    return " ".join(text.replace("_", " ").lower().split())
 
 
 def read(path: Path, layout: Layout) -> Workbook:
@@ -78,37 +85,25 @@ def read(path: Path, layout: Layout) -> Workbook:
 def _read(path: Path, size: int, changed: int, layout: Layout) -> Workbook:
     try:
         with CalamineWorkbook.from_path(path) as workbook:
-            hidden = {
-                sheet.name
-                for sheet in workbook.sheets_metadata
-                if sheet.visible != SheetVisibleEnum.Visible
-            }
             sheets = {
                 name: workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
                 for name in workbook.sheet_names
             }
-            errors = errors_in(path)
     except (CalamineError, OSError) as error:
         raise SourceError(
             f"it cannot be read as an Excel workbook ({error})", str(path), "Fetch it again"
         ) from error
-    found = _Rows(path, layout)
     for name, rows in sheets.items():
-        header = _header(path, name, rows, layout)
-        if header and name in hidden:
-            found.hidden.append(name)
-        elif header:
-            found.add(name, rows, *header, errors.get(name, {}))
-    if not found.sheets:
-        wanted = [h for h, column in layout.values.items() if column in layout.required]
-        only = f"; {', '.join(found.hidden)} is hidden" if found.hidden else ""
-        raise SourceError(
-            f"none of its sheets ({', '.join(sheets)}) has the columns {layout.institution[0]},"
-            f" {(layout.period + layout.date)[0]}, {', '.join(wanted)}{only}",
-            str(path),
-            "Give the sheet a header with these names in one of its first rows",
-        )
-    return found.workbook()
+        header = _header(rows, layout)
+        if header:
+            return _rows(path, name, rows, *header, layout)
+    wanted = [h for h, column in layout.values.items() if column in layout.required]
+    raise SourceError(
+        f"none of its sheets ({', '.join(sheets)}) has the columns {layout.institution[0]},"
+        f" {(layout.period + layout.date)[0]}, {', '.join(wanted)}",
+        str(path),
+        "Give the sheet a header with these names in one of its first rows",
+    )
 
 
 @dataclass(frozen=True)
@@ -121,9 +116,7 @@ class _Places:
     values: Mapping[int, str]
 
 
-def _header(
-    path: Path, sheet: str, rows: Sequence[Sequence[Any]], layout: Layout
-) -> tuple[int, _Places] | None:
+def _header(rows: Sequence[Sequence[Any]], layout: Layout) -> tuple[int, _Places] | None:
     for number, row in enumerate(rows[:_HEADER_ROWS]):
         names = [plain(cell) for cell in row]
 
@@ -134,95 +127,44 @@ def _header(
         institution, period, day = map(first, (layout.institution, layout.period, layout.date))
         complete = set(layout.required) <= set(values.values())
         if complete and institution is not None and (period, day) != (None, None):
-            _refuse_twins(path, sheet, row, values)
             return number, _Places(institution, period, day, values)
     return None
 
 
-def _refuse_twins(path: Path, sheet: str, header: Sequence[Any], values: Mapping[int, str]) -> None:
-    for name in set(values.values()):
-        twins = [str(header[place]).strip() for place, own in values.items() if own == name]
-        if len(twins) > 1:
-            raise SourceError(
-                f"sheet {sheet} has more than one column of {name}: {', '.join(twins)}",
-                str(path),
-                "Take out the one that is not meant",
-            )
-
-
-class _Rows:
-    """Collects the rows of the sheets of a workbook."""
-
-    def __init__(self, path: Path, layout: Layout) -> None:
-        self._path, self._layout = path, layout
-        self.sheets: list[str] = []
-        self.hidden: list[str] = []
-        self._months: dict[str, list[dict[str, str | None]]] = {}
-        self._refused: dict[str, str] = {}
-        self._missing: set[str] = set()
-        self._footnotes: list[str] = []
-        self._swapped = 0
-
-    def add(
-        self,
-        sheet: str,
-        rows: Sequence[Sequence[Any]],
-        header: int,
-        places: _Places,
-        errors: Mapping[tuple[int, str], str],
-    ) -> None:
-        """The rows of a sheet below its header; ``errors``: its cells that hold one."""
-        self.sheets.append(sheet)
-        self._missing |= set(self._layout.columns) - set(places.values.values())
-        for number, row in enumerate(rows[header + 1 :], start=header + 2):
-            cells = {
-                place: errors.get((number, letter(place)), row[place]) for place in places.values
-            }
-            values = {place: as_number(cell, self._layout.ratios) for place, cell in cells.items()}
-            self._add_row(sheet, number, row, places, values)
-
-    def _add_row(
-        self,
-        sheet: str,
-        number: int,
-        row: Sequence[Any],
-        places: _Places,
-        values: Mapping[int, tuple[str | None, bool]],
-    ) -> None:
+def _rows(
+    path: Path,
+    sheet: str,
+    rows: Sequence[Sequence[Any]],
+    header: int,
+    places: _Places,
+    layout: Layout,
+) -> Workbook:
+    found: dict[str, list[dict[str, str | None]]] = {}
+    notes: dict[str, str] = {}
+    swapped, unnamed = 0, 0
+    for number, row in enumerate(rows[header + 1 :], start=header + 2):
+        code = institution_code(as_text(row[places.institution]))
+        if code is None:
+            unnamed += any(isinstance(row[i], int | float) for i in places.values)
+            continue
         period = None if places.period is None else row[places.period]
         day = None if places.date is None else row[places.date]
-        named = as_text(row[places.institution])
-        code, (month, problem) = institution_code(named), month_of(period, day)
-        if code is None and not any(text for text, _ in values.values()):
-            return
-        counted = any(text and text[-1:].isdigit() and good for text, good in values.values())
-        if not counted and (code is None or month is None):
-            self._footnotes.append(f"{sheet} row {number}")
-            return
+        month, problem = month_of(period, day)
         if month is None:
             raise SourceError(
                 f"row {number} of sheet {sheet}: {problem}",
-                str(self._path),
+                str(path),
                 "Mend the cell: a row has to say which month it is of",
             )
-        key = f"{month:%Y-%m}"
-        if code is None:
-            why = f"row {number} of sheet {sheet} has numbers of {named!r}, which is no code"
-            self._refused.setdefault(key, f"{why} of an institution")
-            self._months.setdefault(key, [])
-            return
-        self._swapped += isinstance(day, date) and (day.year, day.month) != (
-            month.year,
-            month.month,
-        )
-        own: dict[str, str | None] = dict.fromkeys(self._layout.columns)
-        own.update({name: values[place][0] for place, name in places.values.items()})
+        swapped += isinstance(day, date) and (day.year, day.month) != (month.year, month.month)
+        own: dict[str, str | None] = dict.fromkeys(layout.columns)
+        own.update({name: as_text(row[place]) for place, name in places.values.items()})
         unreadable = [
-            f"{letter(place)}{number} {name} = {own[name]}"
+            f"{_letter(place)}{number} {name} = {own[name]}"
             for place, name in places.values.items()
-            if not values[place][1]
+            if not _readable(own[name], layout.ratios)
         ]
-        self._months.setdefault(key, []).append(
+        found.setdefault(f"{month:%Y-%m}", []).append(
             {
                 "institution_code": code,
                 "month": str(month),
@@ -230,67 +172,104 @@ class _Rows:
                 "fecha": as_text(day),
                 "date_problem": problem,
                 **own,
-                "source_file": self._path.name,
+                "source_file": path.name,
                 "source_sheet": sheet,
                 "source_row": str(number),
                 "unreadable_cells": "; ".join(unreadable) or None,
             }
         )
-
-    def workbook(self) -> Workbook:
-        """What was collected."""
-        if not self._months:
-            raise SourceError(
-                f"sheet {', '.join(self.sheets)} has a header but no rows",
-                str(self._path),
-                "Fetch it again",
-            )
-        unit = self._unit()
-        for rows in self._months.values():
-            for row in rows:
-                row["unit_of_file"] = unit
-        names = (*ORIGIN, *self._layout.columns, *PLACE)
-        schema = pyarrow.schema([(name, pyarrow.string()) for name in names])
-        return Workbook(
-            {k: pyarrow.Table.from_pylist(own, schema) for k, own in sorted(self._months.items())},
-            {
-                k: _fingerprint(own, self._refused.get(k, ""))
-                for k, own in sorted(self._months.items())
-            },
-            self._refused,
-            self._notes(),
-        )
-
-    def _unit(self) -> str | None:
-        """What the ratios of the file are in as a whole, for months that are too few to say."""
-        if not self._layout.ratios:
-            return None
-        numbers = [
-            abs(float(row[name] or 0))
-            for rows in self._months.values()
-            for row in rows
-            for name in self._layout.required
-            if as_number(row[name], True)[1] and (row[name] or "")[-1:].isdigit()
-        ]
-        known = [number for number in numbers if number]
-        return "ratio" if known and median(known) < 1 else "percent"
-
-    def _notes(self) -> dict[str, str]:
-        notes = {
-            "columns missing": ", ".join(
-                name for name in self._layout.columns if name in self._missing
-            ),
-            "hidden sheets, left out": ", ".join(self.hidden),
-            "dates with day and month swapped": str(self._swapped or ""),
-            "rows that are no institution's, left out": ", ".join(self._footnotes[:20]),
-        }
-        return {what: said for what, said in notes.items() if said}
+    if not found:
+        raise SourceError(f"sheet {sheet} has a header but no rows", str(path), "Fetch it again")
+    missing = [name for name in layout.columns if name not in places.values.values()]
+    if missing:
+        notes["columns missing"] = ", ".join(missing)
+    if swapped:
+        notes["dates with day and month swapped"] = str(swapped)
+    if unnamed:
+        notes["rows without an institution code, left out"] = str(unnamed)
+    names = (*ORIGIN, *layout.columns, *PLACE)
+    schema = pyarrow.schema([(name, pyarrow.string()) for name in names])
+    return Workbook(
+        {key: pyarrow.Table.from_pylist(own, schema) for key, own in sorted(found.items())},
+        {key: _fingerprint(own) for key, own in found.items()},
+        notes,
+    )
 
 
-def _fingerprint(rows: list[dict[str, str | None]], refused: str) -> str:
+def _fingerprint(rows: list[dict[str, str | None]]) -> str:
     """Tells whether a month changed; rows above it that came or went do not change it."""
     left_out = {"source_row", "unreadable_cells"}
     texts = sorted(repr([v for name, v in row.items() if name not in left_out]) for row in rows)
-    return hashlib.sha256("\n".join([*texts, refused] if refused else texts).encode()).hexdigest()[
-        :16
-    ]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def as_text(cell: Any) -> str | None:
+    """A cell as it reads, trimmed; 1, not 1.0, and dates as ISO has them; blank is ``None``."""
+    if isinstance(cell, datetime):
+        cell = cell.date()
+    if isinstance(cell, float):
+        cell = int(cell) if cell.is_integer() else format(Decimal(repr(cell)), "f")
+    return str(cell).strip() or None if cell is not None else None
+
+
+def _readable(text: str | None, ratio: bool) -> bool:
+    if text is None or text.lower() in NULLS:
+        return True
+    if not _NUMBER.fullmatch(text):
+        return False
+    return not (ratio and text.isdigit() and int(text) in _SERIALS)
+
+
+def institution_code(text: str | None) -> str | None:
+    """``040059`` for a bank, however many zeros were lost, ``21`` for an aggregate."""
+    if text is None or not re.fullmatch(r"\d{1,6}", text):
+        return None
+    number = int(text)
+    return f"{number:06}" if 40_000 <= number < 50_000 else str(number)
+
+
+def month_of(period: Any, day: Any) -> tuple[date | None, str | None]:
+    """First day of a row's month, and what is wrong with its date.
+
+    Without a period, a date that can be read as two months or none gives no month.
+    """
+    readings = sorted(set(_readings(day)))
+    named = _period(as_text(period))
+    if named is None:
+        if len(readings) == 1:
+            return readings[0], None
+        return None, f"period {as_text(period)} and date {as_text(day)} do not tell a month"
+    if as_text(day) is None or named in readings:
+        return named, None
+    return named, f"date {as_text(day)} is not in period {named:%Y%m}"
+
+
+def _period(text: str | None) -> date | None:
+    match = re.fullmatch(r"((?:19|20)\d\d)-?(0[1-9]|1[0-2])", text or "")
+    return date(int(match[1]), int(match[2]), 1) if match else None
+
+
+def _readings(day: Any) -> Iterator[date]:
+    """The months whose first or last day a date may be, with day and month in either order."""
+    text = as_text(day) or ""
+    if text.isdigit() and int(text) in _SERIALS:
+        text = str(_EPOCH + timedelta(days=int(text)))
+    if match := re.match(r"(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)", text):
+        year, one, two = map(int, match.groups())
+    elif match := re.match(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})(?!\d)", text):
+        one, two, year = map(int, match.groups())
+    else:
+        return
+    for month, number in ((one, two), (two, one)):
+        if 1 <= month <= 12 and number in (1, monthrange(year, month)[1]):
+            yield date(year, month, 1)
+
+
+def _letter(place: int) -> str:
+    """The name of a column in a spreadsheet: A, B, ..., AA."""
+    letters = ""
+    place += 1
+    while place:
+        place, rest = divmod(place - 1, 26)
+        letters = chr(65 + rest) + letters
+    return letters

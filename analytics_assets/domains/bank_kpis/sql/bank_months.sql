@@ -18,10 +18,8 @@ capital as (
         nullif({icap}, 0) as icap,
         nullif({ccb}, 0) as ccb,
         nullif({ccf}, 0) as ccf,
-        -- Some months are in percent, some are not, and single cells among them; of a month of few
-        -- the workbook as a whole says it.
-        case when {few} then unit_of_file = 'ratio'
-            else median({icap}) over (partition by month) < 1.5 end as month_is_ratio
+        -- Some months are in percent, some are not; and single cells among them.
+        median({icap}) over (partition by month) < 1.5 as month_is_ratio
     from bank_kpis.cnbv_icap
     qualify {first_row}
 ),
@@ -32,8 +30,7 @@ adjusted as (
         cast(month as date) as month,
         unreadable_cells,
         nullif({tda}, 0) as tda,
-        case when {few} then unit_of_file = 'ratio'
-            else max({tda}) over (partition by month) <= 1 end as month_is_ratio
+        max({tda}) over (partition by month) <= 1 as month_is_ratio
     from bank_kpis.cnbv_tda
     qualify {first_row}
 ),
