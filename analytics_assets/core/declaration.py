@@ -90,6 +90,8 @@ class Table:
     ``alike_in``: SQL over its columns of what partitions have to have in common to be compared with
     each other (volume, drift), such as the states whose files were sent; a rollup has that of the
     next finer table that says it.
+    ``goes_without``: names of upstream tables whose refused partitions it does not wait for: its
+    rows then lack only what comes from there. Without partitions it never waits for refused ones.
     ``failures_csv``: all rows that hold a partition back are also written as CSV, which the error
     names. ``indexed``: column lists; where given, ``warehouse.duckdb`` holds the rows themselves
     with these indexes, not a view over the files: faster to read, rewritten whole at each change.
@@ -124,6 +126,7 @@ class Table:
     proven_by: tuple[str, ...] = ()
     parts_of: Table | None = None
     alike_in: str = ""
+    goes_without: tuple[str, ...] = ()
     compression: Compression = "zstd"
     failures_csv: bool = False
     indexed: tuple[str, ...] = ()

@@ -38,6 +38,7 @@ from analytics_assets.warehouse.mending import (
 )
 from analytics_assets.warehouse.outcome import Outcome, refused, unavailable
 from analytics_assets.warehouse.quarantine import Quarantine
+from analytics_assets.warehouse.refused import missing
 from analytics_assets.warehouse.session import expose
 from analytics_assets.warehouse.staging import Staged, Staging
 
@@ -219,6 +220,9 @@ class Builder:
         staged = Staged()
         try:
             self._staging.stage(table, chunk, outcome.reports, staged)
+            for key in chunk:
+                if lacks := missing(self._snapshot, table, key):
+                    outcome.reports.setdefault(key, {})["built without"] = ", ".join(lacks)
             if staged.unavailable:
                 outcome.unavailable = staged.unavailable
                 chunk = chunk[: chunk.index(staged.unavailable[0])]

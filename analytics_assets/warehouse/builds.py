@@ -34,6 +34,7 @@ from analytics_assets.warehouse.lake import (
     read_whole,
 )
 from analytics_assets.warehouse.ledger import Build, BuildLedger, now
+from analytics_assets.warehouse.refused import awaited
 from analytics_assets.warehouse.soundness import Soundness, judge
 
 
@@ -253,13 +254,12 @@ class Snapshot:
         return list(dict.fromkeys([*near, *self._lacking(table, partition)]))
 
     def _lacking(self, table: Table, partition: str) -> list[str]:
-        """Partitions upstream, near or far, that have input but were never built."""
+        """Partitions upstream, near or far, that were never built but have input."""
         if (table.key, partition) not in self._waiting:
             found: dict[str, None] = {}
             for upstream in table.upstream:
-                reach = table.reach_of(upstream)
-                unbuilt = self._unbuilt(upstream)
-                keys = overlapping(table.period, [partition], upstream.period, unbuilt, reach)
+                reach, keys = table.reach_of(upstream), awaited(self, table, upstream)
+                keys = overlapping(table.period, [partition], upstream.period, keys, reach)
                 found |= dict.fromkeys(f"{upstream.key} {key}" for key in sorted(keys))
                 if UNPARTITIONED in (table.period, upstream.period):
                     continue
@@ -269,7 +269,16 @@ class Snapshot:
             self._waiting[table.key, partition] = list(found)
         return self._waiting[table.key, partition]
 
-    def _unbuilt(self, table: Table) -> list[str]:
+    def was_refused(self, table: Table, partition: str) -> bool:
+        """Whether it was never built, as its input is refused as it is."""
+        build = self._builds.get(table.key, {}).get(partition)
+        if not build or build.live or not build.refused:
+            return False
+        what = tried(table, self.inputs(table, partition))
+        return self._judged(Behind(table, partition, "", what, refused=False), build).refused
+
+    def unbuilt(self, table: Table) -> list[str]:
+        """Partitions that have input only."""
         if table.key not in self._never_built:
             archived = self._archived(table)
             self._never_built[table.key] = [

@@ -28,10 +28,18 @@ def landed_checks(name: str, values: tuple[str, ...]) -> tuple[Check, ...]:
             _MEND,
         ),
         Check(
+            "institutions_readable",
+            "Every row says which institution it is of",
+            "select _partition, institution_problem, source_file, source_sheet, source_row"
+            f" from bank_kpis.{name} where institution_problem is not null order by all",
+            "Write the regulator's code: 040059, or 040059 and the name.",
+        ),
+        Check(
             "rows_agree",
             "An institution has one set of values a month; the same again is the same",
             f"select _partition, institution_code, count(*) as rows,"
             f" string_agg(distinct source_file, ', ' order by source_file) as source_file,"
+            " string_agg(distinct source_sheet, ', ' order by source_sheet) as source_sheet,"
             f" string_agg(source_row, ', ' order by cast(source_row as bigint)) as source_row"
             f" from bank_kpis.{name} group by all"
             f" having count(distinct concat_ws('|', {listed})) > 1 order by all",
@@ -78,11 +86,10 @@ SYSTEM = Check(
     "The sum of the individual banks is the regulator's own row of the system (5)",
     """
 select _partition, sum(cartera_total) filter (where level = 'bank') as banks,
-    max(sistema_cartera_total) as system, sum(cartera_total) filter (where level = 'bank')
-    - max(sistema_cartera_total) as difference
+    max(cartera_total) filter (where institution_code = '5') as system, banks - system as difference
 from bank_kpis.bank_months
 group by all
-having abs(difference) > 0.0001 * max(sistema_cartera_total)
+having system is not null and coalesce(abs(difference) > 0.0001 * system, true)
 order by all""",
     "A bank is missing from the workbook, or one is there that the system does not count.",
     blocking=False,
@@ -95,7 +102,8 @@ select distinct _partition, bank_months.institution_code, bank_months.level
 from bank_kpis.bank_months
 anti join bank_kpis.institutions using (institution_code)
 order by all""",
-    "It goes by its code. Put the regulator's Instituciones.xlsx with it into the folder.",
+    "It goes by its code, as no list and no workbook in the folder names it. Add its code and name"
+    " to Instituciones.xlsx there.",
     blocking=False,
 )
 PLAUSIBLE = Check(
@@ -103,7 +111,8 @@ PLAUSIBLE = Check(
     "IMOR is at most 50 %, ICAP from 8 % to 500 %, of banks that report both",
     """
 select _partition, banco_norm, imor, icap from bank_kpis.monthly_kpis
-where imor > 0.5 or icap < 0.08 or icap > 5 order by all""",
+where imor is not null and icap is not null and (imor > 0.5 or icap < 0.08 or icap > 5)
+order by all""",
     "Unusual is not wrong: a bank that closes has such ratios. Compare with the workbook.",
     blocking=False,
 )

@@ -63,6 +63,8 @@ ICAP = Layout(
     _plain({"ICAP Total": "icap", "ICAP": "icap", "CCB": "ccb", "CCF": "ccf"}),
     required=("icap",),
     ratios=True,
+    limit=1.5,
+    typical=True,
 )
 TDA = Layout(
     INSTITUTION,

@@ -37,6 +37,8 @@ def _landed_columns(values: tuple[str, ...]) -> tuple[Column, ...]:
         text("periodo", "Period, as landed."),
         text("fecha", "Date, as landed."),
         text("date_problem", "How the date contradicts the period."),
+        text("institution_problem", "Why the institution cannot be read."),
+        text("unit", "percent or ratio, what the file's numbers are; of ratios."),
         *(text(name, f"{name.replace('_', ' ').capitalize()}, as landed.") for name in values),
         text("source_file", "Workbook that the row came in.", False),
         text("source_sheet", "Sheet of the workbook.", False),

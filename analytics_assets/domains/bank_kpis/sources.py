@@ -23,13 +23,8 @@ from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.domains.bank_kpis.layouts import FILES, LAYOUTS
 from analytics_assets.domains.bank_kpis.metrics import REFERENCE
-from analytics_assets.domains.bank_kpis.workbooks import (
-    Workbook,
-    as_text,
-    institution_code,
-    plain,
-    read,
-)
+from analytics_assets.domains.bank_kpis.months import as_text
+from analytics_assets.domains.bank_kpis.workbooks import Workbook, institution_code, plain, read
 from analytics_assets.landing.folder import LandingFolder, arrived
 
 _STARTS_WITH_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])-\d\d")
@@ -119,12 +114,23 @@ class InstitutionSource:
         named = [path for path in _listed() if path.name.lower().startswith("instituciones")]
         return max(named, default=None)
 
+    @staticmethod
+    def _beside() -> dict[str, str]:
+        """Code -> name, of banks that other workbooks name beside their numbers."""
+        found: dict[str, str] = {}
+        for name in FILES:
+            for book in WorkbookSource(name).workbooks()[0].values():
+                found = {**book.names, **found}
+        return {code: name for code, name in sorted(found.items()) if code.startswith("04")}
+
     def inputs(self) -> dict[str, dict[str, str]]:
         """The shipped list's content; the workbook's name, size and time of change."""
         shipped = (REFERENCE / "institutions.csv").read_bytes()
         found = {"institutions.csv": hashlib.sha256(shipped).hexdigest()[:16]}
         if file := self._file():
             found[file.name] = f"{file.stat().st_size}-{file.stat().st_mtime_ns}"
+        if beside := self._beside():
+            found["names in workbooks"] = hashlib.sha256(repr(beside).encode()).hexdigest()[:16]
         return {UNPARTITIONED.only_key: found}
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
@@ -138,20 +144,40 @@ class InstitutionSource:
             rows = list(csv.DictReader(file))
         known = {row["institution_code"] for row in rows}
         taken = {row["bank_code"] for row in rows}
+        named = []
         if path := self._file():
             landing.report["file"] = path.name
-            for row in _named_in(path):
-                if row["institution_code"] not in known:
-                    # The regulator gave old and new groups the same names.
-                    if row["bank_code"] in taken:
-                        row["bank_code"] += f"_{row['institution_code']}"
-                    taken.add(row["bank_code"])
-                    rows.append(row)
+            named = _named_in(path)
+        for row in [*named, *(_institution(*both) for both in self._beside().items())]:
+            if row["institution_code"] not in known:
+                # The regulator gave old and new groups the same names.
+                if row["bank_code"] in taken:
+                    row["bank_code"] += f"_{row['institution_code']}"
+                known.add(row["institution_code"])
+                taken.add(row["bank_code"])
+                rows.append(row)
         landing.session.register("institutions_landed", pyarrow.Table.from_pylist(rows))
         try:
             yield ["select * from institutions_landed"]
         finally:
             landing.session.unregister("institutions_landed")
+
+
+def _institution(code: str, name: str) -> dict[str, str]:
+    return {
+        "institution_code": code,
+        "bank_code": "_".join(plain(name.replace(".", "")).upper().split()),
+        "bank_name": name,
+        "level": level_of(code, name),
+    }
+
+
+def level_of(code: str, name: str) -> str:
+    """Of an institution that the shipped list does not know."""
+    if code.startswith("04"):
+        return "bank"
+    # The regulator's codes of single banks with their subsidiaries; groups are below.
+    return "consolidated" if 80 <= int(code) < 200 else "group"
 
 
 def _named_in(path: Path) -> list[dict[str, str]]:
@@ -169,14 +195,7 @@ def _named_in(path: Path) -> list[dict[str, str]]:
             (institution_code(as_text(row[0])), as_text(row[1])) if row[1:] else (None,) * 2
         )
         if code and name:
-            short = "_".join(plain(name.replace(".", "")).upper().split())
-            level = "bank" if code.startswith("04") else "group"
-            found[code] = {
-                "institution_code": code,
-                "bank_code": short,
-                "bank_name": name,
-                "level": level,
-            }
+            found[code] = _institution(code, name)
     return list(found.values())
 
 

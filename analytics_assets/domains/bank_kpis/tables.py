@@ -35,7 +35,13 @@ from analytics_assets.domains.bank_kpis.columns import (
     METRIC_ID,
     MONTH,
 )
-from analytics_assets.domains.bank_kpis.layouts import PORTFOLIO, SEGMENTS, STAGES, WRITE_OFFS
+from analytics_assets.domains.bank_kpis.layouts import (
+    LAYOUTS,
+    PORTFOLIO,
+    SEGMENTS,
+    STAGES,
+    WRITE_OFFS,
+)
 from analytics_assets.domains.bank_kpis.metrics import METRICS_FILE, Metric, judge, read_metrics
 from analytics_assets.domains.bank_kpis.phases import wanted_phase
 from analytics_assets.domains.bank_kpis.source_tables import add_source_tables
@@ -51,21 +57,26 @@ def _typed(names: tuple[str, ...]) -> str:
 
 
 def _segment_total(segment: str) -> str:
+    """The sum of the stages; where one cannot be read, what the workbook states, or NULL."""
     stages = [f"{segment}_{suffix}" for suffix in STAGES.values()]
     added = " + ".join(f"coalesce({stage}, 0)" for stage in stages)
-    return f"case when coalesce({', '.join(stages)}) is not null then {added} end"
+    stated = "nullif(cartera_total_archivo, 0)" if segment == "total" else "null"
+    unread = f"contains(unreadable_cells, ' {segment}_etapa_')"
+    reported = f"coalesce({', '.join(stages)}) is not null"
+    return f"case when {unread} then {stated}\nwhen {reported} then {added} end"
 
 
 def _capital(name: str) -> str:
     # Below 1.5 % no bank may work, so such a number among percentages is a ratio.
-    ratio = f"capital.month_is_ratio or abs({name}) < 1.5"
+    ratio = f"capital.unit = 'ratio' or abs({name}) < 1.5"
     return f"cast(case when {ratio} then {name} else {name} / 100 end as decimal(18, 6))"
 
 
 _RATIO_TEXT = {
     # A whole number of five digits is a date that lost its format, not a ratio.
     name: f"case when not regexp_full_match({name}, '[3-5]\\d{{4}}')"
-    f" then try_cast({name} as decimal(18, 6)) end"
+    f" then try_cast(rtrim({name}, '%') as decimal(18, 6))"
+    f" / case when unit = 'ratio' and {name} like '%\\%%' escape '\\' then 100 else 1 end end"
     for name in ("icap", "ccb", "ccf", "tda")
 }
 _WORDS = {
@@ -126,6 +137,7 @@ def bank_tables(
         time_column="month",
         unique=("institution_code", "month"),
         checks=(STATED_TOTAL, SYSTEM, KNOWN),
+        goes_without=tuple(LAYOUTS),
         description="Amounts and ratios of an institution and month, typed, from all workbooks.",
     )
     monthly_kpis = tables.from_sql(

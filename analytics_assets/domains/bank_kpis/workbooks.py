@@ -5,7 +5,9 @@ Does not belong here: which files there are (``sources.py``), what an amount mea
 
 Every row is of one month, whose first (or last) day its date is. So a date tells its month even
 where a spreadsheet swapped day and month: 10/01/2024 and 2024-01-10 are both October 2024. Where a
-period (202410) stands beside it, the period counts and the date has to agree with it.
+period (202410) stands beside it, the period counts, and any day of that month agrees with it.
+
+Every row below a header is landed, rejected with a reason, or left out and counted.
 """
 
 from __future__ import annotations
@@ -13,29 +15,30 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from calendar import monthrange
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
 
 import pyarrow
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
 from analytics_assets.core.source import SourceError
+from analytics_assets.domains.bank_kpis.error_cells import error_cells
+from analytics_assets.domains.bank_kpis.months import SERIALS, as_text, month_of
+from analytics_assets.domains.bank_kpis.numbers import NULLS, decimal_mark, number
+from analytics_assets.landing.reading import today
 
-ORIGIN = ("institution_code", "month", "periodo", "fecha", "date_problem")
+ORIGIN = (
+    "institution_code", "month", "periodo", "fecha", "date_problem", "institution_problem", "unit",
+)  # fmt: skip
 PLACE = ("source_file", "source_sheet", "source_row", "unreadable_cells")
-# How the regulator and those who copy from it write "no value".
-NULLS = frozenset({"", "-", "--", "n.d.", "n.d", "nd", "n/d", "n.a.", "n.a", "na", "n/a", "nan"})
 _HEADER_ROWS = 10
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-# Days that spreadsheets number from 1899-12-30: 1982 to 2064.
-_SERIALS = range(30_000, 60_000)
-_EPOCH = date(1899, 12, 30)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,9 @@ class Layout:
     """The columns of one kind of workbook: header, as ``plain`` writes it -> column.
 
     A sheet that has the ``required`` columns, an institution and a period or date is it.
-    ``ratios``: columns of percentages, among which a whole number of five digits is a date.
+    ``ratios``: columns of percentages, among which a whole number of five digits is a date;
+    ``limit``: the largest number of the first required one that can be a ratio, 1 being 100 %, or
+    the largest median (``typical``), where single ones can be anything.
     """
 
     institution: tuple[str, ...]
@@ -52,6 +57,9 @@ class Layout:
     values: Mapping[str, str] = field(hash=False)
     required: tuple[str, ...]
     ratios: bool = False
+    limit: float = 1.0
+    typical: bool = False
+    named: tuple[str, ...] = ("banco", "nombre", "descripcion")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -60,12 +68,29 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Rejected:
+    """A row that is in no table, and why; ``month``: where it can be told."""
+
+    sheet: str
+    row: int
+    reason: str
+    month: str | None = None
+
+
+@dataclass(frozen=True)
 class Workbook:
-    """Rows of a workbook by month (``2018-12``), a fingerprint of each month, and what is odd."""
+    """Rows of a workbook by month (``2018-12``), a fingerprint of each month, and what is odd.
+
+    ``offered`` = rows of the months + ``rejected`` + ``left_out``: totals and footnotes.
+    """
 
     months: Mapping[str, pyarrow.Table]
     fingerprints: Mapping[str, str]
     notes: Mapping[str, str]
+    offered: int = 0
+    rejected: tuple[Rejected, ...] = ()
+    left_out: int = 0
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def plain(header: Any) -> str:
@@ -77,33 +102,55 @@ def plain(header: Any) -> str:
 def read(path: Path, layout: Layout) -> Workbook:
     """All rows of a workbook; raises ``SourceError`` for one that is not of this layout."""
     status = path.stat()
-    return _read(path, status.st_size, status.st_mtime_ns, layout)
+    return _read(path, status.st_size, status.st_mtime_ns, layout, _last_month())
 
 
 # A night's run asks for each month on its own, so a workbook is parsed once for all of them.
 @lru_cache(maxsize=16)
-def _read(path: Path, size: int, changed: int, layout: Layout) -> Workbook:
+def _read(path: Path, size: int, changed: int, layout: Layout, last: date) -> Workbook:
     try:
         with CalamineWorkbook.from_path(path) as workbook:
             sheets = {
                 name: workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
                 for name in workbook.sheet_names
             }
-    except (CalamineError, OSError) as error:
+            visible = {
+                sheet.name
+                for sheet in workbook.sheets_metadata
+                if sheet.visible == SheetVisibleEnum.Visible
+            }
+        errors = error_cells(path)
+    except (CalamineError, OSError, BadZipFile, KeyError, ParseError) as error:
         raise SourceError(
             f"it cannot be read as an Excel workbook ({error})", str(path), "Fetch it again"
         ) from error
+    fitting = {}
     for name, rows in sheets.items():
-        header = _header(rows, layout)
-        if header:
-            return _rows(path, name, rows, *header, layout)
+        if header := _header(rows, layout, path, name):
+            fitting[name] = header
+    hidden = [name for name in fitting if name not in visible]
+    taken = _Rows(path, layout, last)
+    for name, header in fitting.items():
+        if name not in hidden:
+            taken.add(name, sheets[name], *header, errors.get(name, {}))
+    if len(fitting) > len(hidden):
+        if hidden:
+            taken.notes["hidden sheets, left out"] = ", ".join(hidden)
+        return taken.workbook()
     wanted = [h for h, column in layout.values.items() if column in layout.required]
+    aside = f" that is not hidden ({', '.join(hidden)} is)" if hidden else ""
     raise SourceError(
-        f"none of its sheets ({', '.join(sheets)}) has the columns {layout.institution[0]},"
+        f"none of its sheets ({', '.join(sheets)}){aside} has the columns {layout.institution[0]},"
         f" {(layout.period + layout.date)[0]}, {', '.join(wanted)}",
         str(path),
         "Give the sheet a header with these names in one of its first rows",
     )
+
+
+def _last_month() -> date:
+    """The month after that of the clock; what is later is a typing error."""
+    now = today()
+    return date(now.year + now.month // 12, now.month % 12 + 1, 1)
 
 
 @dataclass(frozen=True)
@@ -114,10 +161,13 @@ class _Places:
     period: int | None
     date: int | None
     values: Mapping[int, str]
+    name: int | None = None
 
 
-def _header(rows: Sequence[Sequence[Any]], layout: Layout) -> tuple[int, _Places] | None:
-    for number, row in enumerate(rows[:_HEADER_ROWS]):
+def _header(
+    rows: Sequence[Sequence[Any]], layout: Layout, path: Path, sheet: str
+) -> tuple[int, _Places] | None:
+    for position, row in enumerate(rows[:_HEADER_ROWS]):
         names = [plain(cell) for cell in row]
 
         def first(aliases: tuple[str, ...], names: list[str] = names) -> int | None:
@@ -127,73 +177,194 @@ def _header(rows: Sequence[Sequence[Any]], layout: Layout) -> tuple[int, _Places
         institution, period, day = map(first, (layout.institution, layout.period, layout.date))
         complete = set(layout.required) <= set(values.values())
         if complete and institution is not None and (period, day) != (None, None):
-            return number, _Places(institution, period, day, values)
+            for column in set(values.values()):
+                places = [i for i, name in values.items() if name == column]
+                if len(places) > 1:
+                    both = " and ".join(f"{_letter(i)} ({as_text(row[i])})" for i in places)
+                    raise SourceError(
+                        f"columns {both} of sheet {sheet} are both {column}",
+                        str(path),
+                        "Leave one of them in",
+                    )
+            return position, _Places(institution, period, day, values, first(layout.named))
     return None
 
 
-def _rows(
-    path: Path,
-    sheet: str,
-    rows: Sequence[Sequence[Any]],
-    header: int,
-    places: _Places,
-    layout: Layout,
-) -> Workbook:
-    found: dict[str, list[dict[str, str | None]]] = {}
-    notes: dict[str, str] = {}
-    swapped, unnamed = 0, 0
-    for number, row in enumerate(rows[header + 1 :], start=header + 2):
-        code = institution_code(as_text(row[places.institution]))
-        if code is None:
-            unnamed += any(isinstance(row[i], int | float) for i in places.values)
-            continue
+class _Rows:
+    """The rows of all sheets of a workbook that are read."""
+
+    def __init__(self, path: Path, layout: Layout, last: date) -> None:
+        self._path, self._layout, self._last = path, layout, last
+        self._found: dict[str, list[dict[str, str | None]]] = {}
+        self._rejected: list[Rejected] = []
+        self._have: set[str] = set()
+        self._sheets: list[str] = []
+        self._offered = self._swapped = 0
+        self._aside: list[str] = []
+        self._names: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
+
+    def add(
+        self,
+        sheet: str,
+        rows: Sequence[Sequence[Any]],
+        header: int,
+        places: _Places,
+        errors: Mapping[str, str],
+    ) -> None:
+        """Take the rows of a sheet."""
+        self._sheets.append(sheet)
+        self._have.update(places.values.values())
+        below = rows[header + 1 :]
+        texts = [row[i] for row in below for i in places.values if isinstance(row[i], str)]
+        mark = decimal_mark(texts)
+        for position, row in enumerate(below, start=header + 2):
+            if not any(as_text(cell) for cell in row):
+                continue
+            self._offered += 1
+            self._take(sheet, position, row, places, errors, mark)
+
+    def _take(
+        self,
+        sheet: str,
+        position: int,
+        row: Sequence[Any],
+        places: _Places,
+        errors: Mapping[str, str],
+        mark: str | None,
+    ) -> None:
+        named = as_text(row[places.institution])
+        cells = {
+            place: errors.get(f"{_letter(place)}{position}") or as_text(row[place])
+            for place in places.values
+        }
         period = None if places.period is None else row[places.period]
         day = None if places.date is None else row[places.date]
         month, problem = month_of(period, day)
+        code = institution_code(named)
+        empty = not any(cells.values())
+        total = code is None and named is not None and plain(named).startswith(("total", "suma"))
+        if total or (empty and (month is None or code is None)):
+            self._aside.append(f"row {position} of sheet {sheet}")
+            return
         if month is None:
             raise SourceError(
-                f"row {number} of sheet {sheet}: {problem}",
-                str(path),
+                f"row {position} of sheet {sheet}: {problem}",
+                str(self._path),
                 "Mend the cell: a row has to say which month it is of",
             )
-        swapped += isinstance(day, date) and (day.year, day.month) != (month.year, month.month)
-        own: dict[str, str | None] = dict.fromkeys(layout.columns)
-        own.update({name: as_text(row[place]) for place, name in places.values.items()})
-        unreadable = [
-            f"{_letter(place)}{number} {name} = {own[name]}"
-            for place, name in places.values.items()
-            if not _readable(own[name], layout.ratios)
-        ]
-        found.setdefault(f"{month:%Y-%m}", []).append(
+        if month > self._last:
+            why = f"month {month:%Y-%m} is more than one month ahead"
+            self._rejected.append(Rejected(sheet, position, why, f"{month:%Y-%m}"))
+            return
+        self._swapped += isinstance(day, date) and (day.year, day.month) != (
+            month.year,
+            month.month,
+        )
+        own: dict[str, str | None] = dict.fromkeys(self._layout.columns)
+        unreadable = []
+        for place, name in places.values.items():
+            own[name], readable = _value(cells[place], mark, self._layout.ratios)
+            if not readable:
+                unreadable.append(f"{_letter(place)}{position} {name} = {own[name]}")
+        if code:
+            beside = None if places.name is None else as_text(row[places.name])
+            after = re.sub(r"^\d+[\s:.-]*", "", named or "")
+            if name := beside or after.lstrip("0"):
+                self._names.setdefault(code, name)
+        why_not = None if code else f"institution {named or 'blank'} is no code"
+        self._found.setdefault(f"{month:%Y-%m}", []).append(
             {
-                "institution_code": code,
+                "institution_code": code or "",
                 "month": str(month),
                 "periodo": as_text(period),
                 "fecha": as_text(day),
                 "date_problem": problem,
+                "institution_problem": why_not,
+                "unit": None,
                 **own,
-                "source_file": path.name,
+                "source_file": self._path.name,
                 "source_sheet": sheet,
-                "source_row": str(number),
+                "source_row": str(position),
                 "unreadable_cells": "; ".join(unreadable) or None,
             }
         )
-    if not found:
-        raise SourceError(f"sheet {sheet} has a header but no rows", str(path), "Fetch it again")
-    missing = [name for name in layout.columns if name not in places.values.values()]
-    if missing:
-        notes["columns missing"] = ", ".join(missing)
-    if swapped:
-        notes["dates with day and month swapped"] = str(swapped)
-    if unnamed:
-        notes["rows without an institution code, left out"] = str(unnamed)
-    names = (*ORIGIN, *layout.columns, *PLACE)
-    schema = pyarrow.schema([(name, pyarrow.string()) for name in names])
-    return Workbook(
-        {key: pyarrow.Table.from_pylist(own, schema) for key, own in sorted(found.items())},
-        {key: _fingerprint(own) for key, own in found.items()},
-        notes,
-    )
+
+    def workbook(self) -> Workbook:
+        """All of it."""
+        if not self._found and not self._rejected:
+            sheets = ", ".join(self._sheets)
+            raise SourceError(
+                f"sheet {sheets} has a header but no rows", str(self._path), "Fetch it again"
+            )
+        layout = self._layout
+        if layout.ratios:
+            _tell_units(self._found, layout)
+        missing = [name for name in layout.columns if name not in self._have]
+        landed = sum(map(len, self._found.values()))
+        self.notes |= {
+            name: said
+            for name, said in {
+                "columns missing": ", ".join(missing),
+                "dates with day and month swapped": str(self._swapped or ""),
+                "totals and footnotes, left out": ", ".join(self._aside[:10]),
+                "rows rejected": "; ".join(
+                    f"row {r.row} of sheet {r.sheet}: {r.reason}" for r in self._rejected[:10]
+                ),
+                "rows": f"{self._offered:,} offered = {landed:,} landed +"
+                f" {len(self._rejected):,} rejected + {len(self._aside):,} left out",
+            }.items()
+            if said
+        }
+        names = (*ORIGIN, *layout.columns, *PLACE)
+        schema = pyarrow.schema([(name, pyarrow.string()) for name in names])
+        return Workbook(
+            {k: pyarrow.Table.from_pylist(own, schema) for k, own in sorted(self._found.items())},
+            {key: _fingerprint(own) for key, own in self._found.items()},
+            self.notes,
+            self._offered,
+            tuple(self._rejected),
+            len(self._aside),
+            self._names,
+        )
+
+
+def _tell_units(found: Mapping[str, list[dict[str, str | None]]], layout: Layout) -> None:
+    """Say of each month whether its ratios are percentages.
+
+    Numbers above ``limit`` cannot be ratios. A month without any is compared with those of the same
+    file that have: it is in the unit in which its median is of their size.
+    """
+    column, limit = layout.required[0], layout.limit
+    medians = {}
+    for key, rows in found.items():
+        texts = [row[column] or "" for row in rows]
+        sizes = [float(t) for t in texts if _is_ratio(t) and float(t)]
+        if sizes:
+            middle = median(sizes)
+            medians[key] = middle, middle if layout.typical else max(sizes)
+    sure = [middle for middle, most in medians.values() if most > limit]
+    usual = median(sure) if sure else None
+    for key, rows in found.items():
+        middle, most = medians.get(key, (0.0, 0.0))
+        ratio = most <= limit and (usual is None or abs(middle) < usual / 10)
+        for row in rows:
+            row["unit"] = "ratio" if ratio else "percent"
+
+
+def _is_ratio(text: str) -> bool:
+    plain_number = re.fullmatch(r"-?\d*\.?\d+([eE][+-]?\d+)?", text)
+    return bool(plain_number) and not (text.isdigit() and int(text) in SERIALS)
+
+
+def _value(text: str | None, mark: str | None, ratio: bool) -> tuple[str | None, bool]:
+    """A cell as a number or as it reads, and whether it could be read."""
+    if text is None or text.lower() in NULLS:
+        return text, True
+    found = number(text, mark, ratio)
+    if found is None or (ratio and found.isdigit() and int(found) in SERIALS):
+        return text, False
+    return found, True
 
 
 def _fingerprint(rows: list[dict[str, str | None]]) -> str:
@@ -203,66 +374,14 @@ def _fingerprint(rows: list[dict[str, str | None]]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
-def as_text(cell: Any) -> str | None:
-    """A cell as it reads, trimmed; 1, not 1.0, and dates as ISO has them; blank is ``None``."""
-    if isinstance(cell, datetime):
-        cell = cell.date()
-    if isinstance(cell, float):
-        cell = int(cell) if cell.is_integer() else format(Decimal(repr(cell)), "f")
-    return str(cell).strip() or None if cell is not None else None
-
-
-def _readable(text: str | None, ratio: bool) -> bool:
-    if text is None or text.lower() in NULLS:
-        return True
-    if not _NUMBER.fullmatch(text):
-        return False
-    return not (ratio and text.isdigit() and int(text) in _SERIALS)
-
-
 def institution_code(text: str | None) -> str | None:
-    """``040059`` for a bank, however many zeros were lost, ``21`` for an aggregate."""
-    if text is None or not re.fullmatch(r"\d{1,6}", text):
+    """``040059`` for a bank, however many zeros were lost, ``21`` for an aggregate; a name may
+    follow it: ``040059 INVEX``."""
+    match = re.fullmatch(r"(\d{1,6})(?:\s*[-:.]?\s+[^\W\d].*|\.0+)?", text or "")
+    if not match or not int(match[1]):
         return None
-    number = int(text)
-    return f"{number:06}" if 40_000 <= number < 50_000 else str(number)
-
-
-def month_of(period: Any, day: Any) -> tuple[date | None, str | None]:
-    """First day of a row's month, and what is wrong with its date.
-
-    Without a period, a date that can be read as two months or none gives no month.
-    """
-    readings = sorted(set(_readings(day)))
-    named = _period(as_text(period))
-    if named is None:
-        if len(readings) == 1:
-            return readings[0], None
-        return None, f"period {as_text(period)} and date {as_text(day)} do not tell a month"
-    if as_text(day) is None or named in readings:
-        return named, None
-    return named, f"date {as_text(day)} is not in period {named:%Y%m}"
-
-
-def _period(text: str | None) -> date | None:
-    match = re.fullmatch(r"((?:19|20)\d\d)-?(0[1-9]|1[0-2])", text or "")
-    return date(int(match[1]), int(match[2]), 1) if match else None
-
-
-def _readings(day: Any) -> Iterator[date]:
-    """The months whose first or last day a date may be, with day and month in either order."""
-    text = as_text(day) or ""
-    if text.isdigit() and int(text) in _SERIALS:
-        text = str(_EPOCH + timedelta(days=int(text)))
-    if match := re.match(r"(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)", text):
-        year, one, two = map(int, match.groups())
-    elif match := re.match(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})(?!\d)", text):
-        one, two, year = map(int, match.groups())
-    else:
-        return
-    for month, number in ((one, two), (two, one)):
-        if 1 <= month <= 12 and number in (1, monthrange(year, month)[1]):
-            yield date(year, month, 1)
+    code = int(match[1])
+    return f"{code:06}" if 40_000 <= code < 50_000 else str(code)
 
 
 def _letter(place: int) -> str:

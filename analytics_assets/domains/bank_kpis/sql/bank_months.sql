@@ -18,8 +18,7 @@ capital as (
         nullif({icap}, 0) as icap,
         nullif({ccb}, 0) as ccb,
         nullif({ccf}, 0) as ccf,
-        -- Some months are in percent, some are not; and single cells among them.
-        median({icap}) over (partition by month) < 1.5 as month_is_ratio
+        unit
     from bank_kpis.cnbv_icap
     qualify {first_row}
 ),
@@ -30,7 +29,7 @@ adjusted as (
         cast(month as date) as month,
         unreadable_cells,
         nullif({tda}, 0) as tda,
-        max({tda}) over (partition by month) <= 1 as month_is_ratio
+        unit
     from bank_kpis.cnbv_tda
     qualify {first_row}
 ),
@@ -67,7 +66,7 @@ joined as (
         {icap_ratio} as icap,
         {ccb_ratio} as ccb,
         {ccf_ratio} as ccf,
-        cast(case when adjusted.month_is_ratio then tda else tda / 100 end as decimal(18, 6)) as tda,
+        cast(case when adjusted.unit = 'ratio' then tda else tda / 100 end as decimal(18, 6)) as tda,
         {write_offs_columns},
         nullif(concat_ws('; ', reporting.unreadable_cells, capital.unreadable_cells,
             adjusted.unreadable_cells, write_offs.unreadable_cells), '') as unreadable_cells
@@ -90,8 +89,13 @@ final as (
         coalesce(
             institutions.level, case when totals.institution_code like '04%' then 'bank' else 'group' end
         ) as level,
-        max(case when totals.institution_code = '5' then cartera_total end)
-            over (partition by month) as sistema_cartera_total
+        -- What is consolidated with its subsidiaries is a part of the consolidated system.
+        case when institutions.level = 'consolidated' or contains(institutions.bank_code, 'CONSOLIDADO')
+            then max(case when totals.institution_code = '21' then cartera_total end)
+                over (partition by month)
+            else max(case when totals.institution_code = '5' then cartera_total end)
+                over (partition by month)
+        end as sistema_cartera_total
     from totals
     left join bank_kpis.institutions as institutions using (institution_code)
 )
