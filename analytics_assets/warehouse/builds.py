@@ -258,9 +258,9 @@ class Snapshot:
         if (table.key, partition) not in self._waiting:
             found: dict[str, None] = {}
             for upstream in table.upstream:
-                reach, keys = table.reach_of(upstream), awaited(self, table, upstream)
-                keys = overlapping(table.period, [partition], upstream.period, keys, reach)
-                found |= dict.fromkeys(f"{upstream.key} {key}" for key in sorted(keys))
+                reach, first = table.reach_of(upstream), awaited(self, table, upstream)
+                near = overlapping(table.period, [partition], upstream.period, first, reach)
+                found |= dict.fromkeys(f"{upstream.key} {key}" for key in sorted(near))
                 if UNPARTITIONED in (table.period, upstream.period):
                     continue
                 window = shifted(table.period.window(partition), reach)

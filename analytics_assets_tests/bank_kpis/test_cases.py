@@ -192,3 +192,21 @@ def test_every_row_of_the_real_files_is_accounted_for(real_data: Path) -> None:
         landed = [row for month in book.months.values() for row in month.to_pylist()]
         assert (len(landed), book.rejected, book.left_out) == (count, (), 0)
         assert not any(row["date_problem"] or row["unreadable_cells"] for row in landed)
+
+
+def test_a_number_that_cannot_be_read_any_more_holds_its_month_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than nothing in its place; the other months of the workbook are as sent."""
+    bank = Bank.at(tmp_path, monkeypatch)
+    may, june = date(2023, 5, 1), date(2023, 6, 1)
+    good = [portfolio_row(40059, may), portfolio_row(40059, june)]
+    bank.write("CNBV_Cartera.xlsx", portfolio(*good))
+    assert not [found for found in bank.build() if found.blocking]
+    worse = portfolio_row(40059, june, **{"Cartera Total Etapa 1": "see note"})
+    bank.write("CNBV_Cartera.xlsx", portfolio(portfolio_row(40059, may), worse))
+    (finding,) = [found for found in bank.build() if found.blocking]
+    assert finding.partition == "2023-06"
+    assert "total_etapa_1 of 1 institutions could be read before" in finding.summary
+    totals = bank.ask("select fecha, cartera_total from bank_kpis.monthly_kpis order by 1")
+    assert [(month, total > 0) for month, total in totals] == [(may, True), (june, True)]
