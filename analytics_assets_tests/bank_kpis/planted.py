@@ -54,6 +54,19 @@ def in_workbook(shown: str, *rows: list[Any]) -> Plant:
     return plant
 
 
+def closing_bank(site: Site, defect: Defect) -> str:
+    """It reports both of its ratios, and most of its credit is overdue."""
+    overdue = {
+        f"{name}_Etapa_{stage}": amount
+        for name in ("Cartera_Total", "Créditos_Comerciales")
+        for stage, amount in (("1", 180.0), ("2", 0.0), ("3", 820.0))
+    }
+    with at_bank(site) as (bank, _):
+        bank.write(PORTFOLIO, portfolio(portfolio_row(INVEX, MAY, **overdue)))
+        bank.write("ICAP.xlsx", [["Cve_Inst", "FECHA", "ICAP"], [INVEX, MAY, 12.0]])
+        return judged(bank, defect, "INVEX")
+
+
 def judged(bank: Bank, defect: Defect, shown: str) -> str:
     (finding,) = bank.build(WIDE)
     assert shown in str(finding.rows)
@@ -172,6 +185,13 @@ DEFECTS = (
         blocks=False,
     ),
     Defect(
+        "institutions_readable",
+        "a row that names a bank without its code",
+        ("Write the regulator's code",),
+        in_workbook("Bolsa", portfolio_row("Bolsa", MAY), portfolio_row(INVEX, MAY)),
+        quarantined=1,
+    ),
+    Defect(
         "institutions_known",
         "a bank that nobody knows",
         ("Instituciones.xlsx",),
@@ -182,18 +202,7 @@ DEFECTS = (
         "ratios_plausible",
         "a bank that closes, with 82 % of its credit overdue",
         ("Unusual is not wrong",),
-        in_workbook(
-            "INVEX",
-            portfolio_row(
-                INVEX,
-                MAY,
-                **{
-                    f"{name}_Etapa_{stage}": amount
-                    for name in ("Cartera_Total", "Créditos_Comerciales")
-                    for stage, amount in (("1", 180.0), ("2", 0.0), ("3", 820.0))
-                },
-            ),
-        ),
+        closing_bank,
         blocks=False,
     ),
     Defect(
