@@ -4,7 +4,8 @@ Belongs here: which of the two comes first, told by the file as a whole, and tex
 Does not belong here: which column holds a date, and which dates a row may have.
 
 A file is written by one program, so one order holds for all of it, and one day above 12 decides. To
-decide value by value would read 03/04 and 13/04 of one file as dates of two orders.
+decide value by value would read 03/04 and 13/04 of one file as dates of two orders. A typing error
+beside many dates of the other order is no date, and decides nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any, Literal
 from analytics_assets.core.source import SourceError
 
 Order = Literal["", "day", "month"]
+# As many dates of one order as this, for each of the other, make those typing errors.
+_TYPED_RIGHT = 20
 # Two numbers, of which either may be the month, and a year; a time of day may follow.
 _SLASHED = r"^\s*([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})([T ].*)?\s*$"
 _PLAIN = (
@@ -29,8 +32,8 @@ def date_order(session: Any, rows: str, text: str, path: Path, row: str = "") ->
     """Whether the day or the month comes first in the dates that ``text`` (SQL) gives over
     ``rows`` (a table, or SQL in brackets); empty where no date depends on it.
 
-    ``row``: SQL of the number by which a row is named. ``SourceError`` where both orders occur, or
-    nothing decides between them.
+    ``row``: SQL of the number by which a row is named. ``SourceError`` where both orders occur, but
+    for a few typing errors, or nothing decides between them.
     """
     number = row or "cast(null as bigint)"
     parts = ", ".join(
@@ -45,7 +48,7 @@ def date_order(session: Any, rows: str, text: str, path: Path, row: str = "") ->
         " where a between 1 and 31 and b between 1 and 31 and least(a, b) <= 12"
     ).fetchone()
     day_first, month_first, differing, first, second = found
-    if day_first and month_first:
+    if min(day_first, month_first) * _TYPED_RIGHT > max(day_first, month_first):
         named = f" (rows {first:,} and {second:,})" if row else ""
         raise SourceError(
             f"{day_first:,} of its dates have the day first and {month_first:,} the month{named}",
@@ -59,7 +62,9 @@ def date_order(session: Any, rows: str, text: str, path: Path, row: str = "") ->
             str(path),
             "Write them as YYYY-MM-DD",
         )
-    return "day" if day_first else "month" if month_first else ""
+    if not differing:
+        return ""
+    return "day" if day_first > month_first else "month"
 
 
 def date_sql(text: str, order: Order) -> str:

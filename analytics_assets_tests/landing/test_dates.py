@@ -62,3 +62,11 @@ def test_both_orders_in_a_file_are_refused_with_the_rows() -> None:
 def test_what_is_no_date_is_none_and_decides_nothing() -> None:
     texts = ["99/99/2024", "13/2024", "45/01/2024", "soon", "", "31/02/2024", "2024-02-30"]
     assert read([*texts, "25/12/2024"]) == [None] * len(texts) + [date(2024, 12, 25)]
+
+
+@pytest.mark.parametrize("order", ["{0:02}/{1:02}/2024", "{1:02}/{0:02}/2024"])
+def test_one_typing_error_of_many_dates_is_no_date_and_refuses_no_file(order: str) -> None:
+    days = [(day, month) for day in range(1, 29) for month in range(1, 13)]
+    wrong = order.format(3, 25)
+    found = read([*(order.format(*pair) for pair in days), wrong])
+    assert found == [*(date(2024, month, day) for day, month in days), None]
