@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.partitions import UNPARTITIONED, overlapping, shifted
+from analytics_assets.core.partitions import UNPARTITIONED, shifted
 from analytics_assets.warehouse.behind import (
     ARCHIVED,
     CHANGED,
@@ -34,7 +34,7 @@ from analytics_assets.warehouse.lake import (
     read_whole,
 )
 from analytics_assets.warehouse.ledger import Build, BuildLedger, now
-from analytics_assets.warehouse.refused import awaited
+from analytics_assets.warehouse.refused import awaited, goes_without, missing, touched
 from analytics_assets.warehouse.soundness import Soundness, judge
 
 
@@ -239,17 +239,9 @@ class Snapshot:
         known to be there. What was computed from an archived one keeps its rows and is read.
         """
         near = (
-            f"{upstream.key} {key}"
+            name
             for upstream in table.upstream
-            for key in sorted(
-                overlapping(
-                    table.period,
-                    [partition],
-                    upstream.period,
-                    self._archived(upstream),
-                    table.reach_of(upstream),
-                )
-            )
+            for name in touched(table, partition, upstream, self._archived(upstream))
         )
         return list(dict.fromkeys([*near, *self._lacking(table, partition)]))
 
@@ -258,16 +250,24 @@ class Snapshot:
         if (table.key, partition) not in self._waiting:
             found: dict[str, None] = {}
             for upstream in table.upstream:
-                reach, first = table.reach_of(upstream), awaited(self, table, upstream)
-                near = overlapping(table.period, [partition], upstream.period, first, reach)
-                found |= dict.fromkeys(f"{upstream.key} {key}" for key in sorted(near))
-                if UNPARTITIONED in (table.period, upstream.period):
-                    continue
-                window = shifted(table.period.window(partition), reach)
-                for key in upstream.period.keys_between(*window):
-                    found |= dict.fromkeys(self._lacking(upstream, key))
+                first = awaited(self, table, upstream)
+                found |= dict.fromkeys(touched(table, partition, upstream, first))
+                if UNPARTITIONED not in (table.period, upstream.period):
+                    reach = table.reach_of(upstream)
+                    window = shifted(table.period.window(partition), reach)
+                    for key in upstream.period.keys_between(*window):
+                        found |= dict.fromkeys(self._lacking(upstream, key))
+                elif table.period is not UNPARTITIONED and not goes_without(table, upstream):
+                    found |= dict.fromkeys(self._lacked_by_all_time(upstream))
             self._waiting[table.key, partition] = list(found)
         return self._waiting[table.key, partition]
+
+    def _lacked_by_all_time(self, table: Table) -> list[str]:
+        # Kept beside what partitions wait for: thousands of them may read the same table.
+        place = (table.key, "built without")
+        if place not in self._waiting:
+            self._waiting[place] = missing(self, table, UNPARTITIONED.only_key)
+        return self._waiting[place]
 
     def was_refused(self, table: Table, partition: str) -> bool:
         """Whether it was never built, as its input is refused as it is."""

@@ -4,13 +4,14 @@ Belongs here: which those are, and which tables go without them.
 Does not belong here: why something was refused (``audit.py``), what else is behind (``builds.py``).
 
 A table without partitions is one for all time: one refused month must not hold up every other. A
-table with partitions waits, as its sum would be short, unless it declares ``goes_without``. When
-what was refused is built, its readers are behind as after any change.
+table with partitions waits, as its sum would be short, unless it declares ``goes_without``; so it
+does for what a table of all time that it reads was built without. When what was refused is built,
+its readers are behind as after any change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from analytics_assets.core.declaration import Table
@@ -61,6 +62,16 @@ def missing(snapshot: Snapshot, table: Table, partition: str) -> list[str]:
     return list(found)
 
 
+def touched(table: Table, partition: str, upstream: Table, keys: Iterable[str]) -> list[str]:
+    """Names of those of the partitions ``keys`` of ``upstream`` that this one is computed from."""
+    return [f"{upstream.key} {key}" for key in _near(table, partition, upstream, keys)]
+
+
+def _near(table: Table, partition: str, upstream: Table, keys: Iterable[str]) -> list[str]:
+    reach = table.reach_of(upstream)
+    return sorted(overlapping(table.period, [partition], upstream.period, keys, reach))
+
+
 def _before(table: Table) -> dict[Table, None]:
     found: dict[Table, None] = {}
     for upstream in table.upstream:
@@ -70,7 +81,5 @@ def _before(table: Table) -> dict[Table, None]:
 
 def _unbuilt(snapshot: Snapshot, table: Table, partition: str) -> Iterator[tuple[Table, str]]:
     for upstream in table.upstream:
-        reach = table.reach_of(upstream)
-        keys = snapshot.unbuilt(upstream)
-        for key in sorted(overlapping(table.period, [partition], upstream.period, keys, reach)):
+        for key in _near(table, partition, upstream, snapshot.unbuilt(upstream)):
             yield upstream, key

@@ -238,7 +238,6 @@ def test_a_missing_day_of_events_holds_back_what_needs_it(
     assert [finding.partition for finding in findings] == ["2025-01-04"]
     assert "no file of 2025-01-04" in findings[0].summary
     assert "daily_mixpanel_metrics" not in changed
-    assert "user_product_starts" not in changed
 
 
 def test_meta_without_the_newest_day_fails_by_name(settled: Path) -> None:
