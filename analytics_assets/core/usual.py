@@ -58,8 +58,13 @@ class Range:
         return self.low <= self.value <= self.high
 
 
-def usual_count(counts: Matrix, centre: int, by_chance: float) -> list[Range]:
-    """The usual ranges of the number of rows at ``counts[0, centre]``; none: too few others."""
+def usual_count(
+    counts: Matrix, centre: int, by_chance: float, vouching: Sequence[bool] | None = None
+) -> list[Range]:
+    """The usual ranges of the number of rows at ``counts[0, centre]``; none: too few others.
+
+    ``vouching``: which seasons say what the stretch as a whole is like; all of them.
+    """
     logs, variance = np.log(np.maximum(counts, 0.5)), 1 / np.maximum(counts, 0.5)
     found = []
     expected = _expected(logs, variance, centre, by_chance, at_least=1.0)
@@ -69,7 +74,7 @@ def usual_count(counts: Matrix, centre: int, by_chance: float) -> list[Range]:
         low, high = math.exp(middle - tolerance), math.exp(middle + tolerance)
         low, high = min(low, math.exp(middle) - _ROWS), max(high, math.exp(middle) + _ROWS)
         found.append(Range(float(counts[0, centre]), max(0, math.floor(low)), math.ceil(high)))
-    own, others = _levels(logs, centre)
+    own, others = _levels(logs, centre, vouching)
     if others:
         low, high = usual_rows([math.exp(other) for other in others])
         alone = np.isnan(np.delete(counts[0], centre)).all()
@@ -79,7 +84,12 @@ def usual_count(counts: Matrix, centre: int, by_chance: float) -> list[Range]:
 
 
 def usual_ratio(
-    numerators: Matrix, denominators: Matrix, scale: float, centre: int, by_chance: float
+    numerators: Matrix,
+    denominators: Matrix,
+    scale: float,
+    centre: int,
+    by_chance: float,
+    vouching: Sequence[bool] | None = None,
 ) -> list[Range]:
     """The usual ranges of a ratio at ``[0, centre]``, in its unit; none: too few others."""
     cases = np.where(denominators > 0, denominators, np.nan)
@@ -108,7 +118,7 @@ def usual_ratio(
         high = max(back(at + tolerance), back(at) + floor)
         low, high = (max(low, 0.0), min(high, 1.0)) if share else (low, high)
         found.append(Range(scale * float(ratios[0, centre]), scale * low, scale * high))
-    own, others = _levels(values, centre)
+    own, others = _levels(values, centre, vouching)
     if others:
         far = [_far(back(other), share) for other in others[:FEWEST]]
         low, high = min(low for low, _ in far), max(high for _, high in far)
@@ -183,11 +193,14 @@ def _excess(values: Matrix, variance: Matrix, centre: int, seasonal: bool) -> fl
     return spread if found.size >= _ENOUGH else max(1.0, spread)
 
 
-def _levels(values: Matrix, centre: int) -> tuple[float, list[float]]:
+def _levels(
+    values: Matrix, centre: int, vouching: Sequence[bool] | None
+) -> tuple[float, list[float]]:
     """The level of the stretch, and those of other seasons, the nearest first; none: too few."""
     there = ~np.isnan(values[0])
     # A season of which less than half is there may be another part of it.
     enough = (~np.isnan(values[:, there])).sum(axis=1) * 2 >= there.sum()
+    enough &= np.array(vouching or [True] * len(values))
     levels = _medians(values[:, there])
     others = [float(level) for level, whole in zip(levels[1:], enough[1:], strict=True) if whole]
     return float(levels[0]), others if len(others) >= FEWEST else []

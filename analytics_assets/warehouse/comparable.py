@@ -45,7 +45,7 @@ class Comparable:
         self.files: dict[str, list[StoredFile]] = {}
         for file in snapshot.lake.files(table):
             self.files.setdefault(partition_of(table, file.key), []).append(file)
-        self._tested = tested
+        self._tested = frozenset(tested)
         self._covered = _covered(snapshot, table.upstream)
         self._by_number = {
             self._number(key): key
@@ -67,8 +67,7 @@ class Comparable:
             furthest = max(at - first, last - at) // self.places + 1
             for away in (sign * n for n in range(1, furthest + 1) for sign in (-1, 1)):
                 season = [
-                    None if key in self._tested or key in own else key
-                    for key in self._season(at + away * self.places)
+                    None if key in own else key for key in self._season(at + away * self.places)
                 ]
                 if season[self.centre]:
                     seasons.append(season)
@@ -76,6 +75,11 @@ class Comparable:
                     break
         alike = self._alike(partition, seasons)
         return [[key if key in alike else None for key in season] for season in seasons]
+
+    def vouching(self, grid: Grid) -> list[bool]:
+        """Of each season whether none of it is tested: what one bad file holds has the weekdays or
+        months of any other, but does not say how much is usual."""
+        return [not self._tested.intersection(filter(None, season)) for season in grid]
 
     def _season(self, centre: int) -> list[str | None]:
         start = centre - self.centre

@@ -33,7 +33,7 @@ VOLUME, DRIFT = "volume", "drift"
 TOO_FEW = "too few partitions to compare with"
 # How often a sound partition is unusual by chance alone. Ratios of real series have heavier tails
 # than chance, and many are judged at once: docs/checks.md says what that comes to.
-_BY_CHANCE = {VOLUME: 1e-4, DRIFT: 1e-5}
+_BY_CHANCE = 1e-5
 # A ratio known in fewer cases says little of all; it is known as often where the odds are alike.
 _KNOWN, _KNOWN_ODDS = 0.5, 2.0
 _ADVICE = {
@@ -85,8 +85,7 @@ def expect(
 ) -> Expected:
     """Compare live partitions with others: never with themselves.
 
-    Those of one run are ``tested`` together: what one bad file holds vouches for the season of its
-    neighbours, but is no other season.
+    Those of one run are ``tested`` together, and do not vouch for what is usual as a whole.
     """
     found = Expected()
     if not expectation_names(table) or not partitions:
@@ -125,9 +124,9 @@ class _Volume:
         grid, whole = self._others.grid(partition), self._others.is_complete(partition)
         count = self._rows.get(partition, 0)
         row: dict[str, Any] = {"rows": count}
-        ranges = usual_count(
-            _matrix(grid, {**self._rows, partition: count}), self._others.centre, _BY_CHANCE[VOLUME]
-        )
+        vouching = self._others.vouching(grid)
+        matrix = _matrix(grid, {**self._rows, partition: count})
+        ranges = usual_count(matrix, self._others.centre, _BY_CHANCE, vouching)
         summary = ""
         if lacking := self._others.lacking(partition):
             summary = f"no rows of {lacking}, which its neighbours have"
@@ -138,7 +137,7 @@ class _Volume:
                 what = f"{count:,} rows" if not found.of_season else _near(found.value, "rows")
                 summary = f"{what}, usually {low} to {high}"
                 break
-        row["compared with"] = _compared(grid, self._others.centre, self._rows, ranges)
+        row["compared with"] = _compared(self._others, grid, self._rows) if ranges else TOO_FEW
         return Judgement(summary, [row] if summary else [], row)
 
 
@@ -163,7 +162,7 @@ class _Drift:
         compared = {
             "ratios": len(self._ratios),
             "unusual": len(rows),
-            "compared with": _compared(grid, self._others.centre, None, [None]),
+            "compared with": _compared(self._others, grid),
         }
         if not rows:
             return Judgement("", [], compared)
@@ -208,8 +207,10 @@ class _Drift:
             )
         alike |= (known == 1) & (known[0, centre] == 1)
         cases = np.where(alike & (known[0, centre] >= _KNOWN), cases, np.nan)
-        by_chance = _BY_CHANCE[DRIFT] / len(self._ratios)
-        for found in usual_ratio(numerators, cases, ratio.scale, centre, by_chance):
+        by_chance = _BY_CHANCE / len(self._ratios)
+        for found in usual_ratio(
+            numerators, cases, ratio.scale, centre, by_chance, self._others.vouching(grid)
+        ):
             if not found.holds:
                 value = f"{found.value:,.2f} {ratio.unit}"
                 return [
@@ -263,13 +264,13 @@ def _near(value: Any, what: str = "") -> str:
     return f"{shown} in the midst of it and its neighbours"
 
 
-def _compared(
-    grid: Grid, centre: int, rows: Mapping[str, int] | None, ranges: Sequence[Any]
-) -> str:
+def _compared(others: Comparable, grid: Grid, rows: Mapping[str, int] | None = None) -> str:
     """The same places of other seasons by name, and how many neighbours."""
-    seasons = sorted(filter(None, (season[centre] for season in grid[1:])))
     neighbours = sum(1 for key in grid[0] if key) - 1
-    if not ranges or (len(seasons) < FEWEST and neighbours < FEWEST):
+    told = [neighbours >= FEWEST or vouches for vouches in others.vouching(grid)]
+    centres = [season[others.centre] for season, one in zip(grid[1:], told[1:], strict=True) if one]
+    seasons = sorted(filter(None, centres))
+    if len(seasons) < FEWEST and neighbours < FEWEST:
         return TOO_FEW
     named = ", ".join(f"{key}: {rows[key]:,}" if rows else str(key) for key in seasons)
     beside = f"{neighbours} neighbour{'s' * (neighbours > 1)}" if neighbours else ""

@@ -14,7 +14,7 @@ from analytics_assets.core.usual import Range, usual_count, usual_ratio, usual_r
 
 SEASONS, PLACES, CENTRE = 9, 12, 5
 # As the checks use them, of births with their 26 ratios.
-BY_CHANCE, ONE_OF_MANY = 1e-4, 1e-5 / 26
+BY_CHANCE, ONE_OF_MANY = 1e-5, 1e-5 / 26
 
 
 @hypothesis_settings(deadline=None)
