@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,30 +45,31 @@ _SETTINGS = (
 
 
 @contextmanager
-def pooled(url: str, folder: Path, mode: str = "transaction", more: str = "") -> Iterator[str]:
+def pooled(url: str, mode: str = "transaction", more: str = "") -> Iterator[str]:
     """The URL of the same database through a pooler with one connection for everybody."""
     if PGBOUNCER is None:
         pytest.skip("pgbouncer is not installed (Debian: pgbouncer)")
     there, port = sa.make_url(url), free_port()
-    config = folder / "pgbouncer.ini"
     host = there.query["host"]
-    config.write_text(
-        _CONFIG.format(
-            name=there.database, host=host, user=there.username, port=port, mode=mode,
-            folder=folder, more=more,
-        )
-    )  # fmt: skip
-    command = [PGBOUNCER, str(config)]
-    if os.getuid() == 0:
-        # It refuses to run as root, and only the server's own user reaches the server's socket.
-        owner = pwd.getpwuid(os.stat(str(host)).st_uid)
-        for path in (folder, config):
-            os.chown(path, owner.pw_uid, owner.pw_gid)
-        for path in (folder, *list(folder.parents)[:2]):
-            path.chmod(0o755)
-        command[1:1] = ["-u", owner.pw_name]
-    with running(command, port):
-        yield f"postgresql://{there.username}@127.0.0.1:{port}/{there.database}"
+    command = [PGBOUNCER]
+    # Its own folder: it refuses to run as root, and another user reads no folder of pytest.
+    with tempfile.TemporaryDirectory(prefix="pgbouncer", dir="/tmp") as name:
+        folder = Path(name)
+        config = folder / "pgbouncer.ini"
+        config.write_text(
+            _CONFIG.format(
+                name=there.database, host=host, user=there.username, port=port, mode=mode,
+                folder=folder, more=more,
+            )
+        )  # fmt: skip
+        if os.getuid() == 0:
+            # Only the server's own user reaches the server's socket.
+            owner = pwd.getpwuid(os.stat(str(host)).st_uid)
+            for path in (folder, config):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+            command += ["-u", owner.pw_name]
+        with running([*command, str(config)], port):
+            yield f"postgresql://{there.username}@127.0.0.1:{port}/{there.database}"
 
 
 def read(url: str, *statements: str, settings: ApiSettings = PATIENT) -> list[object]:
@@ -89,9 +91,9 @@ def read(url: str, *statements: str, settings: ApiSettings = PATIENT) -> list[ob
 
 
 @pytest.mark.parametrize("more", ["", "ignore_startup_parameters = options"])
-def test_each_read_has_its_limits(production: Production, tmp_path: Path, more: str) -> None:
+def test_each_read_has_its_limits(production: Production, more: str) -> None:
     """Also after another program left the shared connection as it likes it."""
-    with pooled(production.promoter, tmp_path, more=more) as url:
+    with pooled(production.promoter, more=more) as url:
         for _ in range(2):
             limits, written, slow = read(
                 url,
@@ -112,8 +114,8 @@ def test_each_read_has_its_limits(production: Production, tmp_path: Path, more: 
             other.close()
 
 
-def test_the_lists_answer_through_it(production: Production, tmp_path: Path) -> None:
-    with pooled(production.reader, tmp_path) as url:
+def test_the_lists_answer_through_it(production: Production) -> None:
+    with pooled(production.reader) as url:
         births = [table for table in TABLES if table.key == "births/agg_state_yearly"]
         with served(create_app(births, (), url, PATIENT)) as base:
             for path in ("tables/agg_state_yearly/rows", "meta/health", "meta/counts"):
@@ -121,17 +123,17 @@ def test_the_lists_answer_through_it(production: Production, tmp_path: Path) -> 
                 assert answer.status_code == 200, answer.text
 
 
-def test_a_pooler_of_statements_is_refused(production: Production, tmp_path: Path) -> None:
+def test_a_pooler_of_statements_is_refused(production: Production) -> None:
     """There is no transaction that could be limited."""
-    with pooled(production.reader, tmp_path, mode="statement") as url:
+    with pooled(production.reader, mode="statement") as url:
         (told,) = read(url, "select 1")
         assert told == "database_unavailable"
 
 
 def test_the_export_of_behavior_reads_through_it(
-    production: Production, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pooled(production.promoter, tmp_path) as url:
+    with pooled(production.promoter) as url:
         monkeypatch.setenv(behavior.VARIABLE, url)
         with behavior.connected() as connection, connection.cursor() as cursor:
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)

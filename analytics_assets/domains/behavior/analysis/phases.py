@@ -33,7 +33,7 @@ def phase_numbers(moments: pd.Series, phase: pd.Series, phases: Sequence[str]) -
     """The phase of each row from 0, which never falls; rows are in the order of ``moments``."""
     if missing := int(phase.isna().sum()):
         raise refused("phase", phase, f"{rows(missing)} are of no phase")
-    unknown = sorted(set(phase.astype(str)) - set(phases))
+    unknown = sorted(set(map(str, phase)) - set(phases))
     if unknown:
         raise Refusal(f"{', '.join(unknown)}: none of the phases {', '.join(phases)}")
     order = {name: number for number, name in enumerate(phases)}
