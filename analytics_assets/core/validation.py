@@ -72,6 +72,8 @@ def _check_origin(table: Table) -> None:
         raise table.refused("slice_period and slice_sql go together; give both or neither")
     keys = [upstream.key for upstream in table.upstream]
     _known(table, "table that it reads, for reach,", table.reach, keys)
+    names = [upstream.name for upstream in table.upstream]
+    _known(table, "table that it reads, for goes_without,", table.goes_without, names)
 
 
 def _check_columns(table: Table) -> None:

@@ -1,7 +1,7 @@
-"""The order of day and month in the dates of a file, and dates in that order.
+"""The order of day and month in the dates of a file.
 
-Belongs here: which of the two comes first, told by the file as a whole, and text -> date as SQL.
-Does not belong here: which column holds a date, and which dates a row may have.
+Belongs here: which of the two comes first, told by the file as a whole.
+Does not belong here: how a date is read in that order, which column holds one.
 
 A file is written by one program, so one order holds for all of it, and one day above 12 decides. To
 decide value by value would read 03/04 and 13/04 of one file as dates of two orders. A typing error
@@ -20,12 +20,6 @@ Order = Literal["", "day", "month"]
 _TYPED_RIGHT = 20
 # Two numbers, of which either may be the month, and a year; a time of day may follow.
 _SLASHED = r"^\s*([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})([T ].*)?\s*$"
-_PLAIN = (
-    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
-    *("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S.%fZ"),
-    *("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"),
-    *("%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y/%m/%d %H:%M:%S"),
-)
 
 
 def date_order(session: Any, rows: str, text: str, path: Path, row: str = "") -> Order:
@@ -65,20 +59,3 @@ def date_order(session: Any, rows: str, text: str, path: Path, row: str = "") ->
     if not differing:
         return ""
     return "day" if day_first > month_first else "month"
-
-
-def date_sql(text: str, order: Order) -> str:
-    """SQL of the date that a text says, with or without zeros and a time of day, in the order of
-    its file; NULL for other text. Without an order both have to say the same."""
-    plain = ", ".join(f"'{one}'" for one in _PLAIN)
-    parts = {
-        name: f"lpad(regexp_extract({text}, '{_SLASHED}', {n}), {4 if n == 3 else 2}, '0')"
-        for n, name in enumerate(("first", "second", "year"), start=1)
-    }
-    day, month = (
-        (parts["second"], parts["first"]) if order == "month" else (parts["first"], parts["second"])
-    )
-    slashed = f"try_cast({parts['year']} || '-' || {month} || '-' || {day} as date)"
-    if not order:
-        slashed = f"case when {day} = {month} then {slashed} end"
-    return f"coalesce(cast(try_strptime(trim({text}), [{plain}]) as date), {slashed})"

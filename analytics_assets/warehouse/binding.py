@@ -62,7 +62,9 @@ def bind_new(tables: Sequence[Table]) -> None:
 def _word(table: Table) -> str:
     """Changes with all that binding looks at."""
     read = [(upstream.key, upstream.meaning.rows["columns"]) for upstream in table.upstream]
-    return sha256(repr((table.meaning.text, read, duckdb.__version__)).encode()).hexdigest()
+    return sha256(
+        repr((table.meaning.text, table.alike_in, read, duckdb.__version__)).encode()
+    ).hexdigest()
 
 
 class _Binding:
@@ -117,6 +119,8 @@ class _Binding:
             own["its partition"] = table.partition_sql
         if table.slice_sql:
             own["slice_sql"] = table.slice_sql
+        if table.alike_in:
+            own["alike_in"] = table.alike_in
         for what, expression in own.items():
             self._described(f"select {expression} from {table.sql_name}", what)
         counted = table.measured_from

@@ -222,7 +222,9 @@ class Builder:
             self._staging.stage(table, chunk, outcome.reports, staged)
             for key in chunk:
                 if lacks := missing(self._snapshot, table, key):
-                    outcome.reports.setdefault(key, {})["built without"] = ", ".join(lacks)
+                    more = f" and {len(lacks) - 10} more" if len(lacks) > 10 else ""
+                    said = f"{', '.join(lacks[:10])}{more}"
+                    outcome.reports.setdefault(key, {})["built without"] = said
             if staged.unavailable:
                 outcome.unavailable = staged.unavailable
                 chunk = chunk[: chunk.index(staged.unavailable[0])]
