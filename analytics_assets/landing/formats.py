@@ -41,6 +41,7 @@ class Relation:
 
     ``names``: the header in lower case. ``documents``: the one column ``document`` is JSON.
     ``notes``: what was mended so that it can be read. ``blanks``: values may have some around them.
+    ``records``: rows that it gives where each line is one, if nobody has counted them yet.
     """
 
     sql: str
@@ -48,6 +49,7 @@ class Relation:
     documents: bool = False
     notes: tuple[str, ...] = ()
     blanks: bool = True
+    records: int | None = None
 
 
 _NO_DOCUMENTS = Relation(
@@ -56,10 +58,11 @@ _NO_DOCUMENTS = Relation(
 
 
 @contextmanager
-def opened(session: Any, path: Path, scratch: Path) -> Iterator[Relation]:
+def opened(session: Any, path: Path, scratch: Path, counted: bool = True) -> Iterator[Relation]:
     """The file's rows, good inside the block; ``SourceError`` that shows no value of the file.
 
-    ``scratch``: a folder for what is unpacked.
+    ``scratch``: a folder for what is unpacked. ``counted``: False where the caller compares what it
+    read with ``records``, which saves a pass over the file.
     """
     registered: list[str] = []
     try:
@@ -72,7 +75,12 @@ def opened(session: Any, path: Path, scratch: Path) -> Iterator[Relation]:
             return
         is_packed = path.suffix.lower() in PACKED
         inner = unpacked(path, scratch, FORMATS) if is_packed else path
-        yield _READERS[inner.suffix.lower()](session, inner, scratch, registered)
+        read = _READERS[inner.suffix.lower()]
+        relation = read(session, inner, scratch, registered)
+        # One record a line: where it is fewer, a lost quote has swallowed good ones.
+        if counted and relation.records not in (None, _records(session, relation)):
+            relation = _csv_rows(inner, scratch, line_by_line=True)
+        yield relation
     except OSError as error:
         raise SourceError(
             f"it cannot be read ({error.strerror or type(error).__name__})",
@@ -106,25 +114,30 @@ def _suffix(path: Path) -> str:
 
 
 def _csv(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
+    return _csv_rows(path, scratch)
+
+
+def _csv_rows(path: Path, scratch: Path, line_by_line: bool = False) -> Relation:
+    """Rows of a CSV file; ``line_by_line``: those lines apart that are no records."""
     text = csv_text.look_at(path)
     header = csv_text.read_header(path, text.encoding)
     names = _names(path, header.names)
     columns = [f"c{number}" for number in range(len(names))]
     row, unreadable = "row_number() over ()", "cast(null as varchar)"
-    is_plain = not text.has_nul and text.encoding != csv_text.MIXED
-    source = read_csv_sql(path, columns, header.delimiter, text.encoding, header=True)
-    # One record a line: where it is fewer, a lost quote has swallowed good ones.
-    if not is_plain or _records(session, source) != text.lines - 1:
-        sifted = scratch / f"{uuid4().hex}.csv"
+    records: int | None = text.lines - 1
+    if line_by_line or text.has_nul or text.encoding == csv_text.MIXED:
+        sifted, records = scratch / f"{uuid4().hex}.csv", None
         csv_text.sift(path, sifted, text.encoding, header, without_nul=True)
         source = read_csv_sql(sifted, [*columns, "row_number", "unreadable"], ";", "utf-8")
         row, unreadable = "abs(cast(row_number as bigint))", "nullif(unreadable, '')"
+    else:
+        source = read_csv_sql(path, columns, header.delimiter, text.encoding, header=True)
     listed = ", ".join(
         f"{column} as {quoted(name)}" for column, name in zip(columns, names, strict=True)
     )
     # The window makes DuckDB read the file in one thread, and so in order.
     sql = f"select {listed}, {row} as file_row, {unreadable} as unreadable_line from {source}"
-    return Relation(sql, names, notes=_mended(text), blanks=text.may_have_blanks)
+    return Relation(sql, names, notes=_mended(text), blanks=text.may_have_blanks, records=records)
 
 
 def _mended(text: csv_text.Text) -> tuple[str, ...]:
@@ -133,12 +146,11 @@ def _mended(text: csv_text.Text) -> tuple[str, ...]:
     return (*odd, *(("NUL bytes, taken out",) * text.has_nul))
 
 
-def _records(session: Any, source: str) -> int | None:
+def _records(session: Any, relation: Relation) -> int | None:
+    # Columns that nobody asks for are not read, and so not judged.
+    counts = f"select count(columns(* exclude file_row)), count(*) from ({relation.sql})"
     try:
-        # Columns that nobody asks for are not read, and so not judged.
-        return int(
-            session.execute(f"select count(columns(*)), count(*) from {source}").fetchone()[-1]
-        )
+        return int(session.execute(counts).fetchone()[-1])
     except duckdb.InvalidInputException:
         return None
 

@@ -79,28 +79,38 @@ class FileReader:
 
     def _keep(self, part: Path, target: Path, before: int) -> int:
         """Write the text of a file, which ``before`` rows of the same file precede; its rows."""
+        try:
+            with self._opened(part, counted=False) as relation:
+                rows = self._copy(relation, target, before)
+                if relation.records in (None, rows):
+                    return rows
+        except SourceError:
+            pass  # a line that is no record, which is told when each is counted
         with self._opened(part) as relation:
-            own = self._present(relation)
-            self._note("mended", relation.notes)
-            columns = ", ".join(f"{own.get(n, self._missing(n))} as {n}" for n in COLUMN_NAMES)
-            # The running number is not told apart: a file put together twice may count on.
-            told = [name for name in relation.names if not re.match("contador$|_column_", name)]
-            row = f"{before} + case when unreadable_line is null then file_row else -file_row end"
-            (rows,) = self._landing.session.execute(
-                f"copy (select {columns}, cast({row} as bigint) as source_row, unreadable_line,"
-                f" hash({', '.join(map(quoted, told))}) as same from ({relation.sql}))"
-                f" to {literal(str(target))} (format parquet, compression lz4)"
-            ).fetchone()
+            return self._copy(relation, target, before)
+
+    def _copy(self, relation: Relation, target: Path, before: int) -> int:
+        own = self._present(relation)
+        self._note("mended", relation.notes)
+        columns = ", ".join(f"{own.get(n, self._missing(n))} as {n}" for n in COLUMN_NAMES)
+        # The running number is not told apart: a file put together twice may count on.
+        told = [name for name in relation.names if not re.match("contador$|_column_", name)]
+        row = f"{before} + case when unreadable_line is null then file_row else -file_row end"
+        (rows,) = self._landing.session.execute(
+            f"copy (select {columns}, cast({row} as bigint) as source_row, unreadable_line,"
+            f" hash({', '.join(map(quoted, told))}) as same from ({relation.sql}))"
+            f" to {literal(str(target))} (format parquet, compression lz4)"
+        ).fetchone()
         return int(rows)
 
     @contextmanager
-    def _opened(self, part: Path) -> Iterator[Relation]:
+    def _opened(self, part: Path, counted: bool = True) -> Iterator[Relation]:
         """The rows of a file, wherever it had to be unpacked; errors name the file that came."""
         try:
             with part.open("rb") as file:
                 file.read(1)
             inner = dbf_inside(part, self._scratch) if part.suffix.lower() == ".dbc" else part
-            with opened(self._landing.session, inner, self._scratch) as relation:
+            with opened(self._landing.session, inner, self._scratch, counted) as relation:
                 yield relation
         except SourceError as error:
             what, _, to_do = error.parts
