@@ -266,9 +266,9 @@ def test_the_model_is_said_in_one_line() -> None:
         "linear: trend, change of level and slope at 24; 48 points, 1 apart; errors prewhitened HAC"
     )
     assert its(series(7)).warning is None
-    short = its(series(7, points=23), 12)
+    short = its(series(7, points=30), 15)
     assert short.warning is not None
-    assert short.warning.startswith("fewer than 24 points")
+    assert short.warning.startswith("fewer than 32 points")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from analytics_assets.domains.behavior.analysis.moments import Moments, Timeline
 
 FEWEST_POINTS = 8
 # Below, no series tells its correlation well enough for the interval of a slope.
-ENOUGH_POINTS = 24
+ENOUGH_POINTS = 32
 Impact = Literal["level and slope", "level"]
 _ROUNDING = 1e-9
 _ONE_MOMENT = "two rows are of one moment; sum or average them first"
@@ -355,5 +355,5 @@ def _warning(line: Timeline) -> str | None:
         return None
     return (
         f"fewer than {ENOUGH_POINTS} points: where neighbours correlate by 0.6, 95 % intervals of a"
-        " change of slope hold in about 92 %"
+        " change of slope hold in 91 to 94 %"
     )
