@@ -355,5 +355,5 @@ def _warning(line: Timeline) -> str | None:
         return None
     return (
         f"fewer than {ENOUGH_POINTS} points: where neighbours correlate by 0.6, 95 % intervals of a"
-        " change of slope hold in 91 to 94 %"
+        " change of slope hold in 90 to 94 %"
     )
