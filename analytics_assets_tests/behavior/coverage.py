@@ -1,13 +1,14 @@
 """How often the intervals of an interrupted time series hold what was planted, by option.
 
-``python -m analytics_assets_tests.behavior.coverage 2000`` prints the table of docs/behavior.md.
+The slow test of ``test_its_options.py`` writes the table of docs/behavior.md.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from analytics_assets.domains.behavior.analysis.its import FEWEST_POINTS
 LEVEL, SLOPE, SEASON = 1.5, 0.05, 2.0
 _COUNT = 40.0  # of a point, and the spread of its logarithm:
 _SPREAD = 0.15
+
+
+LENGTHS, CORRELATIONS = (24, 36, 60, 120), (0.0, 0.3, 0.6)
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Option:
 
 _COUNTS: dict[str, Any] = {"counts": True}
 OPTIONS = {
-    "default: level and slope, prewhitened": Option({}),
+    "default": Option({}),
     "monthly dates, a tenth of them missing": Option({}, missing=0.1, dated=True),
     '`impact="level"`': Option({"impact": "level"}),
     "`period=12`": Option({"period": 12}),
@@ -59,20 +63,17 @@ def correlated(rng: np.random.Generator, points: int, correlation: float) -> np.
     return errors
 
 
-@dataclass(frozen=True)
-class Planted:
-    """One series and what became of it."""
+def plant(
+    seed: int, option: Option, points: int | None = None, correlation: float | None = None
+) -> list[bool]:
+    """Whether the intervals of a series hold: level and slope of each intervention in turn.
 
-    points: int
-    correlation: float
-    held: tuple[bool, ...]
-    warned: bool
-
-
-def plant(seed: int, option: Option) -> Planted:
-    """A series of 24 to 120 points, correlation 0 to 0.6, and whether its intervals hold."""
+    Of 24 to 120 points and correlation 0 to 0.6, where it is not said.
+    """
     rng = np.random.default_rng(seed)
-    points, correlation = int(rng.integers(24, 121)), float(rng.uniform(0, 0.6))
+    drawn_points, drawn_correlation = int(rng.integers(24, 121)), float(rng.uniform(0, 0.6))
+    points = drawn_points if points is None else points
+    correlation = drawn_correlation if correlation is None else correlation
     given = option.arguments
     lag = given.get("lag", 0)
     free = points - FEWEST_POINTS * (option.interventions + 1) - lag
@@ -107,7 +108,7 @@ def plant(seed: int, option: Option) -> Planted:
             if estimate is not None:
                 true = np.exp(_SPREAD * true) if given.get("counts") else true
                 held.append(bool(estimate.low <= true <= estimate.high))
-    return Planted(points, correlation, tuple(held), found.warning is not None)
+    return held
 
 
 def _kept(rng: np.random.Generator, points: int, starts: np.ndarray, missing: float) -> np.ndarray:
@@ -118,34 +119,33 @@ def _kept(rng: np.random.Generator, points: int, starts: np.ndarray, missing: fl
     return kept
 
 
-def coverage(option: Option, series: int) -> dict[str, float]:
-    """Share of intervals that hold, in percent: all, and those of short and correlated series."""
-    drawn = [plant(seed, option) for seed in range(series)]
-    short = [one for one in drawn if one.points < 48]
-
-    def share(some: list[Planted], which: int) -> float:
-        held = [one.held[which :: 1 if len(one.held) == 1 else 2] for one in some]
-        return round(100 * float(np.mean([hold for one in held for hold in one])), 1)
-
-    found = {"level": share(drawn, 0)}
-    if len(drawn[0].held) > 1:
-        found["slope"] = share(drawn, 1)
-    found["level, below 48 points"] = share(short, 0)
-    found["level, below 48 points and correlation above 0.3"] = share(
-        [one for one in short if one.correlation > 0.3], 0
-    )
-    found["warned"] = round(100 * float(np.mean([one.warned for one in drawn])), 1)
-    if any(one.warned for one in drawn):
-        found["level, not warned"] = share([one for one in drawn if not one.warned], 0)
-        found["level, warned"] = share([one for one in drawn if one.warned], 0)
-    return found
+def coverage(
+    name: str, series: int, points: int | None = None, correlation: float | None = None
+) -> list[float]:
+    """Share of intervals that hold, in percent: of changes of level, and of slope if there are."""
+    option = OPTIONS[name]
+    held = np.array([plant(seed, option, points, correlation) for seed in range(series)])
+    of = 1 if option.arguments.get("impact") == "level" else 2
+    return [float(100 * held[:, number::of].mean()) for number in range(of)]
 
 
-def main() -> None:
-    series = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    for name, option in OPTIONS.items():
-        print(f"| {name} |", coverage(option, series), flush=True)
+def measured(series: int) -> dict[tuple[str, int, float], list[float]]:
+    """The coverage of each option at each length and correlation."""
+    cells = list(product(OPTIONS, LENGTHS, CORRELATIONS))
+    with ProcessPoolExecutor(2) as pool:
+        found = pool.map(coverage, *zip(*((n, series, p, c) for n, p, c in cells), strict=True))
+        return dict(zip(cells, found, strict=True))
 
 
-if __name__ == "__main__":
-    main()
+def table(found: Mapping[tuple[str, int, float], list[float]]) -> str:
+    """A row an option and parameter, a column a length; correlations follow each other."""
+    head = "".join(f" {points} points |" for points in LENGTHS)
+    lines = [f"| option | change of |{head}", "|---|---|" + "---|" * len(LENGTHS)]
+    for name in OPTIONS:
+        for number in range(len(found[name, LENGTHS[0], CORRELATIONS[0]])):
+            shares = [
+                " / ".join(f"{found[name, points, c][number]:.0f}" for c in CORRELATIONS)
+                for points in LENGTHS
+            ]
+            lines.append(f"| {name} | {('level', 'slope')[number]} | {' | '.join(shares)} |")
+    return "\n".join(lines) + "\n"

@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 
 from analytics_assets.domains.behavior.analysis import (
     Abab,
+    BetweenCase,
+    Change,
+    Estimate,
     InterruptedTimeSeries,
     Refusal,
     abab,
+    between_case_smd,
     interrupted_time_series,
 )
 from analytics_assets.domains.behavior.analysis.phases import PHASES
@@ -183,3 +187,121 @@ def test_nothing_ends_in_anything_but_an_answer_or_a_refusal(odd: Any, place: st
             assert "\n" not in str(refusal)  # noqa: PT017
         else:
             assert isinstance(found, Abab | InterruptedTimeSeries)
+
+
+# ---- combinations -------------------------------------------------------------------------------
+
+
+def between(given: pd.DataFrame, **more: Any) -> BetweenCase:
+    return between_case_smd(
+        given, **{"case": "who", "time": "t", "phase": "p", "outcome": "y", **more}
+    )
+
+
+def numbers_of(found: Any) -> list[float]:
+    """All that a caller reads, whatever it lies in."""
+    if isinstance(found, Estimate | Change | BetweenCase | InterruptedTimeSeries | tuple):
+        parts = found if isinstance(found, tuple) else vars(found).values()
+        return [number for part in parts for number in numbers_of(part)]
+    if isinstance(found, pd.DataFrame):
+        return found.select_dtypes("number").to_numpy().ravel().tolist()
+    return [float(found)] if isinstance(found, float | int) else []
+
+
+def _any_of(valid: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Some of the arguments, each with a value that it may have or an odd one."""
+    optional = {
+        name: st.one_of(st.sampled_from(values), st.sampled_from(values), _ODD)
+        for name, values in valid.items()
+    }
+    return st.fixed_dictionaries({}, optional=optional)
+
+
+_SHARES = [0.5, 0.95, 1e-9, 1 - 1e-12]
+_OUTCOMES = ["y", "n", "size", "zero", "steps", "huge", "holes"]
+_FOR_ITS = _any_of(
+    {
+        "time": ["t", "back"],
+        "outcome": _OUTCOMES,
+        "intervention": [12, 8, [8, 16], 12.5, 0, 23, 1e9],
+        "counts": [True, False],
+        "exposure": [None, "size", "zero"],
+        "impact": ["level", "level and slope"],
+        "lag": [0, 1, 0.5, 4],
+        "period": [None, 2, 4, 7.5, 12],
+        "harmonics": [1, 2, 3],
+        "covariance": ["prewhitened", "hac", "quasi-poisson"],
+        "confidence": _SHARES,
+    }
+)
+_FOR_ABAB = _any_of(
+    {
+        "time": ["t", "back"],
+        "outcome": _OUTCOMES,
+        "phases": [PHASES, PHASES[:2], PHASES[::-1]],
+        "improvement": ["increase", "decrease"],
+        "randomisation": ["starts", "labels"],
+        "fewest": [1, 3, 6, 7],
+        "confidence": _SHARES,
+        "seed": [0, 7],
+    }
+)
+_FOR_BETWEEN = _any_of(
+    {
+        "case": ["who", "twos", "one"],
+        "time": ["t", "back"],
+        "outcome": _OUTCOMES,
+        "phases": [PHASES, PHASES[:2], PHASES[::-1]],
+        "confidence": _SHARES,
+    }
+)
+
+
+def wide() -> pd.DataFrame:
+    """Outcomes of all kinds: without variation, with steps alone, at the edge of a float."""
+    one = frame()
+    one = one.assign(
+        back=-one["t"],
+        zero=0.0,
+        steps=np.repeat([0.0, 1.0, 0.0, 1.0], 6),
+        huge=one["y"] * 1e90,
+        holes=one["y"].where(one["t"] % 2 == 0),
+        one="a",
+    )
+    other = one.assign(y=one["y"][::-1].to_numpy() + 1, huge=one["huge"] * 2)
+    return pd.concat([one.assign(who="a", twos=1), other.assign(who="b", twos=2)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(more=_FOR_ITS)
+def test_an_interrupted_time_series_gives_numbers_or_a_sentence(more: dict[str, Any]) -> None:
+    try:
+        found = its(wide().iloc[:POINTS], **more)
+    except Refusal as refusal:
+        assert "\n" not in str(refusal)  # noqa: PT017
+        return
+    # What was not observed is no result.
+    assert not np.isnan(numbers_of(found)).any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(more=_FOR_ABAB)
+def test_an_abab_analysis_gives_numbers_or_a_sentence(more: dict[str, Any]) -> None:
+    try:
+        found = of(wide().iloc[:POINTS], **more)
+    except Refusal as refusal:
+        assert "\n" not in str(refusal)  # noqa: PT017
+        return
+    told = [*numbers_of(found.effect), found.within_case_smd, found.nap, found.tau_u]
+    assert found.warning is not None or not np.isnan(told).any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(more=_FOR_BETWEEN)
+def test_an_effect_between_cases_gives_numbers_or_a_sentence(more: dict[str, Any]) -> None:
+    try:
+        found = between(wide(), **more)
+    except Refusal as refusal:
+        assert "\n" not in str(refusal)  # noqa: PT017
+        return
+    assert not np.isnan(numbers_of(found)).any()

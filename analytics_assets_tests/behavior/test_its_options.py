@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,19 @@ from analytics_assets.domains.behavior.analysis import (
     interrupted_time_series,
 )
 from analytics_assets.domains.behavior.analysis.estimates import regress
-from analytics_assets_tests.behavior.coverage import OPTIONS, correlated, coverage
+from analytics_assets_tests.behavior.coverage import (
+    OPTIONS,
+    correlated,
+    coverage,
+    measured,
+    table,
+)
 from analytics_assets_tests.behavior.published import sicily
 
 _MONTH = 365.2425 / 12
+PAGE = Path(__file__).parents[2] / "docs" / "behavior.md"
+BEGIN, END = "<!-- coverage: written by a test -->", "<!-- end of coverage -->"
+SERIES = 200  # of each cell of the table
 
 
 def series(seed: int, points: int = 48, missing: float = 0.0) -> pd.DataFrame:
@@ -135,14 +145,14 @@ def test_the_same_months_as_dates_and_numbers(real_data: Path) -> None:
     for time, at in (("month_number", 24), ("month", "2022-01-01")):
         found = its(frame, at, time=time)
         level = found.level_change
-        assert [round(x, 2) for x in (level.value, level.low, level.high)] == [3.55, 1.98, 5.12]
-        assert level.p_value == pytest.approx(0.0003, abs=5e-5)
-        assert found.degrees_of_freedom == pytest.approx(12.1, abs=0.05)
+        assert [round(x, 2) for x in (level.value, level.low, level.high)] == [3.55, 1.96, 5.15]
+        assert level.p_value == pytest.approx(0.0004, abs=5e-5)
+        assert found.degrees_of_freedom == pytest.approx(11.6, abs=0.05)
     # Days since a day are no months, and nearly so.
     days = (pd.to_datetime(frame["month"]) - pd.Timestamp("2020-01-01")).dt.days
     found = its(frame.assign(time=days), 731)
-    assert found.level_change.low == pytest.approx(1.98, rel=0.03)
-    assert found.degrees_of_freedom == pytest.approx(12.1, rel=0.06)
+    assert found.level_change.low == pytest.approx(1.96, rel=0.03)
+    assert found.degrees_of_freedom == pytest.approx(11.6, rel=0.06)
 
 
 def test_months_in_any_unit_as_published_data_have_them() -> None:
@@ -151,10 +161,10 @@ def test_months_in_any_unit_as_published_data_have_them() -> None:
     for time, at in (("number", 37), ("month", "2005-01-01"), ("month", pd.Period("2005-01"))):
         found = its(frame, at, time=time, **counted)
         interval = (found.level_change.low, found.level_change.high)
-        assert [round(end, 3) for end in interval] == [0.819, 0.981]
-        assert round(found.degrees_of_freedom, 1) == 28.7
+        assert [round(end, 3) for end in interval] == [0.815, 0.987]
+        assert round(found.degrees_of_freedom, 1) == 25.5
     weeks = frame.assign(time=frame["number"] * _MONTH / 7)
-    assert round(its(weeks, 37 * _MONTH / 7, **counted).degrees_of_freedom, 1) == 28.7
+    assert round(its(weeks, 37 * _MONTH / 7, **counted).degrees_of_freedom, 1) == 25.5
 
 
 def test_missing_points_stay_gaps() -> None:
@@ -187,7 +197,7 @@ def test_a_step_alone_and_a_season_are_the_tutorials() -> None:
     assert step.level_change.value == pytest.approx(0.8944, abs=1e-4)
     assert step.slope_change is None
     # Neighbours correlate, which the tutorial's 0.839 to 0.953 leaves out.
-    assert step.autocorrelation == pytest.approx(0.26, abs=0.01)
+    assert step.autocorrelation == pytest.approx(0.27, abs=0.01)
     assert step.level_change.low < 0.83
     assert step.level_change.high > 0.96
     season = its(sicily(), "2005-01-01", period=12, **counted)
@@ -303,18 +313,28 @@ def test_a_high_outcome_varies_as_a_low_one_does() -> None:
 
 
 def test_a_few_planted_series_are_as_the_table_says() -> None:
-    """Enough to see an interval that is half as wide; the slow test sees the rest."""
-    for name in ("default: level and slope, prewhitened", '`covariance="hac"`'):
-        assert coverage(OPTIONS[name], 60)["level"] >= 85, name
+    """Enough to see an interval that is half as wide; the slow tests see the rest."""
+    for name in ("default", '`covariance="hac"`'):
+        assert coverage(name, 60)[0] >= 85, name
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_intervals_hold_what_was_planted(name: str) -> None:
-    found = coverage(OPTIONS[name], 500)
+    found = coverage(name, 500)
     print(name, found)
-    for what in ("level", "slope"):
-        assert 93 <= found.get(what, 95) <= 97, found
+    assert all(93 <= share <= 97 for share in found), found
+
+
+@pytest.mark.slow
+def test_the_table_of_coverage_is_as_measured() -> None:
+    found = measured(SERIES)
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    shown, _, after = rest.partition(END)
+    if os.environ.get("UPDATE_DOCS") == "1":
+        shown = f"\n\n{table(found)}\n"
+        PAGE.write_text(before + BEGIN + shown + END + after)
+    assert shown.strip() == table(found).strip(), "run it with UPDATE_DOCS=1"
 
 
 @pytest.mark.slow

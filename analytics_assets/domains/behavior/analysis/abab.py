@@ -50,7 +50,8 @@ class Abab:
 
     ``effect``: mean of all points under intervention less that of all in baseline, in units of the
     outcome, with the interval and p-value of a randomisation test over ``designs`` assignments;
-    where there is no test, ``warning`` says why, its p-value is NaN and the interval infinite.
+    where there is no test, its p-value is NaN and the interval infinite. ``warning`` says why a
+    number is NaN.
     ``mean_phase_difference``: each intervention less the baseline before it, every pair of phases
     counting alike. ``within_case_smd``: the effect in standard deviations within phases, with the
     small-sample correction; it does not compare with an effect size between subjects. ``nap``:
@@ -71,6 +72,11 @@ class Abab:
     rating: str
     warning: str | None
     randomisation: Randomisation
+
+    @property
+    def tested(self) -> bool:
+        """Whether its phases are long enough for the randomisation test."""
+        return not np.isnan(self.effect.p_value)
 
 
 def abab(
@@ -109,7 +115,7 @@ def abab(
     parts = [values[number_of == number] for number in range(4)]
     effect = float(values[treated == 1].mean() - values[treated == 0].mean())
     generator = np.random.default_rng(seed)
-    warning = None
+    warnings = []
     if randomisation == "labels":
         labels = generator.permuted(np.tile(treated, (_DRAWN, 1)), axis=1)
         reference = Randomisation(_by_labels(values, labels), _by_labels(treated, labels))
@@ -119,14 +125,17 @@ def abab(
         reference = Randomisation(_by_starts(values, others), _by_starts(treated, others))
     else:
         short = int(np.argmin([len(part) for part in parts]))
-        warning = (
+        warnings.append(
             f"no randomisation test: phase {phases[short]} has {len(parts[short])} points; at least"
             f" {fewest} are needed"
         )
         reference = Randomisation(np.empty(0), np.empty(0))
     tested = Estimate(effect, -np.inf, np.inf, float("nan"))
-    if warning is None:
+    if not warnings:
         tested = _tested(effect, reference, confidence)
+    within = _within_case_smd(effect, parts)
+    if np.isnan(within):
+        warnings.append("no within_case_smd: nothing varies within phases")
     sign = 1.0 if improvement == "increase" else -1.0
     judged = criteria([sign * part for part in parts])
     return Abab(
@@ -135,12 +144,12 @@ def abab(
         {name: float(part.mean()) for name, part in zip(phases, parts, strict=True)},
         {name: len(part) for name, part in zip(phases, parts, strict=True)},
         float(np.mean([parts[i + 1].mean() - parts[i].mean() for i in (0, 2)])),
-        _within_case_smd(effect, parts),
+        within,
         _nap([sign * part for part in parts]),
         _tau_u([sign * part for part in parts]),
         judged,
         rating(judged),
-        warning,
+        "; ".join(warnings) or None,
         reference,
     )
 
@@ -163,7 +172,7 @@ def pooled_effect(results: Iterable[Abab], confidence: float = 0.95, seed: int =
     generator = np.random.default_rng(seed)
     effects, outcome, assignment = [], np.zeros(_DRAWN), np.zeros(_DRAWN)
     for result in results:
-        if result.warning is not None:
+        if not result.tested:
             continue
         effects.append(result.effect.value)
         # The assignment that was used is one that might have been drawn.

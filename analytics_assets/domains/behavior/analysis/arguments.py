@@ -50,7 +50,7 @@ def is_number(value: object) -> bool:
 
 def column(frame: pd.DataFrame, role: str, name: Any) -> pd.Series:
     """The column that plays ``role``, an argument whose value is ``name``."""
-    found = int((frame.columns == name).sum())
+    found = sum(isinstance(name, type(one)) and bool(one == name) for one in frame.columns)
     if found == 1:
         return frame[name]
     what = "more than one column is called so" if found else "the frame has no such column"

@@ -19,8 +19,9 @@ PHASES = ("baseline_1", "intervention_A_1", "baseline_2", "intervention_A_2")
 
 def refuse_phases(phases: Sequence[str], number: int | None = None) -> None:
     """Refuse names that are not of baseline and intervention in turn."""
-    names = () if isinstance(phases, str) else tuple(phases)
-    if len(set(names)) < len(names) or len(names) < 2 or len(names) % 2:
+    listed = isinstance(phases, Sequence) and all(isinstance(name, str) for name in phases)
+    names = set(phases) if listed and not isinstance(phases, str) else set()
+    if not names or len(names) < len(phases) or len(names) % 2:
         raise Refusal(
             f"phases={phases!r}: name each phase once, in their order, baseline and intervention in"
             " turn"

@@ -102,7 +102,7 @@ def abab_rows(daily: pd.DataFrame, report: dict[str, Any]) -> pyarrow.Table:
         found: Abab | Refusal
         try:
             found = abab(series, time="day", phase="phase", outcome="mean_score")
-            if found.warning is None:
+            if found.tested:
                 analysed[str(subject)] = found
         except Refusal as refusal:
             found = refusal
