@@ -21,12 +21,11 @@ from analytics_assets.automation.jobs import one_op_job
 from analytics_assets.automation.plan import by_domain
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
-from analytics_assets.production import rollback_production, server
+from analytics_assets.production import review, rollback_production, server
 from analytics_assets.production.promotion import PromotionError, production_engine
 from analytics_assets.production.release import Promotion, release
 from analytics_assets.production.release_assets import production_key
-from analytics_assets.production.review import confirm
-from analytics_assets.warehouse import rollback_table
+from analytics_assets.warehouse import confirming, rollback_table
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.lake import open_lake
@@ -115,11 +114,14 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
 
     @dg.op
     def confirm_what_is_on_hold(context: dg.OpExecutionContext, config: SomePartitions) -> None:
-        rows = []
+        chosen, found = _chosen(tables, config.table), []
+        snapshot = Snapshot(open_lake(settings.load().lake))
+        for table in chosen:
+            found.append((table.key, confirming.confirm(snapshot, table, config.partitions)))
         with _production() as engine, engine.begin() as connection:
-            for table in _chosen(published, config.table):
-                for key, partitions in confirm(connection, table, config.partitions).items():
-                    rows.append({"table": key, "confirmed": ", ".join(partitions)})
+            for table in (table for table in chosen if table.publish):
+                found += review.confirm(connection, table, config.partitions).items()
+        rows = [{"table": key, "confirmed": ", ".join(own)} for key, own in found if own]
         _show(context, rows)
 
     return [
@@ -142,7 +144,8 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
         one_op_job(
             "confirm_promotion",
             confirm_what_is_on_hold,
-            "Let what is on hold be released, with all that is on hold for the same reason.",
+            "Let what is on hold be released, with all that is on hold for the same reason; and let"
+            " be built what is held back because it was readable before.",
         ),
     ]
 

@@ -44,11 +44,13 @@ class Publish:
 class Check:
     """A check of a staged partition: ``sql`` selects the rows that break it.
 
-    The table under test stands in ``sql`` under its own name, its upstream tables under theirs.
+    The table under test stands in ``sql`` under its own name, its upstream tables under theirs; as
+    ``_sent`` and ``_live`` the same table and, of another input, the live rows that it replaces.
     ``at_fault`` (SQL over ``_broken``, a row of ``sql``, and ``_row``, one of the table) says which
     rows go into quarantine; by default those with the unique columns of ``_broken``. ``told`` is a
     column of ``sql`` whose values are told in messages, which otherwise hold no value of a row.
     ``warns``: a column of the SQL of a blocking check that is true where a row only warns.
+    ``confirmable``: somebody may let what it holds back be built, with a warning.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Check:
     at_fault: str = ""
     told: str = ""
     warns: str = ""
+    confirmable: bool = False
 
 
 # A pandas frame of what the SQL selects, and the report -> a frame or Arrow table of the columns.

@@ -36,7 +36,7 @@ class Tally:
     """What became of the rows that one file, or whatever a source calls so, has for a partition.
 
     ``reason``: why most of the rejected rows are, ``first_row``: the number of the first of those;
-    no value of a row.
+    no value of a row. ``anew``: how many more are rejected than when the live rows landed.
     """
 
     file: str
@@ -44,6 +44,7 @@ class Tally:
     rejected: int = 0
     reason: str = ""
     first_row: int = 0
+    anew: int = 0
 
 
 class Source(Protocol):

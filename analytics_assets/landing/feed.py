@@ -68,6 +68,8 @@ class Feed:
     date that a row belongs to, which is landed as ``dated``; ``period``: its partitions. ``moves``:
     SQL that is true for a row whose key says nothing of its day, so that it may move to another.
     ``casts``: column -> SQL of its value, with its text as ``{text}``, where a cast is not it.
+    ``reads``: column of text -> SQL of what it is read as later, NULL where that cannot be: a value
+    that could be read before may not land unreadable (``readable.py``).
     ``rejects``: reason -> SQL that is true for a row that cannot be landed. Of more than
     ``told_rejected`` of a file's rows a check warns, more than ``most_rejected`` (shares) hold
     back what the file has rows of (``shares.py``). ``refuses``: the same as ``rejects``, where a
@@ -94,6 +96,7 @@ class Feed:
     dated: Column = DAY
     period: Period = UNPARTITIONED
     casts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    reads: Mapping[str, str] = field(default_factory=dict, hash=False)
     rejects: Mapping[str, str] = field(default_factory=dict, hash=False)
     refuses: Mapping[str, str] = field(default_factory=dict, hash=False)
     told_rejected: float = TOLD
@@ -108,14 +111,15 @@ class Feed:
                 f"feed {self.name}: day and period belong together; give both, or neither"
             )
         known = {column.name for column in self.columns}
-        named = {*self.spellings, *self.words, *self.casts, *filter(None, [self.rest])}
+        named = {*self.spellings, *self.words, *self.casts, *self.reads, *filter(None, [self.rest])}
         if unknown := sorted(named - known):
             raise DeclarationError(f"feed {self.name}: no column is called {', '.join(unknown)}")
 
     @property
     def declaration(self) -> str:
         """All that decides what is read from a file; another one reads another content."""
-        return repr(replace(self, expected=None, told_rejected=TOLD, most_rejected=MOST))
+        of_rows = replace(self, expected=None, reads={}, told_rejected=TOLD, most_rejected=MOST)
+        return repr(of_rows)
 
     @property
     def landed_columns(self) -> tuple[Column, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -25,12 +25,15 @@ from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile, files_of, unchanged
 from analytics_assets.landing.folder import arrived
 from analytics_assets.landing.known import contents
+from analytics_assets.landing.readable import still_landed
 from analytics_assets.landing.reading import UNDATED, Content, due, forget, parsed
 from analytics_assets.landing.shares import FEW, rejected_share
+from analytics_assets.warehouse.audit import rows_of
 from analytics_assets.warehouse.session import literal
 
 T = TypeVar("T")
 MISSING = "missing"
+_REJECTED = "rejected of "
 _DAY = "strftime(day, '%Y-%m-%d')"
 # Beside its own columns: the file's place in the order of arrival (0: none), and the row in it.
 STAGED = "0 as rank, cast(0 as bigint) as copies, cast(0 as bigint) as file_row"
@@ -72,6 +75,7 @@ class FileSource:
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self._last: list[Look] = []
+        self._rejected_before: dict[str, int] = {}
 
     # ---- what is there --------------------------------------------------------------------------
 
@@ -131,8 +135,12 @@ class FileSource:
 
     def tallies(self, key: str) -> Iterable[Tally]:
         """Of each file with rows of a partition what of it cannot be landed."""
-        for found in self.look().rejected.get(key, {}).values():
-            yield from found
+        files = self.look().rejected.get(key, {})
+        before = self._rejected_before.get(key, 0)
+        anew = sum(self.look().contents[file].rejected_rows for file in files) - before
+        for found in files.values():
+            for tally in found:
+                yield replace(tally, anew=anew)
 
     def deciding(
         self, found: Mapping[LandedFile, Content], last: date
@@ -175,7 +183,7 @@ class FileSource:
             inputs[key] = {"no rows": "0"}
         for key, bad in look.rejected.items():
             # A file that is mended may have the same good rows as before.
-            prints = {f"rejected of {f.path.name}": look.contents[f].rejected for f in bad}
+            prints = {f"{_REJECTED}{f.path.name}": look.contents[f].rejected for f in bad}
             inputs.setdefault(key, {}).update(prints)
         for key in set(self.feed.expected() if self.feed.expected else ()) - inputs.keys():
             inputs[key] = {MISSING: self.feed.name}
@@ -216,14 +224,22 @@ class FileSource:
     def declared(self) -> dict[str, Any]:
         """What follows for the table that the files land in."""
         feed = self.feed
-        plain = set(feed.key) <= {column.name for column in feed.columns}
         return {
             "columns": feed.landed_columns,
-            "unique": feed.key if plain else (),
+            "unique": self.unique,
             "period": feed.period,
             "time_column": feed.dated.name if feed.day else None,
-            "checks": (rejected_share(feed.told_rejected, feed.most_rejected),),
+            "checks": (
+                rejected_share(feed.told_rejected, feed.most_rejected),
+                *still_landed(feed, self.unique, self.waits),
+            ),
         }
+
+    @property
+    def unique(self) -> tuple[str, ...]:
+        """The columns by which a landed row is known."""
+        plain = set(self.feed.key) <= {column.name for column in self.feed.columns}
+        return self.feed.key if plain else ()
 
     def columns(self) -> str:
         """The columns of a row as it lands."""
@@ -241,6 +257,11 @@ class FileSource:
         ):
             look = self.look()
         self._refuse(look, landing.key)
+        self._rejected_before[landing.key] = sum(
+            rows_of(print_)
+            for name, print_ in landing.built_from.items()
+            if name.startswith(_REJECTED)
+        )
         parts = self.news(look.parts.get(landing.key, ()), landing)
         session, rows = landing.session, f"last_{uuid4().hex[:16]}"
         with self.staged(landing, look, parts) as staged:
@@ -259,11 +280,12 @@ class FileSource:
         session.execute(f"create temp table {staged} as {self.before_sql(landing)}")
         try:
             for rank, part in enumerate(parts, start=1):
+                days = ", ".join(map(literal, part.days))
                 with parsed(session, self.feed, part.file) as rows:
                     session.execute(
                         f"insert into {staged} by name select {self._own()}, row_name, copies,"
                         f" {rank} as rank, file_row from {rows} where rejected is null"
-                        + (f" and {_DAY} in ({_listed(part.days)})" if self.feed.day else "")
+                        + (f" and {_DAY} in ({days})" if self.feed.day else "")
                     )
                 if part.days.keys() == look.contents[part.file].days.keys():
                     forget(self.feed, part.file)
@@ -375,7 +397,3 @@ def _report_rest(landing: Landing, rows: str, column: str) -> None:
         landing.report["other fields, kept as JSON"] = ", ".join(
             f"{name}: {count:,}" for name, count in found
         )
-
-
-def _listed(days: Mapping[str, str]) -> str:
-    return ", ".join(map(literal, days))

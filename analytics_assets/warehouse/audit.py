@@ -17,7 +17,7 @@ from analytics_assets.core.contracts import Rule, failure_cases, quoted, rules
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.rollups import totals_sql
 from analytics_assets.warehouse.lake import partition_of
-from analytics_assets.warehouse.session import expose, expose_tallies
+from analytics_assets.warehouse.session import expose, expose_live, expose_tallies
 
 CONTRACT, RECONCILES = "contract", "reconciles"
 DOUBLED = "stands more than once"
@@ -92,12 +92,14 @@ def audit(
     partitions: Sequence[str],
     rows_read: dict[str, int] | None,
     whole: Sequence[str] = (),
+    live: Sequence[str] = (),
 ) -> Audit:
     """Judge the staged partitions of ``table``, which the session reads under the table's name.
 
     ``rows_read`` is the number of upstream rows of each partition, where one row gives one row.
     ``whole``: the files of all slices, where only those that changed are staged. The table's own
-    checks judge them all, and the session reads them afterwards.
+    checks judge them all, and the session reads them afterwards. ``live``: the files that those of
+    ``table`` would replace.
     """
     measured = _measure(session, table)
     findings = _contract(session, table, measured.broken)
@@ -111,6 +113,7 @@ def audit(
     if whole:
         expose(session, table, whole)
     expose_tallies(session, table, partitions)
+    expose_live(session, table, live)
     for check in table.checks:
         findings += _own_check(session, table, check)
     return Audit(measured.rows, measured.fingerprints, findings)
@@ -151,6 +154,11 @@ def fingerprint(rows: int, row_hashes: int) -> str:
     That of two sets of rows together is that of their added counts and hashes.
     """
     return f"{rows:x}-{int(row_hashes) % 2**64:016x}"
+
+
+def rows_of(fingerprint: str) -> int:
+    """How many rows a fingerprint is of."""
+    return int(fingerprint.partition("-")[0], 16)
 
 
 def _broken(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from analytics_assets.core.declaration import Table
 
-ARCHIVED, ROLLED_BACK = "archived", "rolled_back"
+ARCHIVED, ROLLED_BACK, CONFIRMED = "archived", "rolled_back", "confirmed"
 # How the reason begins where inputs changed, and where live rows fail a rule that is newer.
 CHANGED, FAILS = "changed since", "fails "
 

@@ -20,7 +20,7 @@ from analytics_assets.core.refusals import DeclarationError, nearest_word, refus
 from analytics_assets.core.rollups import build_sql, totals_sql
 from analytics_assets.core.sql_files import FileSql
 from analytics_assets.warehouse.notes import note, noted
-from analytics_assets.warehouse.session import expose, expose_tallies
+from analytics_assets.warehouse.session import expose, expose_live, expose_tallies
 
 _ALIASES = re.compile(r"\nCandidate tables: (.*)")
 _WRONG_NAME = re.compile(
@@ -84,6 +84,7 @@ class _Binding:
                 self._select(build_sql(table))
             expose(self._session, table, ())
             expose_tallies(self._session, table, ())
+            expose_live(self._session, table, ())
             self._expressions()
             for check in table.checks:
                 self._check(check)

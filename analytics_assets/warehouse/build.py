@@ -25,6 +25,7 @@ from analytics_assets.warehouse.audit import (
     audit_names,
 )
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.confirming import replaced, softened
 from analytics_assets.warehouse.expectations import expect, expectation_names
 from analytics_assets.warehouse.integrity import published_words
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
@@ -251,7 +252,9 @@ class Builder:
         expose(self._session, table, [file.uri for file in staged.files])
         rows_read = self._rows_read(table, chunk)
         whole = self._whole(table, staged)
-        audited = audit(self._session, table, chunk, rows_read, whole)
+        live = replaced(self._snapshot, table, chunk)
+        audited = audit(self._session, table, chunk, rows_read, whole, live)
+        audited = softened(self._snapshot, table, audited)
         _refuse_moving_input(table, staged.read, audited.fingerprints)
         self._quarantine(table, audited, audited.rows.keys() | staged.same.keys(), outcome)
         return audited

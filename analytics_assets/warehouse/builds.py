@@ -16,6 +16,7 @@ from analytics_assets.core.partitions import UNPARTITIONED, shifted
 from analytics_assets.warehouse.behind import (
     ARCHIVED,
     CHANGED,
+    CONFIRMED,
     FAILS,
     ROLLED_BACK,
     Behind,
@@ -360,7 +361,7 @@ class Snapshot:
         if build.blocked_by == ARCHIVED:
             # It stays there while its input is as it was, whatever would be made of it now.
             known.add(input_word(behind.table, self.inputs(behind.table, behind.partition)))
-        if build.refused in known:
+        if build.refused in known and build.blocked_by != CONFIRMED:
             return replace(behind, refused=True, blocked_by=build.blocked_by)
         if self.is_unjudged(behind.table, behind.partition):
             return replace(behind, unjudged=True)

@@ -50,10 +50,10 @@ class Build:
     """One ledger entry: the inputs (name -> fingerprint) that a live partition was built from.
 
     ``refused`` is the recipe that is not tried again, ``blocked_by`` the checks that it failed, or
-    what people did (``archived``, ``rolled_back``); ``code_version`` is empty where no build ever
-    passed. The live rows were last judged by the contract ``contract_version`` and fail its checks
-    ``fails``. ``meaning`` is the text of what both versions stand for. ``published`` is one word
-    for the rows that were published, empty where it is not known.
+    what people did (``archived``, ``rolled_back``, ``confirmed``); ``code_version`` is empty where
+    no build ever passed. The live rows were last judged by the contract ``contract_version`` and
+    fail its checks ``fails``. ``meaning`` is the text of what both versions stand for.
+    ``published`` is one word for the rows that were published, empty where it is not known.
     """
 
     table: str

@@ -95,8 +95,15 @@ def expose_tallies(
         return
     session.execute(
         "create or replace temp table _tally (_partition varchar, file varchar, offered bigint,"
-        " rejected bigint, reason varchar, first_row bigint)"
+        " rejected bigint, reason varchar, first_row bigint, anew bigint)"
     )
     found = [(key, *astuple(tally)) for key in partitions for tally in table.source.tallies(key)]
     if found:
-        session.executemany("insert into _tally values (?, ?, ?, ?, ?, ?)", found)
+        session.executemany("insert into _tally values (?, ?, ?, ?, ?, ?, ?)", found)
+
+
+def expose_live(session: duckdb.DuckDBPyConnection, table: Table, uris: Iterable[str]) -> None:
+    """Let SQL read these files as ``_live``, and the table as ``_sent``, if a check does."""
+    if any("_live" in check.sql for check in table.checks):
+        session.execute(f"create or replace temp view _sent as from {table.sql_name}")
+        session.execute(f"create or replace temp view _live as {select_files(table, uris)}")

@@ -60,7 +60,7 @@ def read(folder: Path, scratch: Path, facts: bool = True) -> Iterator[Read]:
                 result.refused[file.path.name] = str(error)
             result.reports |= {what: str(said) for what, said in report.items()}
         session.execute(f"create view births.raw_births as {' union all '.join(selects)}")
-        (check,) = RAW.checks
+        (check, _) = RAW.checks
         for row in session.execute(check.sql).fetchdf().to_dict("records"):
             (result.warned if row[check.warns] else result.refused)[row["file"]] = row[check.told]
         session.execute(f"create table births.rejected_births as {build_sql(REJECTED)}")

@@ -14,7 +14,7 @@ from analytics_assets.core.partitions import DAILY
 from analytics_assets.domains.ad_metrics.columns import AD_IDS, USER_ID
 from analytics_assets.domains.ad_metrics.coverage import Coverage, coverage
 from analytics_assets.domains.ad_metrics.days import day_sql, without_time
-from analytics_assets.domains.ad_metrics.words import NO_ID
+from analytics_assets.domains.ad_metrics.words import NO_ID, amount_sql
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import files_of
 from analytics_assets.landing.folder import LandingFolder
@@ -90,6 +90,7 @@ EVENTS = Feed(
         "insert_id": "coalesce({text}, " + _WITHOUT_ID + ")",
         "arrival_ms": "try_cast({text} as bigint)",
     },
+    reads={name: amount_sql(name) for name in ("revenue", "revenue_usd")},
     key=("event", "distinct_id", "time_ms", "insert_id"),
     newest="arrival_ms",
     day="cast(make_timestamp(time_ms * 1000) as date)",

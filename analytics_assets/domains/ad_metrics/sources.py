@@ -91,8 +91,12 @@ class InsightsSource(FileSource):
     def declared(self) -> dict[str, Any]:
         """With the part that a row is."""
         of_feed = super().declared
-        unique = (*(column.name for column in AD_IDS), "breakdown_value", "part")
-        return {**of_feed, "columns": (*of_feed["columns"], _PART), "unique": unique}
+        return {**of_feed, "columns": (*of_feed["columns"], _PART)}
+
+    @property
+    def unique(self) -> tuple[str, ...]:
+        """The ad, the breakdown, and the part."""
+        return (*(column.name for column in AD_IDS), "breakdown_value", "part")
 
     def columns(self) -> str:
         """With the part."""

@@ -94,6 +94,11 @@ def action_types(variable: str, default: str) -> str:
     return ", ".join(literal(name.strip()) for name in names if name.strip())
 
 
+def amount_sql(text: str) -> str:
+    """SQL of the amount that a text is; NULL where it is none."""
+    return f"try_cast({text} as decimal(20, 6))"
+
+
 def quotient(numerator: str, denominator: str, places: int) -> str:
     """SQL of a division of whole numbers, rounded half away from zero; 0 where it is undefined.
 
@@ -121,6 +126,7 @@ WORDS = {
     + " ".join(f"when {literal(sent)} then {literal(ours)}" for sent, ours in EVENT_NAMES.items())
     + " end",
     "no_id": literal(NO_ID),
+    "amount": amount_sql("stated"),
     "event_order": " ".join(
         f"when {literal(name)} then {order}" for order, name in enumerate(KNOWN_EVENTS)
     ),

@@ -18,13 +18,31 @@ REASON = f"""case
 end"""
 # What the advice of the check, which is of every source, cannot say.
 _TO_DO = "if(reason like '%year', ' (a file of several years has to be split by year)', '')"
-# As ``rejected_share`` wants them.
-COUNTS = f"""
+
+
+def counts(rows: str) -> str:
+    """What became of the records of each file among ``rows``, as ``rejected_share`` wants it."""
+    return f"""
 select _partition, file, sum(records) as offered, sum(records) filter (where reason is not null) as
     rejected, arg_max(reason || {_TO_DO}, records) filter (where reason is not null) as reason,
     arg_max(first_row, records) filter (where reason is not null) as first_row
 from (
     select cast(source_year as varchar) as _partition, source_file as file, {REASON} as reason,
         count(*) as records, min(abs(source_row)) as first_row
-    from births.raw_births group by all
+    from {rows} group by all
 ) group by all"""
+
+
+# Whose date of birth could be read before.
+LOSSES = """
+select _partition, sent.file, sent.reason, sent.first_row,
+    least(live.landed - sent.landed, sent.rejected - live.rejected) as times
+from ({}) as sent join ({}) as live using (_partition)""".format(
+    *(
+        "select _partition, sum(offered) - sum(coalesce(rejected, 0)) as landed,"
+        " sum(coalesce(rejected, 0)) as rejected, arg_max(file, rejected) as file,"
+        f" arg_max(reason, rejected) as reason, arg_max(first_row, rejected) as first_row"
+        f" from ({counts(rows)}) group by all"
+        for rows in ("_sent", "_live")
+    )
+)

@@ -10,10 +10,11 @@ import os
 from datetime import timedelta
 
 from analytics_assets.core.columns import Column, DeclarationError, Dimension, text
-from analytics_assets.core.declaration import Check, Publish, Table
+from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import MONTHLY, YEARLY
 from analytics_assets.core.small_cells import protect, public_name
 from analytics_assets.domains.births import dimensions
+from analytics_assets.domains.births.checks import READABLE, STILL_READABLE
 from analytics_assets.domains.births.columns import (
     AGE_GROUPS,
     COLUMN_NAMES,
@@ -37,14 +38,11 @@ from analytics_assets.domains.births.grains import (
     YEAR,
 )
 from analytics_assets.domains.births.measures import BIRTH_MEASURES, FLAGS
-from analytics_assets.domains.births.rejected import BIRTH_DATE, COUNTS, REASON
+from analytics_assets.domains.births.rejected import BIRTH_DATE, LOSSES, REASON, counts
 from analytics_assets.domains.births.sources import HealthFacilitySource, SinascSource
+from analytics_assets.landing.readable import rows_still_landed
 from analytics_assets.landing.shares import rejected_share
 from analytics_assets.warehouse.session import literal
-
-# Shares of unreadable values above this say that a file has other columns or codes than it should.
-MAX_UNREADABLE_SHARE = 0.05
-
 
 tables = dimensions.tables.copy()
 
@@ -79,7 +77,7 @@ raw_births = tables.source(
     slice_period=MONTHLY,
     slice_sql=f"case when year({BIRTH_DATE}) = source_year"
     f" then strftime({BIRTH_DATE}, '%Y-%m') end",
-    checks=(rejected_share(counts=COUNTS),),
+    checks=(rejected_share(counts=counts("births.raw_births")), rows_still_landed(LOSSES)),
     description="Birth records as landed, text throughout, with the file and row they came from.",
     # A year's files are published once a year, and not always in the same month.
     expected_every=timedelta(days=550),
@@ -109,32 +107,6 @@ _FACT_COLUMNS = (
     text("birth_weight_class", "Class of birth weight, or unknown.", False),
     text("unreadable_columns", "Columns whose text could not be read, so NULL here."),
 )
-_READABLE = Check(
-    "values_readable",
-    f"At most {MAX_UNREADABLE_SHARE:.0%} of a column's values are outside its code book",
-    sql=f"""
-with named as (
-    select _partition, unnest(string_split(unreadable_columns, ',')) as column_name, birth_id
-    from births.fact_births
-    where unreadable_columns is not null
-),
-counted as (
-    select _partition, column_name, count(*) as unreadable, min(birth_id) as first_record,
-        max(birth_id) as last_record
-    from named group by all
-),
-births as (select _partition, count(*) as births from births.fact_births group by all)
-select counted.*, births.births, round(100.0 * unreadable / births, 1) as percent,
-    concat(column_name, ': ', unreadable, ' of ', births) as said
-from counted join births using (_partition)
-where unreadable > 2 and unreadable > {MAX_UNREADABLE_SHARE} * births
-order by all""",
-    advice="Look at these records in births.raw_births (source_file, source_row): the file may have"
-    " shifted columns, other codes or another layout. Mend the file and run again.",
-    at_fault="list_contains(string_split(_row.unreadable_columns, ','), _broken.column_name)",
-    told="said",
-)
-
 rejected_births = tables.from_sql(
     "rejected_births",
     layer="sources",
@@ -159,7 +131,7 @@ fact_births = tables.from_sql(
     unique=("birth_id",),
     keeps_rows=True,
     alike_in="left(birth_municipality_code, 2)",
-    checks=(_READABLE,),
+    checks=(READABLE, STILL_READABLE),
     words={
         "birth_date": BIRTH_DATE,
         "raw_columns": ",\n".join(f"landed.{n} as raw_{n}" for n in COLUMN_NAMES),

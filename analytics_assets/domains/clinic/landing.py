@@ -18,7 +18,16 @@ from analytics_assets.domains.clinic.layouts import (
     COOKIE_CATS,
     PUBLIC_NO_SHOWS,
 )
-from analytics_assets.domains.clinic.words import doctor_sql, moment_sql
+from analytics_assets.domains.clinic.words import (
+    EVENTS,
+    GROUPS,
+    STATUSES,
+    TRAFFIC_SOURCES,
+    age_sql,
+    doctor_sql,
+    moment_sql,
+    one_of_sql,
+)
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.folder import LandingFolder
 from analytics_assets.landing.formats import CSV
@@ -61,6 +70,7 @@ APP_PROFILE = Feed(
     ),
     layouts=(APP_DATA,),
     key=("patient_id",),
+    reads={"traffic_source": one_of_sql("traffic_source", TRAFFIC_SOURCES)},
     rejects=_ROUNDED,
     formats=CSV,
 )
@@ -94,6 +104,11 @@ APPOINTMENT = Feed(
         _unnumbered(moment_sql("appointment_date")),
     ),
     moves="appointment_number is not null",
+    reads={
+        "age": age_sql("age"),
+        "appointment_status": one_of_sql("appointment_status", STATUSES),
+        "booked_at": moment_sql("booked_at"),
+    },
     rejects=_ROUNDED,
     day=f"cast({moment_sql('appointment_date')} as date)",
     period=MONTHLY,
@@ -112,6 +127,10 @@ AB_EVENT = Feed(
     layouts=(AB_TEST_DATA, COOKIE_CATS),
     rejects=_ROUNDED,
     key=("patient_id", "lower(event_name)", moment_sql("event_datetime")),
+    reads={
+        "group": one_of_sql('"group"', GROUPS),
+        "event_name": one_of_sql("event_name", EVENTS),
+    },
     day=f"cast({moment_sql('event_datetime')} as date)",
     period=MONTHLY,
     formats=CSV,

@@ -24,6 +24,11 @@ class PseudonymSource(UpsertSource):
         super().__init__(feed)
         self._key_name = key_name
 
+    @property
+    def unique(self) -> tuple[str, ...]:
+        """The hash."""
+        return (self._key_name,)
+
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """As of any feed; another key names every row anew."""
         found = super().inputs()

@@ -77,7 +77,6 @@ def _landed(feed: Feed, key: Column, description: str, **declared: Any) -> Table
         PseudonymSource(feed, key.name),
         description=description,
         columns=tuple({column.name: column for column in given}.values()),
-        unique=(key.name,),
         expected_every=_EXPECTED,
         **declared,
     )

@@ -17,7 +17,7 @@ by_user as (
     select
         events.* exclude (distinct_id),
         coalesce(identities.user_id, events.distinct_id) as distinct_id,
-        case when stated is null then 0 else try_cast(stated as decimal(20, 6)) end as amount
+        case when stated is null then 0 else {amount} end as amount
     from events
     left join identities
         on events.event_date = identities.event_date
