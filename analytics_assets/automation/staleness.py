@@ -230,7 +230,7 @@ def _waiting(
 
 def _existing(table: Table, snapshot: Snapshot) -> set[str]:
     """Partitions that there are, or could be."""
-    live = {partition_of(table, key) for key in snapshot.lake_fingerprints(table)}
+    live = {partition_of(table, file.key) for file in snapshot.files(table)}
     return live | set(snapshot.candidates(table))
 
 

@@ -112,7 +112,7 @@ def foresee(
 
 
 def _due(snapshot: Snapshot, table: Table, standing: Standing) -> Iterable[Due]:
-    live = snapshot.lake_fingerprints(table)
+    live = {file.key: file.fingerprint for file in snapshot.files(table)}
     there = {key: entry.fingerprint for key, entry in standing.present.items()}
     for key in sorted(live.keys() | there.keys()):
         offered = live.get(key, "")

@@ -78,7 +78,7 @@ def roll_back(
                 move.review(connection)
                 move.replace(connection)
                 move.enter(connection, run_id, opened.number)
-            live = snapshot.lake_fingerprints(table)
+            live = {file.key: file.fingerprint for file in snapshot.files(table)}
             versions = {
                 key: (live.get(key, ""), why)
                 for key in changed

@@ -39,7 +39,7 @@ from analytics_assets.warehouse.mending import (
 )
 from analytics_assets.warehouse.outcome import Outcome, refused, unavailable
 from analytics_assets.warehouse.quarantine import Quarantine
-from analytics_assets.warehouse.refused import missing
+from analytics_assets.warehouse.refused import is_withdrawn, missing
 from analytics_assets.warehouse.session import expose
 from analytics_assets.warehouse.staging import Staged, Staging
 
@@ -97,6 +97,9 @@ class Builder:
                 break
             if len(ready) > len(chunk):
                 self._log.info("%s: %d of %d partitions built", table.key, len(builds), len(ready))
+        for key in outcome.withdrawn:
+            entry = self._snapshot.entry_of(table, key)
+            builds += [replace(entry, refused="", blocked_by="")] if entry else []
         self._snapshot.ledger.record(builds)
         self._snapshot.forget(table, builds)
         well = [key for key in ready if key not in outcome.quarantined]
@@ -116,6 +119,8 @@ class Builder:
                 wanted.append(key)
                 continue
             outcome.missing.append(key)
+            if is_withdrawn(self._snapshot, table, key):
+                outcome.withdrawn.append(key)
             if live is None:
                 outcome.absent.append(key)
             elif table.source is None or self._only_judged(table, key):

@@ -35,7 +35,14 @@ from analytics_assets.warehouse.lake import (
     read_whole,
 )
 from analytics_assets.warehouse.ledger import Build, BuildLedger, now
-from analytics_assets.warehouse.refused import awaited, goes_without, missing, touched
+from analytics_assets.warehouse.refused import (
+    WITHDRAWN,
+    awaited,
+    goes_without,
+    is_withdrawn,
+    missing,
+    touched,
+)
 from analytics_assets.warehouse.soundness import Soundness, judge
 
 
@@ -99,10 +106,6 @@ class Snapshot:
         for key in sorted(chosen & self.broken(table).keys()):
             raise DamagedFiles(f"{table.key} {key}: {self.broken(table)[key]}. {MENDED}")
 
-    def lake_fingerprints(self, table: Table) -> dict[str, str]:
-        """Storage key -> fingerprint of its live rows."""
-        return {file.key: file.fingerprint for file in self.files(table)}
-
     def forget(self, table: Table, builds: Iterable[Build] = ()) -> None:
         """The table has a new version, and these are its new entries."""
         self._files.pop(table.key, None)
@@ -116,12 +119,16 @@ class Snapshot:
 
     def build_of(self, table: Table, partition: str) -> Build | None:
         """The ledger entry of a live partition."""
-        build = self._builds.get(table.key, {}).get(partition)
+        build = self.entry_of(table, partition)
         return build if build and build.live else None
+
+    def entry_of(self, table: Table, partition: str) -> Build | None:
+        """The ledger entry of a partition, also of one that was never published."""
+        return self._builds.get(table.key, {}).get(partition)
 
     def refusal(self, table: Table, partition: str, checks: Iterable[str], run_id: str) -> Build:
         """The entry of a partition whose build, from what there is now, failed these checks."""
-        build = self._builds.get(table.key, {}).get(partition)
+        build = self.entry_of(table, partition)
         if build and build.fails and self.is_current(table, partition):
             # It was materialised by hand: its live rows still fail.
             return self.verdict(build, table, checks)
@@ -168,8 +175,7 @@ class Snapshot:
 
     def failing(self, table: Table) -> set[str]:
         """Partitions whose live rows fail a contract that is newer than they are."""
-        entries = self._builds.get(table.key, {})
-        return {key for key, build in entries.items() if build.live and build.fails}
+        return {k for k, one in self._builds.get(table.key, {}).items() if one.live and one.fails}
 
     def blocked_by(self, table: Table, check: str) -> list[str]:
         """Partitions whose last build failed this check, and that were not mended since."""
@@ -272,7 +278,7 @@ class Snapshot:
 
     def was_refused(self, table: Table, partition: str) -> bool:
         """Whether it was never built, as its input is refused as it is."""
-        build = self._builds.get(table.key, {}).get(partition)
+        build = self.entry_of(table, partition)
         if not build or build.live or not build.refused:
             return False
         what = tried(table, self.inputs(table, partition))
@@ -299,17 +305,16 @@ class Snapshot:
         return self._archives[table.key]
 
     def behind(self, table: Table) -> list[Behind]:
-        """Partitions to rebuild, or to judge anew; those whose inputs are not complete yet are left
-        out.
+        """Partitions to rebuild or to judge anew, but for those whose inputs are not complete yet.
 
         A partition whose input is gone is rebuilt, and so emptied; but a source file that is gone
         takes nothing away. An archived partition is not behind while its input is as it was.
         """
         broken = self.broken(table)
         entries = self._builds.get(table.key, {})
-        live = {key for key, build in entries.items() if build.live}
+        known = {key for key, one in entries.items() if one.live or is_withdrawn(self, table, key)}
         found = []
-        for partition in sorted(live.union(self.candidates(table), broken)):
+        for partition in sorted(known.union(self.candidates(table), broken)):
             inputs = self.inputs(table, partition)
             if why := broken.get(partition):
                 # What failed, or was rolled back, keeps what is live, which has to be mended.
@@ -376,6 +381,8 @@ class Snapshot:
 
     def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:
         build = self.build_of(table, partition)
+        if is_withdrawn(self, table, partition):
+            return WITHDRAWN
         if build is None:
             return "never built"
         gone = self.is_gone(table, partition)
@@ -396,5 +403,5 @@ class Snapshot:
             return f"{FAILS}{build.fails.replace(',', ', ')}, which is newer than its rows"
         if build.refused and not gone and build.refused.split()[0] != recipe(table, inputs):
             # Rebuilding changes nothing, but tells people that the partition is well again.
-            return "what made its last build fail was taken back"
+            return WITHDRAWN
         return None

@@ -29,6 +29,8 @@ class Outcome:
     # Without input; of these ``absent`` were never built and ask for nothing.
     missing: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
+    # Whose refused input is not offered any more.
+    withdrawn: list[str] = field(default_factory=list)
     # Partitions of which only the live rows were judged, by a contract that is newer than they are.
     judged: set[str] = field(default_factory=set)
     unavailable: tuple[str, SourceUnavailable] | None = None

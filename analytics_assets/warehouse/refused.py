@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, overlapping
+from analytics_assets.warehouse.behind import ARCHIVED, ROLLED_BACK
+
+WITHDRAWN = "what made its last build fail was taken back"
 
 if TYPE_CHECKING:
     from analytics_assets.warehouse.builds import Snapshot
@@ -37,6 +40,13 @@ def is_refused(snapshot: Snapshot, table: Table, partition: str) -> bool:
         if not goes_without(table, upstream)
         and UNPARTITIONED not in (table.period, upstream.period)
     )
+
+
+def is_withdrawn(snapshot: Snapshot, table: Table, partition: str) -> bool:
+    """Whether its source does not offer any more what was refused; what is live of it stays."""
+    entry = snapshot.entry_of(table, partition)
+    is_refused = entry and entry.refused and entry.blocked_by not in (ARCHIVED, ROLLED_BACK)
+    return bool(is_refused) and snapshot.is_gone(table, partition)
 
 
 def awaited(snapshot: Snapshot, table: Table, upstream: Table) -> list[str]:

@@ -181,7 +181,7 @@ def _materialise(
                 outcome = builder.build(table, keys)
             held = outcome.quarantined or outcome.released
             changed += [table] if outcome.changed or held or outcome.version is None else []
-            if len(outcome.absent) < len(keys):
+            if len(outcome.absent) < len(keys) or outcome.withdrawn:
                 yield from _check_results(outcome, snapshot, keys)
             failures += _failures(outcome)
             built = set(keys) - outcome.failed() - set(outcome.absent)
