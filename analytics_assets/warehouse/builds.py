@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, shifted
+from analytics_assets.warehouse import refused
 from analytics_assets.warehouse.behind import (
     ARCHIVED,
     CHANGED,
@@ -35,14 +36,6 @@ from analytics_assets.warehouse.lake import (
     read_whole,
 )
 from analytics_assets.warehouse.ledger import Build, BuildLedger, now
-from analytics_assets.warehouse.refused import (
-    WITHDRAWN,
-    awaited,
-    goes_without,
-    is_withdrawn,
-    missing,
-    touched,
-)
 from analytics_assets.warehouse.soundness import Soundness, judge
 
 
@@ -134,8 +127,8 @@ class Snapshot:
             return self.verdict(build, table, checks)
         if build is None:
             build = Build(table.key, partition, "", {}, 0, run_id, now())
-        refused = f"{recipe(table, self.inputs(table, partition))} {table.contract_version}"
-        return replace(build, refused=refused, blocked_by=together(checks))
+        what = tried(table, self.inputs(table, partition))
+        return replace(build, refused=what, blocked_by=together(checks))
 
     def verdict(self, build: Build, table: Table, checks: Iterable[str] = ()) -> Build:
         """The entry of a partition whose live rows were judged, and fail these checks."""
@@ -145,16 +138,6 @@ class Snapshot:
             meaning=table.meaning.text,
             fails=together(checks),
         )
-
-    def block(self, table: Table, build: Build, reason: str) -> Build:
-        """The entry, marked so that what there is now does not make the partition behind.
-
-        What would be built now is put aside like a build that failed, until the input changes.
-        """
-        inputs = self.inputs(table, build.partition)
-        if build.live and (build.code_version, build.inputs) == (table.code_version, inputs):
-            return replace(build, refused="", blocked_by="")
-        return replace(build, refused=recipe(table, inputs), blocked_by=reason)
 
     def is_current(self, table: Table, partition: str) -> bool:
         """Whether the live rows are what would be built now.
@@ -248,7 +231,7 @@ class Snapshot:
         near = (
             name
             for upstream in table.upstream
-            for name in touched(table, partition, upstream, self._archived(upstream))
+            for name in refused.touched(table, partition, upstream, self._archived(upstream))
         )
         return list(dict.fromkeys([*near, *self._lacking(table, partition)]))
 
@@ -257,14 +240,16 @@ class Snapshot:
         if (table.key, partition) not in self._waiting:
             found: dict[str, None] = {}
             for upstream in table.upstream:
-                first = awaited(self, table, upstream)
-                found |= dict.fromkeys(touched(table, partition, upstream, first))
+                first = refused.awaited(self, table, upstream)
+                found |= dict.fromkeys(refused.touched(table, partition, upstream, first))
                 if UNPARTITIONED not in (table.period, upstream.period):
                     reach = table.reach_of(upstream)
                     window = shifted(table.period.window(partition), reach)
                     for key in upstream.period.keys_between(*window):
                         found |= dict.fromkeys(self._lacking(upstream, key))
-                elif table.period is not UNPARTITIONED and not goes_without(table, upstream):
+                elif table.period is not UNPARTITIONED and not refused.goes_without(
+                    table, upstream
+                ):
                     found |= dict.fromkeys(self._lacked_by_all_time(upstream))
             self._waiting[table.key, partition] = list(found)
         return self._waiting[table.key, partition]
@@ -273,7 +258,7 @@ class Snapshot:
         # Kept beside what partitions wait for: thousands of them may read the same table.
         place = (table.key, "built without")
         if place not in self._waiting:
-            self._waiting[place] = missing(self, table, UNPARTITIONED.only_key)
+            self._waiting[place] = refused.missing(self, table, UNPARTITIONED.only_key)
         return self._waiting[place]
 
     def was_refused(self, table: Table, partition: str) -> bool:
@@ -312,7 +297,11 @@ class Snapshot:
         """
         broken = self.broken(table)
         entries = self._builds.get(table.key, {})
-        known = {key for key, one in entries.items() if one.live or is_withdrawn(self, table, key)}
+        known = {
+            key
+            for key, one in entries.items()
+            if one.live or refused.is_withdrawn(self, table, key)
+        }
         found = []
         for partition in sorted(known.union(self.candidates(table), broken)):
             inputs = self.inputs(table, partition)
@@ -381,8 +370,8 @@ class Snapshot:
 
     def _why(self, table: Table, partition: str, inputs: Mapping[str, str]) -> str | None:
         build = self.build_of(table, partition)
-        if is_withdrawn(self, table, partition):
-            return WITHDRAWN
+        if refused.is_withdrawn(self, table, partition):
+            return refused.WITHDRAWN
         if build is None:
             return "never built"
         gone = self.is_gone(table, partition)
@@ -403,5 +392,5 @@ class Snapshot:
             return f"{FAILS}{build.fails.replace(',', ', ')}, which is newer than its rows"
         if build.refused and not gone and build.refused.split()[0] != recipe(table, inputs):
             # Rebuilding changes nothing, but tells people that the partition is well again.
-            return WITHDRAWN
+            return refused.WITHDRAWN
         return None

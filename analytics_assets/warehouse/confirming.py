@@ -1,6 +1,6 @@
-"""What is held back beside its live rows, and lets itself be confirmed by somebody.
+"""What people say of builds: that one is not to be made, or may be although rows are lost by it.
 
-Belongs here: which live rows a build is compared with, and that it was confirmed for its inputs.
+Belongs here: their word in the ledger, and which live rows a build is compared with.
 Does not belong here: the checks (``audit.py``), versions on hold (``production/review.py``).
 """
 
@@ -11,9 +11,10 @@ from dataclasses import replace
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.warehouse.audit import Audit
-from analytics_assets.warehouse.behind import CONFIRMED, tried
+from analytics_assets.warehouse.behind import CONFIRMED, recipe, tried
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import partition_of
+from analytics_assets.warehouse.ledger import Build
 
 
 def replaced(snapshot: Snapshot, table: Table, partitions: Collection[str]) -> list[str]:
@@ -52,6 +53,17 @@ def confirm(
     snapshot.ledger.record(found)
     snapshot.forget(table, found)
     return [build.partition for build in found]
+
+
+def block(snapshot: Snapshot, table: Table, build: Build, reason: str) -> Build:
+    """The entry, marked so that what there is now does not make the partition behind.
+
+    What would be built now is put aside like a build that failed, until the input changes.
+    """
+    inputs = snapshot.inputs(table, build.partition)
+    if build.live and (build.code_version, build.inputs) == (table.code_version, inputs):
+        return replace(build, refused="", blocked_by="")
+    return replace(build, refused=recipe(table, inputs), blocked_by=reason)
 
 
 def _confirmable(table: Table) -> set[str]:

@@ -19,6 +19,7 @@ from deltalake.exceptions import DeltaError
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.warehouse.behind import ROLLED_BACK
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.confirming import block
 from analytics_assets.warehouse.delta_log import DamagedLog
 from analytics_assets.warehouse.integrity import damaged, published_words
 from analytics_assets.warehouse.lake import (
@@ -161,5 +162,5 @@ def _entries(
             entry = then.get((plan.table.key, partition), unknown)
             # Killed half way it may be any version: that is no damage.
             entry = replace(entry, published=word(partition) if then else "")
-            entries.append(snapshot.block(plan.table, entry, ROLLED_BACK))
+            entries.append(block(snapshot, plan.table, entry, ROLLED_BACK))
     return entries

@@ -57,6 +57,20 @@ def booked_late(site: Site, defect: Defect) -> str:
         return in_clinic("appointment", "2025-03", (clinic.VISIT, rows))(site, defect)
 
 
+def booked_once(site: Site, defect: Defect) -> str:
+    """A file says again when two visits were booked, in words that are no date."""
+    header = (*clinic.HEADERS[clinic.VISIT], "booked_at")
+    with site.home(site.new_folder().name) as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLINIC_SOURCE", str(home / "drop"))
+        drop = clinic.Folder(home / "drop")
+        drop.send(clinic.VISIT, [(*one, "2025-03-01") for one in VISITS], header=header)
+        clinic.settle({"appointment"})
+        again = [(*one, "1st of March") for one in VISITS[:2]]
+        drop.send(clinic.VISIT, again, "_again", header)
+        table = clinic.TABLE["appointment"]
+        return judged(Lake(settings.load().lake), table, "2025-03", defect)
+
+
 VISITS = [clinic.visit(n) for n in range(100)]
 EVENTS = [clinic.event(n) for n in range(100)]
 
@@ -188,6 +202,13 @@ DEFECTS = (
             "2025-03",
             (clinic.VISIT, [*VISITS[6:], *(clinic.visit(n, "40") for n in range(6))]),
         ),
+    ),
+    Defect(
+        "values_still_readable",
+        "a file that says again when visits were booked, in words",
+        ("booked_at: 2, such as 9aa aa aaaaa", "confirm_promotion"),
+        booked_once,
+        quarantined=2,
     ),
     Defect(
         "files_landed",

@@ -26,7 +26,7 @@ from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.ad_metrics.planted import DEFECTS as AD_METRICS
 from analytics_assets_tests.bank_kpis.planted import DEFECTS as BANK_KPIS
 from analytics_assets_tests.behavior.planted import DEFECTS as BEHAVIOR
-from analytics_assets_tests.births.landed import FACT, csv_text, land, records
+from analytics_assets_tests.births.landed import FACT, RAW, csv_text, land, records
 from analytics_assets_tests.clinic.planted import DEFECTS as CLINIC
 from analytics_assets_tests.core.test_usual import rates
 from analytics_assets_tests.production.test_promotion import send
@@ -144,6 +144,20 @@ def unreadable_births(site: Site, defect: Defect) -> str:
         (home / "landing" / "SINASC_2024.csv").write_text(csv_text(rows))
         land([2024], tables=("raw_births", "rejected_births"))
         return judged(Lake(settings.load().lake), FACT, "2024-02", defect)
+
+
+def birth_without_a_date(site: Site, defect: Defect) -> str:
+    """A re-delivery in which the date of one of 240 births is no date any more."""
+    with site.home("redelivered") as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SINASC_SOURCE", str(home / "landing"))
+        (home / "landing").mkdir(parents=True)
+        rows = records(240)
+        file = home / "landing" / "SINASC_2024.csv"
+        file.write_text(csv_text(rows))
+        land([2024], tables=("raw_births",))
+        rows[7]["DTNASC"] = "in May"
+        file.write_text(csv_text(rows))
+        return judged(Lake(settings.load().lake), RAW, "2024", defect)
 
 
 FACTS = {"raw_sales": [MONTH], "fact_sales": [f"2020-05-{day:02}" for day in range(1, 32)]}
@@ -333,6 +347,12 @@ DEFECTS = (
             {**FACTS, "agg_shop_daily": [MONTH], "agg_shop_monthly": [MONTH]},
         ),
         blocks=False,
+    ),
+    Defect(
+        "rows_still_landed",
+        "a re-delivery in which the date of one of 240 births is no date any more",
+        ("SINASC_2024.csv: 1, most as date of birth cannot be read, first row 8",),
+        birth_without_a_date,
     ),
     Defect(
         "equals_warehouse",
