@@ -18,6 +18,7 @@ from analytics_assets.domains.bank_kpis.months import month_of
 from analytics_assets.domains.bank_kpis.numbers import decimal_mark, number
 from analytics_assets.domains.bank_kpis.sample import write_workbook
 from analytics_assets.domains.bank_kpis.workbooks import institution_code, read
+from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets_tests.bank_kpis.books import Bank, portfolio, portfolio_row
 
 
@@ -207,6 +208,14 @@ def test_a_number_that_cannot_be_read_any_more_holds_its_month_back(
     bank.write("CNBV_Cartera.xlsx", portfolio(portfolio_row(40059, may), worse))
     (finding,) = [found for found in bank.build() if found.blocking]
     assert finding.partition == "2023-06"
-    assert "total_etapa_1 of 1 institutions could be read before" in finding.summary
+    assert (finding.check, "total_etapa_1: 1" in finding.summary) == ("values_still_readable", True)
     totals = bank.ask("select fecha, cartera_total from bank_kpis.monthly_kpis order by 1")
     assert [(month, total > 0) for month, total in totals] == [(may, True), (june, True)]
+    # Taken out, the workbook holds nothing back, and what was landed stays.
+    (bank.folder / "CNBV_Cartera.xlsx").unlink()
+    assert not [found for found in bank.build() if found.blocking]
+    snapshot = Snapshot(bank.lake)
+    (table,) = (one for one in bank.tables if one.name == "cnbv_portfolio")
+    assert not snapshot.behind(table)
+    assert not snapshot.blocked_by(table, "values_still_readable")
+    assert bank.ask("select fecha, cartera_total from bank_kpis.monthly_kpis order by 1") == totals

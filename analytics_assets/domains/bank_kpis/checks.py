@@ -10,6 +10,7 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Check
 from analytics_assets.domains.bank_kpis.columns import DATE_OF_ID
 from analytics_assets.domains.bank_kpis.metrics import Metric
+from analytics_assets.landing.readable import values_still_readable
 
 # Amounts are in millions with six decimals; sums of rounded ones differ by less than this.
 _CENT = "0.01"
@@ -54,6 +55,13 @@ def landed_checks(name: str, values: tuple[str, ...]) -> tuple[Check, ...]:
             "These cells count as missing (a spreadsheet may have made dates of them). Mend them"
             " in the workbook and run again.",
             blocking=False,
+        ),
+        values_still_readable(
+            {
+                value: f"coalesce(contains(unreadable_cells, ' {value} = '), false)"
+                for value in values
+            },
+            key=("institution_code",),
         ),
     )
 

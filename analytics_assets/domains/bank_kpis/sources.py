@@ -101,29 +101,10 @@ class WorkbookSource:
         try:
             for name, book in zip(names, own.values(), strict=True):
                 landing.session.register(name, book.months[landing.key])
-                self._refuse_losses(landing, name)
             yield [f"select * from {name}" for name in names]
         finally:
             for name in names:
                 landing.session.unregister(name)
-
-    def _refuse_losses(self, landing: Landing, sent: str) -> None:
-        """``SourceError`` where a cell cannot be read of which the live row has a number."""
-        for column in self._layout.columns if landing.live else ():
-            unread = f"regexp_matches(coalesce({{}}.unreadable_cells, ''), ' {column} = ')"
-            ((file, row, count),) = landing.session.execute(
-                f"select min(source_file), min(source_row), count(*) from {sent} as sent semi join"
-                f" ({landing.live}) as live on live.institution_code = sent.institution_code"
-                f" and try_cast(live.{column} as double) is not null"
-                f" and not {unread.format('live')} and {unread.format('sent')}"
-            ).fetchall()
-            if count:
-                raise SourceError(
-                    f"{column} of {count:,} institutions could be read before and cannot any more,"
-                    f" first in row {row}",
-                    str(LANDING.path / file),
-                    "Mend the cells and send the workbook again",
-                )
 
 
 class InstitutionSource:
