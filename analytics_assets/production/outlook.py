@@ -18,7 +18,7 @@ from datetime import date, timedelta
 import sqlalchemy as sa
 
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.partitions import UNPARTITIONED, Period
 from analytics_assets.production.review import Hold, holds
 from analytics_assets.production.standing import Standing, look
 from analytics_assets.warehouse.behind import Unsettled
@@ -99,7 +99,8 @@ def foresee(
     unsettled = [behind for table in tables for behind in snapshot.unsettled(table)]
     beside = _beside(tables, unsettled)
     joined = [key for key, standing in standings.items() if standing.rows == "missing"]
-    for number, group in enumerate(clusters(found.due, joined)):
+    periods = {table.period for table in published if table.period is not UNPARTITIONED}
+    for number, group in enumerate(clusters(found.due, joined, periods)):
         found.groups |= {due.place: number for due in group}
         reasons = [f"{due} is on hold" for due in group if due.place in found.on_hold]
         reasons += _lacking(group, unsettled, beside, joined)
@@ -142,12 +143,14 @@ def _reach(table: Table) -> tuple[int, int]:
     return found
 
 
-def clusters(dues: Sequence[Due], joined: Iterable[str] = ()) -> list[list[Due]]:
+def clusters(
+    dues: Sequence[Due], joined: Iterable[str] = (), periods: Collection[Period] = ()
+) -> list[list[Due]]:
     """The dues, those together whose days overlap, directly or through others.
 
     Of the tables in ``joined`` everything moves at once.
     """
-    spans = {due.place: span(due.table, due.partition) for due in dues}
+    spans = {due.place: _tied(due, periods) for due in dues}
     for key in joined:
         own = [spans[due.place] for due in dues if due.table.key == key]
         for due in dues:
@@ -162,6 +165,18 @@ def clusters(dues: Sequence[Due], joined: Iterable[str] = ()) -> list[list[Due]]
         groups[-1].append(due)
         end = max(end, until)
     return groups
+
+
+def _tied(due: Due, periods: Collection[Period]) -> Span:
+    """The days of all partitions of these periods that it adds up with.
+
+    A year in which births move from one month to the other is not due, and ties them together.
+    """
+    days = span(due.table, due.partition)
+    if due.table.period is UNPARTITIONED:
+        return days
+    windows = [days, *(p.window(key) for p in periods for key in p.keys_between(*days))]
+    return min(start for start, _ in windows), max(end for _, end in windows)
 
 
 # ---- what waits ---------------------------------------------------------------------------------

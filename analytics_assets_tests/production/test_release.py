@@ -187,6 +187,24 @@ def test_a_hold_holds_all_that_follows_from_the_same_input(toy: Toy) -> None:
     assert toy.behind() == []
 
 
+def test_what_moves_between_months_is_released_all_or_none(toy: Toy) -> None:
+    """A month that is on hold keeps the other one and the year, which would not add up with it."""
+    toy.load(FIRST)
+    before = toy.total()
+    moved = FIRST | {
+        "2024-01": [(date(2024, 1, 5), "a", 10)],
+        "2024-02": [*FIRST["2024-02"], (date(2024, 2, 6), "b", 2490)],
+    }
+    assert any("on hold" in said for said in failures(toy.load(moved)))
+    assert toy.total() == before, "of all grains, which have the same"
+    monthly = "select month, sum(cents)::int from agg_shop_monthly where year = 2024 group by 1"
+    assert sorted(toy.workspace.production(monthly)) == [(1, 2500), (2, 1500)]
+    assert toy.workspace.run("confirm_promotion", build(toy.tables), table="toy").success
+    assert not failures(toy.refresh())
+    assert sorted(toy.workspace.production(monthly)) == [(1, 10), (2, 3990)]
+    assert toy.total() == before
+
+
 def test_a_table_that_fails_its_audit_keeps_back_what_it_would_not_add_up_with(toy: Toy) -> None:
     refusing = Check(
         "no_week_above_2300",
