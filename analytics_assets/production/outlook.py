@@ -164,7 +164,7 @@ def clusters(
             groups.append([])
         groups[-1].append(due)
         end = max(end, until)
-    return groups
+    return [sorted(own, key=lambda due: span(due.table, due.partition)) for own in groups]
 
 
 def _tied(due: Due, periods: Collection[Period]) -> Span:
