@@ -216,10 +216,9 @@ class FileSource:
     def declared(self) -> dict[str, Any]:
         """What follows for the table that the files land in."""
         feed = self.feed
-        plain = set(feed.key) <= {column.name for column in feed.columns}
         return {
             "columns": feed.landed_columns,
-            "unique": feed.key if plain else (),
+            "unique": feed.unique_columns,
             "period": feed.period,
             "time_column": feed.dated.name if feed.day else None,
             "checks": (rejected_share(feed.told_rejected, feed.most_rejected),),

@@ -91,8 +91,11 @@ class InsightsSource(FileSource):
     def declared(self) -> dict[str, Any]:
         """With the part that a row is."""
         of_feed = super().declared
-        unique = (*(column.name for column in AD_IDS), "breakdown_value", "part")
-        return {**of_feed, "columns": (*of_feed["columns"], _PART), "unique": unique}
+        return {
+            **of_feed,
+            "columns": (*of_feed["columns"], _PART),
+            "unique": (*of_feed["unique"], _PART.name),
+        }
 
     def columns(self) -> str:
         """With the part."""
