@@ -25,6 +25,7 @@ from analytics_assets.api.settings import ApiSettings
 _OWN_DESCRIPTORS = 100
 _BACKLOG = 64
 _WORDS = {
+    400: (b"Bad Request", "bad_request", "This is no request of HTTP/1.1 that can be read."),
     408: (b"Request Timeout", "request_timeout", "The request did not end in time."),
     429: (b"Too Many Requests", "too_many_connections", "You have too many connections."),
     431: (b"Request Header Fields Too Large", "headers_too_large", "The headers are too long."),
@@ -181,6 +182,10 @@ class _Bounded(asyncio.Protocol):
             if (timer := getattr(self, name)) is not None:
                 timer.cancel()
                 setattr(self, name, None)
+
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn has it, in the one shape of every error."""
+        self.end("no_http", 400)
 
     def end(self, reason: str, status: int = 0) -> None:
         """Close it, with an answer where there is a status and all answers before are read."""

@@ -22,7 +22,7 @@ from pydantic import (
     create_model,
 )
 
-from analytics_assets.core.columns import Column, Type
+from analytics_assets.core.columns import KEY_LENGTH, Column, Type
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.refusals import nearest_word
 
@@ -63,7 +63,8 @@ def _local(value: datetime) -> datetime:
     return _in_utc(value).replace(tzinfo=None)
 
 
-Text = Annotated[str, Field(max_length=200, pattern="^[^\u0000]*$")]
+# As long as any key may be, so that every row can be asked for.
+Text = Annotated[str, Field(max_length=KEY_LENGTH, pattern="^[^\u0000]*$")]
 Date = Annotated[date, BeforeValidator(_iso_date)]
 _SENT = WithJsonSchema({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]})
 Moment = Annotated[datetime, BeforeValidator(_iso_moment), AfterValidator(_in_utc), _SENT]

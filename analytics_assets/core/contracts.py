@@ -7,7 +7,7 @@ Does not belong here: running any of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -127,21 +127,38 @@ class Rule:
 
 def rules(table: Table) -> list[Rule]:
     """All rules of the columns that can be judged row by row."""
-    found = [rule for column in _judged(table) for rule in _column_rules(column)]
-    texts = [c for c in table.stored_columns if c.name in table.unique_columns and _is_free(c)]
-    if len(texts) > 1:
-        size = " + ".join(f"coalesce(strlen({quoted(column.name)}), 0)" for column in texts)
-        found.append(Rule(f"its key has more than {_KEY_BYTES:,} bytes", f"{size} > {_KEY_BYTES}"))
-    return found
+    columns = _judged(table.stored_columns, _indexed(table))
+    found = [rule for column in columns for rule in _column_rules(column)]
+    return [*found, *_size_rules(columns, table.unique_columns)]
 
 
-def _judged(table: Table) -> list[Column]:
-    """The stored columns, those of the key with the length that a key may have."""
+def _indexed(table: Table) -> set[str]:
+    """The columns of which PostgreSQL keeps an index."""
+    indexes = table.publish.indexes if table.publish else ()
+    return {*table.unique_columns, *(n.strip() for index in indexes for n in index.split(","))}
+
+
+def key_rules(columns: Sequence[Column], key: Collection[str]) -> list[Rule]:
+    """How a row of these columns can have a longer key than an index of PostgreSQL takes."""
+    columns = [c for c in _judged(columns, key) if c.name in key and _is_free(c)]
+    return [*map(_length_rule, columns), *_size_rules(columns, key)]
+
+
+def _size_rules(columns: Sequence[Column], key: Collection[str]) -> list[Rule]:
+    texts = [column for column in columns if column.name in key and _is_free(column)]
+    if len(texts) < 2:
+        return []
+    size = " + ".join(f"coalesce(strlen({quoted(column.name)}), 0)" for column in texts)
+    return [Rule(f"its key has more than {_KEY_BYTES:,} bytes", f"{size} > {_KEY_BYTES}")]
+
+
+def _judged(columns: Sequence[Column], key: Collection[str]) -> list[Column]:
+    """These columns, those of a key or index with the length that it may have."""
     return [
         replace(column, max_length=column.max_length or KEY_LENGTH)
-        if column.name in table.unique_columns and _is_free(column)
+        if column.name in key and _is_free(column)
         else column
-        for column in table.stored_columns
+        for column in columns
     ]
 
 
@@ -162,16 +179,20 @@ def _column_rules(column: Column) -> Iterable[Rule]:
         listed = ", ".join("'" + value.replace("'", "''") + "'" for value in column.values)
         yield Rule(f"{column.name} not in its code list", f"{name} not in ({listed})")
     if column.max_length is not None:
-        yield Rule(
-            f"{column.name} has more than {column.max_length:,} characters",
-            f"length({name}) > {column.max_length}",
-        )
+        yield _length_rule(column)
     if column.pattern:
         pattern = column.pattern.replace("'", "''")
         yield Rule(
             f"{column.name} not like {column.pattern}",
             f"not regexp_full_match({name}, '{pattern}')",
         )
+
+
+def _length_rule(column: Column) -> Rule:
+    return Rule(
+        f"{column.name} has more than {column.max_length:,} characters",
+        f"length({quoted(column.name)}) > {column.max_length}",
+    )
 
 
 def pandera_schema(table: Table) -> pa.DataFrameSchema:
@@ -181,7 +202,7 @@ def pandera_schema(table: Table) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
         {
             column.name: pa.Column(None, _checks(column), nullable=column.nullable, required=True)
-            for column in _judged(table)
+            for column in _judged(table.stored_columns, _indexed(table))
         },
         unique=list(table.unique_columns) or None,
         name=table.sql_name,

@@ -64,9 +64,11 @@ class Feed:
     that have no column, as JSON; without it they are named and left out.
     ``layouts``: other headers; where there are any, a file has to have one of them.
     ``key``: SQL over the columns; rows that are equal in it are one row, of which the last counts:
-    the greatest ``newest`` (SQL), then the file that came last, then the line. ``day``: SQL of the
-    date that a row belongs to, which is landed as ``dated``; ``period``: its partitions. ``moves``:
-    SQL that is true for a row whose key says nothing of its day, so that it may move to another.
+    the greatest ``newest`` (SQL), then the file that came last, then the line. ``unique``: the
+    columns of its table's key, if that is not ``key``; a row with a longer one than a key may be is
+    rejected. ``day``: SQL of the date that a row belongs to, which is landed as ``dated``;
+    ``period``: its partitions. ``moves``: SQL that is true for a row whose key says nothing of its
+    day, so that it may move to another.
     ``casts``: column -> SQL of its value, with its text as ``{text}``, where a cast is not it.
     ``reads``: column of text -> SQL of what it is read as later, NULL where that cannot be: a value
     that could be read before may not land unreadable (``readable.py``).
@@ -90,6 +92,7 @@ class Feed:
     rest: str = ""
     layouts: tuple[Layout, ...] = ()
     key: tuple[str, ...] = ()
+    unique: tuple[str, ...] = ()
     newest: str = ""
     moves: str = ""
     day: str = ""
@@ -111,7 +114,14 @@ class Feed:
                 f"feed {self.name}: day and period belong together; give both, or neither"
             )
         known = {column.name for column in self.columns}
-        named = {*self.spellings, *self.words, *self.casts, *self.reads, *filter(None, [self.rest])}
+        named = {
+            *self.spellings,
+            *self.words,
+            *self.casts,
+            *self.reads,
+            *filter(None, [self.rest]),
+            *self.unique,
+        }
         if unknown := sorted(named - known):
             raise DeclarationError(f"feed {self.name}: no column is called {', '.join(unknown)}")
 
@@ -125,6 +135,12 @@ class Feed:
     def landed_columns(self) -> tuple[Column, ...]:
         """Its columns as a table has them."""
         return (*self.columns, self.dated) if self.day else self.columns
+
+    @property
+    def unique_columns(self) -> tuple[str, ...]:
+        """The columns of its table's key; none where ``key`` is computed."""
+        plain = set(self.key) <= {column.name for column in self.columns}
+        return self.unique or (self.key if plain else ())
 
     @property
     def below(self) -> str:

@@ -23,7 +23,7 @@ import duckdb
 
 from analytics_assets import settings
 from analytics_assets.core.columns import Column
-from analytics_assets.core.contracts import quoted, sql_type
+from analytics_assets.core.contracts import key_rules, quoted, sql_type
 from analytics_assets.core.partitions import START
 from analytics_assets.core.source import SourceError
 from analytics_assets.landing.feed import Feed
@@ -34,7 +34,7 @@ from analytics_assets.warehouse.audit import fingerprint
 from analytics_assets.warehouse.session import literal
 
 # Changes when another release reads the same file in another way.
-READER = "3"
+READER = "4"
 UNDATED = "all"
 # A row that may move to another day, by a word for its key: keys may be personal.
 MOVING = "left(md5(row_name), 16)"
@@ -278,7 +278,8 @@ def _problems(feed: Feed, documents: bool) -> list[str]:
             cases.append(f"when {value} is null then {wrong}")
         elif column.type != "text" and column.name not in feed.casts:
             cases.append(f"when {text} is not null and {value} is null then {wrong}")
-    return cases
+    too_long = key_rules(feed.columns, feed.unique_columns)
+    return [*cases, *(f"when {rule.broken_sql} then {literal(rule.name)}" for rule in too_long)]
 
 
 def _rejected_sql(feed: Feed, file: LandedFile, documents: bool) -> str:

@@ -238,8 +238,7 @@ class FileSource:
     @property
     def unique(self) -> tuple[str, ...]:
         """The columns by which a landed row is known."""
-        plain = set(self.feed.key) <= {column.name for column in self.feed.columns}
-        return self.feed.key if plain else ()
+        return self.feed.unique_columns
 
     def columns(self) -> str:
         """The columns of a row as it lands."""

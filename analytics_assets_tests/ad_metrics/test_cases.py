@@ -28,6 +28,7 @@ from analytics_assets_tests.ad_metrics.landed import (
     point_at,
     settle,
 )
+from analytics_assets_tests.workspace import Workspace, failures
 
 OUTCOME = (
     "date::varchar, mixpanel_trial_count, mixpanel_converted_count, actual_revenue_usd",
@@ -105,6 +106,18 @@ def test_a_shared_case_has_its_right_value(
         assert told(found) == right
         week = {why for (table, _), why in found.refused.items() if table == "ad_performance_daily"}
     assert ("time_increment=1" in "".join(week)) == ("week" in name)
+
+
+@pytest.mark.slow
+def test_days_of_equal_spend_are_materialised(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all that a run shows of them: pictures are drawn of what the metadata hold."""
+    case("other/05_ads_equal_sums_plot", monkeypatch, tmp_path / "case")
+    assert failures(workspace.refresh(tables=TABLES)) == []
+    spend = "select date::text, sum(meta_spend)::text from ad_metrics.daily_mixpanel_metrics"
+    found = workspace.production(f"{spend} where entity_type = 'ad' group by 1 order by 1")
+    assert {day: f"{float(sum_):.2f}" for day, sum_ in found} == days(1, 5, "10.00")
 
 
 def test_a_day_that_is_not_whole_is_refused_or_told(

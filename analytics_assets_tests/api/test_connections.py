@@ -107,6 +107,15 @@ def test_a_byte_now_and_then_is_no_progress(url: str) -> None:
     assert error(answer) == (408, "request_timeout")
 
 
+@pytest.mark.parametrize(
+    "sent", [b"G@T / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n", b"GET  /a b c\r\n\r\n"]
+)
+def test_what_is_no_http_is_refused_in_the_one_shape(url: str, sent: bytes) -> None:
+    with connect(url) as odd:
+        odd.sendall(sent)
+        assert error(told(odd)) == (400, "bad_request")
+
+
 def test_a_connection_that_sends_nothing_ends_without_a_word(url: str) -> None:
     with connect(url) as silent:
         assert told(silent) == b""

@@ -23,7 +23,7 @@ USER_ID = Column(
 )
 PRODUCT = text("product_id", "The product.", False)
 AD_IDS = (
-    text("ad_id", "The ad."),
-    text("adset_id", "Its adset."),
-    text("campaign_id", "Its campaign."),
+    text("ad_id", "The ad.", max_length=KEY_LENGTH),
+    text("adset_id", "Its adset.", max_length=KEY_LENGTH),
+    text("campaign_id", "Its campaign.", max_length=KEY_LENGTH),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from analytics_assets.core.columns import Column, text
+from analytics_assets.core.columns import KEY_LENGTH, Column, text
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.domains.ad_metrics.columns import AD_IDS, USER_ID
 from analytics_assets.domains.ad_metrics.coverage import Coverage, coverage
@@ -62,14 +62,19 @@ EVENTS = Feed(
         USER_ID,
         Column("time_ms", "bigint", "Moment of the event.", "ms since 1970", nullable=False),
         text("insert_id", "Mixpanel's id of the event."),
-        text("product_id", "The product."),
+        text("product_id", "The product.", max_length=KEY_LENGTH),
         text("revenue", "Amount as landed, in its currency; refunds are negative."),
         text("revenue_usd", "Amount in USD, as landed; where it is given, it counts."),
         text("currency", "Currency of the amount."),
         text("store", "App store or payment service."),
-        text("country", "Country of the event."),
+        text("country", "Country of the event.", max_length=KEY_LENGTH),
         text("environment", "SANDBOX of a trial purchase of a developer, that does not count."),
-        Column("before_identity", "text", "The user's id before this one.", personal=True),
+        replace(
+            USER_ID,
+            name="before_identity",
+            description="The user's id before this one.",
+            nullable=True,
+        ),
         Column("arrival_ms", "bigint", "When Mixpanel got it.", "ms since 1970"),
         Column("other_fields", "text", "JSON of the fields that have no column.", personal=True),
     ),
@@ -107,9 +112,9 @@ USERS = Feed(
     columns=(
         USER_ID,
         *AD_IDS,
-        text("country", "Country of the profile."),
-        text("region", "Region of the profile."),
-        text("device", "Device of the profile."),
+        text("country", "Country of the profile.", max_length=KEY_LENGTH),
+        text("region", "Region of the profile.", max_length=KEY_LENGTH),
+        text("device", "Device of the profile.", max_length=KEY_LENGTH),
         text("last_seen", "When the profile was seen last, as landed."),
     ),
     spellings={
@@ -173,6 +178,7 @@ def _ad_performance(axis: str) -> Feed:
         },
         # Which rows are one is not told by a file alone (``sources.py``): here only copies are.
         key=tuple(column.name for column in columns),
+        unique=(*(column.name for column in AD_IDS), "breakdown_value"),
         rejects={"an id is a placeholder": f"regexp_matches({_IDS}, {literal(NO_ID)})"},
         refuses={
             "date_stop is another day than date_start; export it with time_increment=1": (

@@ -95,8 +95,8 @@ class InsightsSource(FileSource):
 
     @property
     def unique(self) -> tuple[str, ...]:
-        """The ad, the breakdown, and the part."""
-        return (*(column.name for column in AD_IDS), "breakdown_value", "part")
+        """With the part."""
+        return (*super().unique, _PART.name)
 
     def columns(self) -> str:
         """With the part."""

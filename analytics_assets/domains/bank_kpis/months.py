@@ -24,7 +24,8 @@ def as_text(cell: Any) -> str | None:
         cell = cell.date()
     if isinstance(cell, float):
         cell = int(cell) if cell.is_integer() else format(Decimal(repr(cell)), "f")
-    return str(cell).strip() or None if cell is not None else None
+    # PostgreSQL takes no NUL, and nobody means one.
+    return str(cell).replace("\0", "").strip() or None if cell is not None else None
 
 
 def month_of(period: Any, day: Any) -> tuple[date | None, str | None]:

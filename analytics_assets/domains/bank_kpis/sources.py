@@ -31,6 +31,8 @@ _STARTS_WITH_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])-\d\d")
 
 
 LANDING = LandingFolder("CNBV_SOURCE", "cnbv")
+# Short enough for a key, with the institution's code behind it.
+_LONGEST_CODE = 100
 
 
 def _listed() -> list[Path]:
@@ -166,7 +168,7 @@ class InstitutionSource:
 def _institution(code: str, name: str) -> dict[str, str]:
     return {
         "institution_code": code,
-        "bank_code": "_".join(plain(name.replace(".", "")).upper().split()),
+        "bank_code": "_".join(plain(name.replace(".", "")).upper().split())[:_LONGEST_CODE],
         "bank_name": name,
         "level": level_of(code, name),
     }
@@ -264,7 +266,11 @@ class LegacySource:
 def _from_csv(path: Path) -> list[dict[str, str | None]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         return [
-            {name: value or None for name, value in row.items()} for row in csv.DictReader(file)
+            {
+                name: value.replace("\0", "") or None if value else None
+                for name, value in row.items()
+            }
+            for row in csv.DictReader(file)
         ]
 
 

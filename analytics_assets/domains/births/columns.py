@@ -262,7 +262,8 @@ def typed_sql(column: SourceColumn) -> str:
         return (
             f"case when ltrim({_bare(text)}, '0') in ({_listed(column.unknown)}) then null"
             f" when length({_bare(text)}) < 6 and regexp_full_match({_bare(text)}, '[0-9]+')"
-            f" then {_padded(_bare(text), width)} else {_bare(text)} end"
+            f" then {_padded(_bare(text), width)}"
+            f" when regexp_full_match({_bare(text)}, '[0-9A-Za-z]{{1,6}}') then {_bare(text)} end"
         )
     return f"case when {_not_unknown(column)} then {_bare(text)} end"
 
@@ -276,9 +277,7 @@ def bands_sql(column: str, bands: tuple[tuple[str, int], ...], last: str) -> str
 def unreadable_sql() -> str:
     """DuckDB expression: names of the columns whose text (``raw_X``) could not be read, or NULL."""
     conditions = {
-        column.name: _unreadable_sql(column)
-        for column in SOURCE_COLUMNS
-        if column.kind not in ("text", "occupation")
+        column.name: _unreadable_sql(column) for column in SOURCE_COLUMNS if column.kind != "text"
     }
     any_of = " or ".join(f"({condition})" for condition in conditions.values())
     named = ", ".join(
@@ -290,7 +289,8 @@ def unreadable_sql() -> str:
 
 def _unreadable_sql(column: SourceColumn) -> str:
     raw = f"raw_{column.name}"
-    bad = f"{column.name} is null and {raw} is not null and {_not_unknown(column, raw)}"
+    known = f"ltrim({_bare(raw)}, '0')" if column.kind == "occupation" else raw
+    bad = f"{column.name} is null and {raw} is not null and {_not_unknown(column, known)}"
     if not column.code_list:
         return bad
     # A plain "and" would look at every text.
