@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
@@ -16,7 +18,7 @@ from analytics_assets.core.source import SourceError
 from analytics_assets.domains.bank_kpis.layouts import FILES, ICAP, LAYOUTS, TDA
 from analytics_assets.domains.bank_kpis.months import month_of
 from analytics_assets.domains.bank_kpis.numbers import decimal_mark, number
-from analytics_assets.domains.bank_kpis.sample import write_workbook
+from analytics_assets.domains.bank_kpis.sample import PORTFOLIO_HEADER, write_workbook
 from analytics_assets.domains.bank_kpis.workbooks import institution_code, read
 from analytics_assets_tests.bank_kpis.books import Bank, portfolio, portfolio_row
 
@@ -207,3 +209,33 @@ def test_a_number_that_cannot_be_read_any_more_holds_its_month_back(
     assert "total_etapa_1 of 1 institutions could be read before" in finding.summary
     totals = bank.ask("select fecha, cartera_total from bank_kpis.monthly_kpis order by 1")
     assert [(month, total > 0) for month, total in totals] == [(may, True), (june, True)]
+
+
+def test_formulas_without_a_saved_result_are_named(wide: Bank) -> None:
+    """As programs write them that do not compute; their sum is NULL, not what is left of it."""
+    row = portfolio_row(40059, date(2023, 5, 1))
+    path = wide.write("CNBV_Cartera.xlsx", portfolio(row))
+    column = PORTFOLIO_HEADER.index("Cartera Total Etapa 1")
+    with xlsxwriter.Workbook(str(path)) as workbook:
+        sheet = workbook.add_worksheet()
+        sheet.write_row(0, 0, PORTFOLIO_HEADER)
+        for place, cell in enumerate(row):
+            sheet.write(1, place, f"{cell:%d/%m/%Y}" if isinstance(cell, date) else cell)
+        sheet.write_formula(1, column, "=500+300")
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part.replace(b"</f><v>0</v>", b"</f>"))
+    findings = wide.build()
+    assert [finding.check for finding in findings] == ["values_readable"]
+    assert "total_etapa_1 = formula without a saved result" in str(findings[0].rows)
+    assert wide.ask("select cartera_total from bank_kpis.monthly_kpis") == [(None,)]
+
+
+@pytest.mark.parametrize("text", ["1e999", "9" * 30, 1e300])
+def test_a_number_that_no_column_holds_is_named(tmp_path: Path, text: object) -> None:
+    rows = [["Cve_Inst", "Cve_Periodo", "TDA"], [40059, 202301, text]]
+    book = read(write_workbook(tmp_path / "TDA.xlsx", {"A": rows}), TDA)
+    (row,) = book.months["2023-01"].to_pylist()
+    assert row["unreadable_cells"].startswith("C2 tda = ")

@@ -29,7 +29,7 @@ import pyarrow
 from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
 from analytics_assets.core.source import SourceError
-from analytics_assets.domains.bank_kpis.error_cells import error_cells
+from analytics_assets.domains.bank_kpis.error_cells import error_cells, tells_errors
 from analytics_assets.domains.bank_kpis.months import SERIALS, as_text, month_of
 from analytics_assets.domains.bank_kpis.numbers import NULLS, decimal_mark, number
 from analytics_assets.domains.bank_kpis.units import Size, size_of
@@ -40,6 +40,8 @@ ORIGIN = (
 )  # fmt: skip
 PLACE = ("source_file", "source_sheet", "source_row", "unreadable_cells")
 _HEADER_ROWS = 10
+# What decimal(18, 6) does not hold.
+_MOST = 1e12
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ def _read(path: Path, size: int, changed: int, layout: Layout, last: date) -> Wo
     if len(fitting) > len(hidden):
         if hidden:
             taken.notes["hidden sheets, left out"] = ", ".join(hidden)
+        if not tells_errors(path):
+            taken.notes["errors in cells"] = "count as blanks in this format; save it as .xlsx"
         return taken.workbook()
     wanted = [h for h, column in layout.values.items() if column in layout.required]
     aside = f" that is not hidden ({', '.join(hidden)} is)" if hidden else ""
@@ -361,7 +365,8 @@ def _value(text: str | None, mark: str | None, ratio: bool) -> tuple[str | None,
     if text is None or text.lower() in NULLS:
         return text, True
     found = number(text, mark, ratio)
-    if found is None or (ratio and found.isdigit() and int(found) in SERIALS):
+    serial = ratio and found is not None and found.isdigit() and int(found) in SERIALS
+    if found is None or serial or abs(float(found.rstrip("%"))) >= _MOST:
         return text, False
     return found, True
 
