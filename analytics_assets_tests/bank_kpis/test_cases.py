@@ -239,3 +239,14 @@ def test_a_number_that_no_column_holds_is_named(tmp_path: Path, text: object) ->
     book = read(write_workbook(tmp_path / "TDA.xlsx", {"A": rows}), TDA)
     (row,) = book.months["2023-01"].to_pylist()
     assert row["unreadable_cells"].startswith("C2 tda = ")
+
+
+def test_a_row_of_nothing_but_errors_is_no_blank_row(tmp_path: Path) -> None:
+    with xlsxwriter.Workbook(str(tmp_path / "TDA.xlsx")) as workbook:
+        sheet = workbook.add_worksheet()
+        sheet.write_row(0, 0, ["Cve_Inst", "Cve_Periodo", "TDA"])
+        sheet.write_row(1, 0, [40059, 202301, 4.5])
+        for place in range(3):
+            sheet.write_formula(2, place, "=1/0", value="#DIV/0!")
+    with pytest.raises(SourceError, match="row 3 of sheet Sheet1"):
+        read(tmp_path / "TDA.xlsx", TDA)

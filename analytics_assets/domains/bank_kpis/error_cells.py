@@ -14,9 +14,10 @@ from xml.etree import ElementTree
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _LINK = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-_CELL = re.compile(rb"<(?:\w+:)?c\s([^>]*[^/])>(.*?)</(?:\w+:)?c>", re.DOTALL)
-_ERROR = re.compile(rb"\bt=[\"']e[\"']")
-_FORMULA, _VALUE = re.compile(rb"<(?:\w+:)?f\b"), re.compile(rb"<(?:\w+:)?(?:v|is)\b")
+_ERROR = re.compile(rb"<(?:\w+:)?c\s([^>]*\bt=[\"']e[\"'][^>]*)>(.*?)</(?:\w+:)?c>", re.DOTALL)
+_UNSAVED = re.compile(
+    rb"<(?:\w+:)?c\s([^>]*[^/])><(?:\w+:)?f\b(?:[^>]*/>|[^<]*</(?:\w+:)?f>)</(?:\w+:)?c>"
+)
 _PLACE = re.compile(rb"\br=[\"']([A-Z]+\d+)[\"']")
 _SAID = re.compile(rb"<(?:\w+:)?v>([^<]*)<")
 
@@ -45,14 +46,12 @@ def error_cells(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _in_sheet(xml: bytes) -> dict[str, str]:
-    cells: dict[str, str] = {}
-    if not (_ERROR.search(xml) or _FORMULA.search(xml)):
-        return cells
-    for match in _CELL.finditer(xml):
-        place = _PLACE.search(match[1])
-        if place and _ERROR.search(match[1]):
-            said = _SAID.search(match[2])
-            cells[place[1].decode()] = said[1].decode() if said else "#ERROR"
-        elif place and _FORMULA.search(match[2]) and not _VALUE.search(match[2]):
+    cells = {}
+    for match in _UNSAVED.finditer(xml):
+        if place := _PLACE.search(match[1]):
             cells[place[1].decode()] = "formula without a saved result"
+    for match in _ERROR.finditer(xml):
+        place, said = _PLACE.search(match[1]), _SAID.search(match[2])
+        if place:
+            cells[place[1].decode()] = said[1].decode() if said else "#ERROR"
     return cells

@@ -238,7 +238,8 @@ class _Rows:
         texts = [row[i] for row in below for i in places.values if isinstance(row[i], str)]
         mark = decimal_mark(texts)
         for position, row in enumerate(below, start=header + 2):
-            if not any(as_text(cell) for cell in row):
+            named = any(f"{_letter(place)}{position}" in errors for place in places.values)
+            if not named and not any(as_text(cell) for cell in row):
                 continue
             self._offered += 1
             self._take(sheet, position, row, places, errors, mark)
