@@ -1,6 +1,6 @@
 """Rows and files that are in no table, with the reason.
 
-Belongs here: the table of them, for the feeds of a domain.
+Belongs here: the table of them, for the feeds of a domain or for a source of its own.
 Does not belong here: why a row is rejected (``reading.py``).
 """
 
@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.core.source import Landing
+from analytics_assets.core.source import Landing, Source
 from analytics_assets.core.table_set import TableSet
 from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
@@ -26,7 +26,12 @@ _REFUSED = "its file is refused"
 
 
 def rejected_records(tables: TableSet, feeds: Sequence[Feed]) -> Table:
-    """``rejected_record``: all rows of these feeds that are in no table, and whole files.
+    """``rejected_record``: all rows of these feeds that are in no table, and whole files."""
+    return rejected_table(tables, RejectedSource(tuple(feeds)))
+
+
+def rejected_table(tables: TableSet, source: Source) -> Table:
+    """``rejected_record`` of a source that lands its columns, for files that are no feed's.
 
     Its check warns of every file that is refused; how many rows of a file may be rejected is judged
     where the others land (``shares.py``).
@@ -34,7 +39,7 @@ def rejected_records(tables: TableSet, feeds: Sequence[Feed]) -> Table:
     name = f"{tables.domain}.rejected_record"
     return tables.source(
         "rejected_record",
-        RejectedSource(tuple(feeds)),
+        source,
         columns=(
             Column("feed", "text", "What it was meant for."),
             Column("file", "text", "The file.", nullable=False),

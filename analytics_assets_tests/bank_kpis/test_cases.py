@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
@@ -16,7 +18,7 @@ from analytics_assets.core.source import SourceError
 from analytics_assets.domains.bank_kpis.layouts import FILES, ICAP, LAYOUTS, TDA
 from analytics_assets.domains.bank_kpis.months import month_of
 from analytics_assets.domains.bank_kpis.numbers import decimal_mark, number
-from analytics_assets.domains.bank_kpis.sample import write_workbook
+from analytics_assets.domains.bank_kpis.sample import PORTFOLIO_HEADER, write_workbook
 from analytics_assets.domains.bank_kpis.workbooks import institution_code, read
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets_tests.bank_kpis.books import Bank, portfolio, portfolio_row
@@ -87,6 +89,10 @@ CASES = {
     "CNBV_Cartera_code_and_name.xlsx": {("2023-12-01", "INVEX"): 1605},
     "CNBV_Cartera_footnote.xlsx": {("2023-11-01", "SISTEMA"): 16050},
     "CNBV_Cartera_restated_2.xlsx": {("2023-08-01", "BANORTE"): 14445},
+    "CNBV_Cartera_a.xlsx": {
+        ("2023-01-01", "INVEX"): 1605,
+        ("2023-01-01", "SISTEMA"): 16050,
+    },
     "CNBV_Cartera_b.xlsx": {("2023-02-01", "INVEX"): 1605},
     "CNBV_Cartera_c.xlsx": {("2023-03-01", "INVEX"): 1605},
 }
@@ -121,7 +127,7 @@ def test_every_case_has_its_right_value(wide: Bank, real_data: Path) -> None:
 
 def test_a_stage_that_is_text_counts(wide: Bank, real_data: Path) -> None:
     found = _built(wide, real_data, list(CASES)[5:])
-    for month in ("2023-02-01", "2023-03-01"):
+    for month in ("2023-01-01", "2023-02-01", "2023-03-01"):
         assert round(found[month, "INVEX"][2], 6) == Decimal("0.009346")
 
 
@@ -151,17 +157,10 @@ def test_months_far_ahead_are_rejected_and_counted(tmp_path: Path) -> None:
     )
     book = read(path, TDA)
     assert list(book.months) == ["2023-01"]
-    assert [(r.row, r.month) for r in book.rejected] == [(2, "2050-01")]
-    assert book.notes["rows"] == "3 offered = 1 landed + 1 rejected + 1 left out"
-
-
-def test_a_month_below_one_percent_stays_in_percent(tmp_path: Path) -> None:
-    rows = [[40059, 202301, 4.5], [40059, 202302, 0.9], [40059, 202303, 0.045]]
-    path = write_workbook(
-        tmp_path / "TDA.xlsx", {"A": [["cve_institucion", "cve_periodo", "TDA"], *rows]}
-    )
-    months = read(path, TDA).months.values()
-    assert [m.to_pylist()[0]["unit"] for m in months] == ["percent", "percent", "ratio"]
+    assert [(r.row, r.reason) for r in book.rejected] == [
+        (2, "month 2050-01 is more than one month ahead")
+    ]
+    assert book.notes["rows"] == "3 offered = 1 landed or repeated + 1 rejected + 1 left out"
 
 
 @pytest.mark.parametrize("code", ["INVEX", "0", None])
@@ -191,7 +190,7 @@ def test_every_row_of_the_real_files_is_accounted_for(real_data: Path) -> None:
             rows = workbook.get_sheet_by_name(sheet).to_python()[1:]
         assert sum(any(cell != "" for cell in row) for row in rows) == count == book.offered
         landed = [row for month in book.months.values() for row in month.to_pylist()]
-        assert (len(landed), book.rejected, book.left_out) == (count, (), 0)
+        assert (len(landed), book.rejected, book.left_out) == (count, (), ())
         assert not any(row["date_problem"] or row["unreadable_cells"] for row in landed)
 
 
@@ -219,3 +218,44 @@ def test_a_number_that_cannot_be_read_any_more_holds_its_month_back(
     assert not snapshot.behind(table)
     assert not snapshot.blocked_by(table, "values_still_readable")
     assert bank.ask("select fecha, cartera_total from bank_kpis.monthly_kpis order by 1") == totals
+
+
+def test_formulas_without_a_saved_result_are_named(wide: Bank) -> None:
+    """As programs write them that do not compute; their sum is NULL, not what is left of it."""
+    row = portfolio_row(40059, date(2023, 5, 1))
+    path = wide.write("CNBV_Cartera.xlsx", portfolio(row))
+    column = PORTFOLIO_HEADER.index("Cartera Total Etapa 1")
+    with xlsxwriter.Workbook(str(path)) as workbook:
+        sheet = workbook.add_worksheet()
+        sheet.write_row(0, 0, PORTFOLIO_HEADER)
+        for place, cell in enumerate(row):
+            sheet.write(1, place, f"{cell:%d/%m/%Y}" if isinstance(cell, date) else cell)
+        sheet.write_formula(1, column, "=500+300")
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part.replace(b"</f><v>0</v>", b"</f>"))
+    findings = wide.build()
+    assert [finding.check for finding in findings] == ["values_readable"]
+    assert "total_etapa_1 = formula without a saved result" in str(findings[0].rows)
+    assert wide.ask("select cartera_total from bank_kpis.monthly_kpis") == [(None,)]
+
+
+@pytest.mark.parametrize("text", ["1e999", "9" * 30, 1e300])
+def test_a_number_that_no_column_holds_is_named(tmp_path: Path, text: object) -> None:
+    rows = [["Cve_Inst", "Cve_Periodo", "TDA"], [40059, 202301, text]]
+    book = read(write_workbook(tmp_path / "TDA.xlsx", {"A": rows}), TDA)
+    (row,) = book.months["2023-01"].to_pylist()
+    assert row["unreadable_cells"].startswith("C2 tda = ")
+
+
+def test_a_row_of_nothing_but_errors_is_no_blank_row(tmp_path: Path) -> None:
+    with xlsxwriter.Workbook(str(tmp_path / "TDA.xlsx")) as workbook:
+        sheet = workbook.add_worksheet()
+        sheet.write_row(0, 0, ["Cve_Inst", "Cve_Periodo", "TDA"])
+        sheet.write_row(1, 0, [40059, 202301, 4.5])
+        for place in range(3):
+            sheet.write_formula(2, place, "=1/0", value="#DIV/0!")
+    with pytest.raises(SourceError, match="row 3 of sheet Sheet1"):
+        read(tmp_path / "TDA.xlsx", TDA)

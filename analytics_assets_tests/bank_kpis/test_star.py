@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from analytics_assets.core.columns import DeclarationError
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.dictionary import dictionary
+from analytics_assets.domains.bank_kpis.legacy import LegacySource
 from analytics_assets.domains.bank_kpis.metrics import METRICS_FILE, read_metrics
 from analytics_assets.domains.bank_kpis.sample import generate
-from analytics_assets.domains.bank_kpis.sources import LegacySource
 from analytics_assets.domains.bank_kpis.tables import TABLES, bank_tables
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets_tests.bank_kpis.books import Bank, change, grow

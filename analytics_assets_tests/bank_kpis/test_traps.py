@@ -238,7 +238,9 @@ def test_a_refused_workbook_is_named_and_takes_nothing_away(wide: Bank) -> None:
     assert wide.build() == []
     (wide.folder / NAME).write_text("half a file")
     (wide.folder / f"~${NAME}").write_text("Excel has it open")
-    assert wide.build() == []
+    (told,) = wide.build()
+    assert (told.check, told.blocking) == ("files_landed", False)
+    assert "it cannot be read as an Excel workbook" in told.message
     (problem,) = registry.problems(TABLES)
     assert problem.startswith(f"{wide.folder / NAME}: it cannot be read")
     assert len(wide.ask("select * from bank_kpis.monthly_kpis")) == 1

@@ -9,6 +9,13 @@ from __future__ import annotations
 from analytics_assets.core.columns import Column, text
 
 LEVELS = ("bank", "consolidated", "group", "system")
+# The regulator's codes of single banks with their subsidiaries; other codes but those of banks, 04,
+# are groups.
+CONSOLIDATED = range(80, 200)
+# SQL of the level of an institution that no list has, as ``level_of`` says it.
+UNLISTED_LEVEL = f"""case when totals.institution_code like '04%' then 'bank'
+when cast(totals.institution_code as integer) between {CONSOLIDATED[0]} and {CONSOLIDATED[-1]}
+    then 'consolidated' else 'group' end"""
 # SQL of the month that a number such as 201812 stands for, the same in DuckDB and PostgreSQL.
 DATE_OF_ID = (
     "make_date(cast(floor(date_id / 100) as integer), cast(mod(date_id, 100) as integer), 1)"
@@ -29,3 +36,10 @@ LEVEL = Column(
     nullable=False,
     values=LEVELS,
 )
+
+
+def level_of(code: str) -> str:
+    """The level of an institution that the shipped list does not know."""
+    if code.startswith("04"):
+        return "bank"
+    return "consolidated" if int(code) in CONSOLIDATED else "group"

@@ -1,4 +1,5 @@
-"""Cells of a workbook that hold an error (#REF!, #N/A), which the reader gives as blanks.
+"""Cells of a workbook that the reader gives as blanks and that are none: errors (#REF!, #N/A), and
+formulas whose result was not saved.
 
 Belongs here: where they are, from the workbook's own XML.
 Does not belong here: all other cells (``workbooks.py``). Only .xlsx and .xlsm are XML.
@@ -13,14 +14,22 @@ from xml.etree import ElementTree
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _LINK = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-_CELL = re.compile(rb"<(?:\w+:)?c\s([^>]*\bt=[\"']e[\"'][^>]*)>(.*?)</(?:\w+:)?c>", re.DOTALL)
+_ERROR = re.compile(rb"<(?:\w+:)?c\s([^>]*\bt=[\"']e[\"'][^>]*)>(.*?)</(?:\w+:)?c>", re.DOTALL)
+_UNSAVED = re.compile(
+    rb"<(?:\w+:)?c\s([^>]*[^/])><(?:\w+:)?f\b(?:[^>]*/>|[^<]*</(?:\w+:)?f>)</(?:\w+:)?c>"
+)
 _PLACE = re.compile(rb"\br=[\"']([A-Z]+\d+)[\"']")
 _SAID = re.compile(rb"<(?:\w+:)?v>([^<]*)<")
 
 
+def tells_errors(path: Path) -> bool:
+    """Whether errors can be told from blanks in a file of this format."""
+    return path.suffix.lower() in (".xlsx", ".xlsm")
+
+
 def error_cells(path: Path) -> dict[str, dict[str, str]]:
     """Sheet -> cell (``D3``) -> the error in it."""
-    if path.suffix.lower() not in (".xlsx", ".xlsm"):
+    if not tells_errors(path):
         return {}
     found: dict[str, dict[str, str]] = {}
     with zipfile.ZipFile(path) as archive:
@@ -38,7 +47,10 @@ def error_cells(path: Path) -> dict[str, dict[str, str]]:
 
 def _in_sheet(xml: bytes) -> dict[str, str]:
     cells = {}
-    for match in _CELL.finditer(xml):
+    for match in _UNSAVED.finditer(xml):
+        if place := _PLACE.search(match[1]):
+            cells[place[1].decode()] = "formula without a saved result"
+    for match in _ERROR.finditer(xml):
         place, said = _PLACE.search(match[1]), _SAID.search(match[2])
         if place:
             cells[place[1].decode()] = said[1].decode() if said else "#ERROR"

@@ -104,6 +104,7 @@ FILES = {
     "cnbv_tda": _named("TDA"),
     "cnbv_write_offs": _named("CASTIGOS"),
 }
+INSTITUTIONS = _named("Instituciones")
 LAYOUTS = {
     "cnbv_portfolio": PORTFOLIO,
     "cnbv_icap": ICAP,

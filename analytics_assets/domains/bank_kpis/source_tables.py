@@ -21,13 +21,13 @@ from analytics_assets.domains.bank_kpis.columns import (
     METRIC_ID,
 )
 from analytics_assets.domains.bank_kpis.layouts import LAYOUTS
+from analytics_assets.domains.bank_kpis.legacy import LegacySource
 from analytics_assets.domains.bank_kpis.metrics import TYPES, Metric
-from analytics_assets.domains.bank_kpis.sources import (
-    InstitutionSource,
-    LegacySource,
-    WorkbookSource,
-)
+from analytics_assets.domains.bank_kpis.rejected import RejectedSource
+from analytics_assets.domains.bank_kpis.sources import InstitutionSource, WorkbookSource
 from analytics_assets.landing.reference import ReferenceSource
+from analytics_assets.landing.rejected import rejected_table
+from analytics_assets.landing.shares import rejected_share
 
 
 def _landed_columns(values: tuple[str, ...]) -> tuple[Column, ...]:
@@ -64,9 +64,10 @@ def add_source_tables(tables: TableSet, metrics_file: Path, metrics: tuple[Metri
             period=MONTHLY,
             columns=_landed_columns(layout.columns),
             unique=("source_file", "source_sheet", "source_row"),
-            checks=landed_checks(name, layout.columns),
+            checks=(*landed_checks(name, layout.columns), rejected_share()),
             description=_ABOUT[name],
         )
+    rejected_table(tables, RejectedSource())
     names = ("fecha", "banco_norm", *(metric.metric_code for metric in metrics))
     tables.source(
         "legacy_monthly_kpis",

@@ -1,41 +1,55 @@
-"""The sources of the bank tables: workbooks by month, institutions, and a table to migrate from.
+"""The sources that read workbooks: by month, and institutions.
 
 Belongs here: what a landing folder offers to the warehouse, as ``core.source.Source`` asks.
-Does not belong here: reading a workbook (``workbooks.py``), its headers (``layouts.py``).
+Does not belong here: reading a workbook (``workbooks.py``), its headers (``layouts.py``), a table
+to migrate from (``legacy.py``).
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import os
-import re
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow
-import sqlalchemy as sa
 from python_calamine import CalamineError, CalamineWorkbook
 
-from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.core.source import Landing, SourceError
-from analytics_assets.domains.bank_kpis.layouts import FILES, LAYOUTS
+from analytics_assets import settings
+from analytics_assets.core.columns import text
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED
+from analytics_assets.core.source import Landing, SourceError, Tally
+from analytics_assets.domains.bank_kpis.columns import level_of
+from analytics_assets.domains.bank_kpis.layouts import FILES, INSTITUTIONS, LAYOUTS
 from analytics_assets.domains.bank_kpis.metrics import REFERENCE
 from analytics_assets.domains.bank_kpis.months import as_text
-from analytics_assets.domains.bank_kpis.workbooks import Workbook, institution_code, plain, read
+from analytics_assets.domains.bank_kpis.units import Size, size_of, units, usual_percent
+from analytics_assets.domains.bank_kpis.workbooks import (
+    Workbook,
+    institution_code,
+    plain,
+    read,
+)
 from analytics_assets.landing.folder import LandingFolder, arrived
-
-_STARTS_WITH_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])-\d\d")
-
+from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.session import open_session, select_files
 
 LANDING = LandingFolder("CNBV_SOURCE", "cnbv")
 # Short enough for a key, with the institution's code behind it.
 _LONGEST_CODE = 100
+_REJECTED = "rejected of "
 
 
-def _listed() -> list[Path]:
+def digest(found: object) -> str:
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+
+
+def listed() -> list[Path]:
     # ~$name.xlsx is what Excel leaves beside an open workbook.
     return [path for path in LANDING.files() if not path.name.startswith("~")]
 
@@ -44,14 +58,14 @@ class WorkbookSource:
     """The rows of one kind of workbook in the landing folder, by month."""
 
     def __init__(self, name: str) -> None:
-        self._pattern, self._layout = FILES[name], LAYOUTS[name]
+        self._name, self._pattern, self._layout = name, FILES[name], LAYOUTS[name]
         self._seen: dict[str, set[str]] = {}
 
     def workbooks(self) -> tuple[dict[Path, Workbook], dict[Path, str]]:
         """Workbooks that can be read, and why others cannot."""
         found: dict[Path, Workbook] = {}
         refused: dict[Path, str] = {}
-        for path in _listed():
+        for path in listed():
             if self._pattern.fullmatch(path.name):
                 try:
                     found[path] = read(path, self._layout)
@@ -59,7 +73,43 @@ class WorkbookSource:
                     refused[path] = str(error)
                 except FileNotFoundError:
                     continue  # taken away after the listing
+        if self._layout.ratios:
+            self._tell_units(found, refused)
         return found, refused
+
+    def _tell_units(self, found: dict[Path, Workbook], refused: dict[Path, str]) -> None:
+        """Say of each month whether its ratios are percentages, or refuse a workbook for which
+        neither its own months nor others, here or live, tell it."""
+        limit = self._layout.limit
+        sizes = [size for book in found.values() for size in book.sizes.values()]
+        usual = usual_percent(sizes, limit)
+        if usual is None and sizes:
+            usual = usual_percent(self._live_sizes(), limit)
+        for path, book in list(found.items()):
+            told = units(book.sizes, limit, usual)
+            unsure = [month for month, unit in told.items() if unit is None]
+            if unsure:
+                refused[path] = str(_either(path, self._layout.required[0], unsure))
+                del found[path]
+            else:
+                found[path] = replace(book, units={m: u for m, u in told.items() if u})
+
+    def _live_sizes(self) -> list[Size]:
+        """Of the months in percent that are live."""
+        layout = self._layout
+        # As much of its table as it takes to find the files.
+        columns = (text(layout.required[0], "Ratio."),)
+        table = Table(f"bank_kpis/{self._name}", "sources", "", MONTHLY, columns, source=self)
+        uris = [file.uri for file in open_lake(settings.load().lake).files(table)]
+        if not uris:
+            return []
+        with open_session(settings.load()) as session:
+            found = session.execute(
+                f"select list({layout.required[0]}) from ({select_files(table, uris)})"
+                " where unit = 'percent' group by month"
+            ).fetchall()
+        sizes = [size_of(texts, layout.typical) for (texts,) in found]
+        return [size for size in sizes if size]
 
     def inputs(self) -> dict[str, dict[str, str]]:
         """Month -> workbook -> fingerprint of its rows of the month.
@@ -68,15 +118,33 @@ class WorkbookSource:
         from those that it repeats; parsing 5,000 rows takes 0.2 s, once for each change.
         """
         inputs: dict[str, dict[str, str]] = {}
-        for path, workbook in self.workbooks()[0].items():
-            for month, fingerprint in workbook.fingerprints.items():
-                inputs.setdefault(month, {})[path.name] = fingerprint
-        self._seen = {month: set(files) for month, files in inputs.items()}
+        for path, book in self.workbooks()[0].items():
+            for month, fingerprint in book.fingerprints.items():
+                own = inputs.setdefault(month, {})
+                own[path.name] = f"{fingerprint}{book.unit(month) or ''}"
+                if book.rejected:
+                    # A workbook that is mended may have the same good rows as before.
+                    own[f"{_REJECTED}{path.name}"] = digest(book.rejected)
+        self._seen = {
+            month: {name for name in files if not name.startswith(_REJECTED)}
+            for month, files in inputs.items()
+        }
         return inputs
+
+    def tallies(self, key: str) -> Iterator[Tally]:
+        """What of each workbook that has this month is rejected: of all its rows, since any may be
+        of any month."""
+        for path, book in self.workbooks()[0].items():
+            if key in book.months and book.rejected:
+                reasons = Counter(row.reason for row in book.rejected)
+                reason = reasons.most_common(1)[0][0]
+                first = next(row.row for row in book.rejected if row.reason == reason)
+                rows = book.offered - len(book.left_out)
+                yield Tally(path.name, rows, len(book.rejected), reason, first)
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first of these workbooks came into the folder, or changed there."""
-        return arrived(LANDING.path / name for name in names)
+        return arrived(LANDING.path / name.removeprefix(_REJECTED) for name in names)
 
     def problems(self) -> list[str]:
         """Workbooks that cannot be read, or are not what their names say."""
@@ -84,7 +152,7 @@ class WorkbookSource:
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
-        """SELECTs of a month's rows, one for each workbook that has it."""
+        """SELECT of a month's rows in all workbooks; what is said again is one row."""
         found, refused = self.workbooks()
         own = {path: book for path, book in found.items() if landing.key in book.months}
         gone = self._seen.get(landing.key, set()) - {path.name for path in own}
@@ -102,19 +170,43 @@ class WorkbookSource:
         names = [f"workbook_{number}" for number in range(len(own))]
         try:
             for name, book in zip(names, own.values(), strict=True):
-                landing.session.register(name, book.months[landing.key])
-            yield [f"select * from {name}" for name in names]
+                landing.session.register(name, book.month(landing.key))
+            offered = " union all ".join(f"select * from {name}" for name in names)
+            yield [self._once(landing, offered)] if names else []
         finally:
             for name in names:
                 landing.session.unregister(name)
+
+    def _once(self, landing: Landing, offered: str) -> str:
+        """SELECT of these rows, of equal ones of an institution the first; counts them."""
+        same = ("institution_code", "institution_problem", "date_problem", "unit")
+        select = (
+            f"select * from ({offered}) qualify row_number() over (partition by"
+            f" {', '.join((*same, *self._layout.columns))}"
+            " order by source_file, source_sheet, cast(source_row as bigint)) = 1"
+        )
+        ((rows, landed),) = landing.session.execute(
+            f"select (select count(*) from ({offered})), (select count(*) from ({select}))"
+        ).fetchall()
+        landing.report.update({"rows offered": rows, "rows landed": landed})
+        landing.report["rows repeated"] = rows - landed
+        return select
+
+
+def _either(path: Path, column: str, months: Sequence[str]) -> SourceError:
+    return SourceError(
+        f"the numbers of {column} of {', '.join(months[:3])} can be percentages or ratios, and no"
+        " other month tells which",
+        str(path),
+        "Write them with a percent sign, or put a workbook of more institutions beside it",
+    )
 
 
 class InstitutionSource:
     """The institutions that ship with the package, and those of an ``Instituciones*.xlsx``."""
 
     def _file(self) -> Path | None:
-        named = [path for path in _listed() if path.name.lower().startswith("instituciones")]
-        return max(named, default=None)
+        return max((p for p in listed() if INSTITUTIONS.fullmatch(p.name)), default=None)
 
     @staticmethod
     def _beside() -> dict[str, str]:
@@ -132,7 +224,7 @@ class InstitutionSource:
         if file := self._file():
             found[file.name] = f"{file.stat().st_size}-{file.stat().st_mtime_ns}"
         if beside := self._beside():
-            found["names in workbooks"] = hashlib.sha256(repr(beside).encode()).hexdigest()[:16]
+            found["names in workbooks"] = digest(beside)
         return {UNPARTITIONED.only_key: found}
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
@@ -170,16 +262,8 @@ def _institution(code: str, name: str) -> dict[str, str]:
         "institution_code": code,
         "bank_code": "_".join(plain(name.replace(".", "")).upper().split())[:_LONGEST_CODE],
         "bank_name": name,
-        "level": level_of(code, name),
+        "level": level_of(code),
     }
-
-
-def level_of(code: str, name: str) -> str:
-    """Of an institution that the shipped list does not know."""
-    if code.startswith("04"):
-        return "bank"
-    # The regulator's codes of single banks with their subsidiaries; groups are below.
-    return "consolidated" if 80 <= int(code) < 200 else "group"
 
 
 def _named_in(path: Path) -> list[dict[str, str]]:
@@ -199,91 +283,3 @@ def _named_in(path: Path) -> list[dict[str, str]]:
         if code and name:
             found[code] = _institution(code, name)
     return list(found.values())
-
-
-class LegacySource:
-    """An existing wide table: ``LEGACY_KPIS`` is a CSV file, or an SQLAlchemy URL with ``#table``.
-
-    Its columns are those of the brief (``fecha``, ``banco_norm``, metrics by code); columns that
-    are no metric of ours are left out and named.
-    """
-
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        self._columns = columns
-        self._months: dict[str, list[dict[str, str | None]]] = {}
-        self._unknown: set[str] = set()
-
-    def _rows(self) -> tuple[list[dict[str, str | None]], set[str]]:
-        where = os.environ.get("LEGACY_KPIS", "")
-        if not where:
-            return [], set()
-        in_database = "://" in where
-        # A URL may hold a password, so it is not shown.
-        shown = "LEGACY_KPIS" if in_database else where
-        try:
-            rows = _from_database(where) if in_database else _from_csv(Path(where))
-        except (OSError, sa.exc.SQLAlchemyError, UnicodeDecodeError) as error:
-            said = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise SourceError(f"it cannot be read ({said})", shown, "Mend LEGACY_KPIS") from error
-        names = set(rows[0]) if rows else set()
-        if rows and not {"fecha", "banco_norm"} <= names:
-            raise SourceError("it has no columns fecha and banco_norm", shown, "Rename its columns")
-        for number, row in enumerate(rows, start=1):
-            if not _STARTS_WITH_MONTH.match(row["fecha"] or ""):
-                raise SourceError(
-                    f"fecha of row {number} is {row['fecha']!r}",
-                    shown,
-                    "Write it as 2023-01-01",
-                )
-        kept = [{name: row.get(name) for name in self._columns} for row in rows]
-        return kept, names - set(self._columns) - {"id", "created_at", "updated_at"}
-
-    def inputs(self) -> dict[str, dict[str, str]]:
-        """Month -> checksum of its rows, which are kept to be landed."""
-        rows, self._unknown = self._rows()
-        self._months = {}
-        for row in rows:
-            self._months.setdefault((row["fecha"] or "")[:7], []).append(row)
-        return {
-            month: {"legacy": hashlib.sha256(repr(own).encode()).hexdigest()[:16]}
-            for month, own in self._months.items()
-        }
-
-    @contextmanager
-    def land(self, landing: Landing) -> Iterator[list[str]]:
-        """A month's rows as text."""
-        if self._unknown:
-            landing.report["columns left out"] = ", ".join(sorted(self._unknown))
-        schema = pyarrow.schema([(name, pyarrow.string()) for name in self._columns])
-        rows = pyarrow.Table.from_pylist(self._months.get(landing.key, []), schema)
-        landing.session.register("legacy_landed", rows)
-        try:
-            yield ["select * from legacy_landed"]
-        finally:
-            landing.session.unregister("legacy_landed")
-
-
-def _from_csv(path: Path) -> list[dict[str, str | None]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return [
-            {
-                name: value.replace("\0", "") or None if value else None
-                for name, value in row.items()
-            }
-            for row in csv.DictReader(file)
-        ]
-
-
-def _from_database(where: str) -> list[dict[str, str | None]]:
-    url, _, name = where.partition("#")
-    schema, _, table = (name or "monthly_kpis").rpartition(".")
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    try:
-        with engine.connect() as connection:
-            selected = sa.select(sa.text("*")).select_from(sa.table(table, schema=schema or None))
-            return [
-                {key: None if value is None else str(value) for key, value in row.items()}
-                for row in connection.execute(selected).mappings()
-            ]
-    finally:
-        engine.dispose()

@@ -34,6 +34,7 @@ from analytics_assets.domains.bank_kpis.columns import (
     LEVEL,
     METRIC_ID,
     MONTH,
+    UNLISTED_LEVEL,
 )
 from analytics_assets.domains.bank_kpis.layouts import (
     LAYOUTS,
@@ -97,6 +98,7 @@ _WORDS = {
         for name, segment in _PARTS.items()
     ),
     **_RATIO_TEXT,
+    "unlisted_level": UNLISTED_LEVEL,
 }
 _AMOUNTS = (*PORTFOLIO.columns, *WRITE_OFFS.columns, *_PARTS)
 _MONTH_COLUMNS = (

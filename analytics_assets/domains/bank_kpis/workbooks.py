@@ -13,6 +13,7 @@ Every row below a header is landed, rejected with a reason, or left out and coun
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from statistics import median
 from typing import Any
 from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
@@ -29,9 +29,10 @@ import pyarrow
 from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
 from analytics_assets.core.source import SourceError
-from analytics_assets.domains.bank_kpis.error_cells import error_cells
+from analytics_assets.domains.bank_kpis.error_cells import error_cells, tells_errors
 from analytics_assets.domains.bank_kpis.months import SERIALS, as_text, month_of
 from analytics_assets.domains.bank_kpis.numbers import NULLS, decimal_mark, number
+from analytics_assets.domains.bank_kpis.units import Size, size_of
 from analytics_assets.landing.reading import today
 
 ORIGIN = (
@@ -39,6 +40,8 @@ ORIGIN = (
 )  # fmt: skip
 PLACE = ("source_file", "source_sheet", "source_row", "unreadable_cells")
 _HEADER_ROWS = 10
+# What decimal(18, 6) does not hold.
+_MOST = 1e12
 
 
 @dataclass(frozen=True)
@@ -69,19 +72,20 @@ class Layout:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that is in no table, and why; ``month``: where it can be told."""
+    """A row that is in no table, why, and its cells as JSON."""
 
     sheet: str
     row: int
     reason: str
-    month: str | None = None
+    record: str
 
 
 @dataclass(frozen=True)
 class Workbook:
     """Rows of a workbook by month (``2018-12``), a fingerprint of each month, and what is odd.
 
-    ``offered`` = rows of the months + ``rejected`` + ``left_out``: totals and footnotes.
+    ``offered`` = rows of the months + ``rejected`` + ``left_out``: totals and footnotes. ``names``:
+    institution -> name beside its code; ``sizes``: of the ratios of a month that has any.
     """
 
     months: Mapping[str, pyarrow.Table]
@@ -89,8 +93,21 @@ class Workbook:
     notes: Mapping[str, str]
     offered: int = 0
     rejected: tuple[Rejected, ...] = ()
-    left_out: int = 0
+    left_out: tuple[Rejected, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+    ratios: bool = False
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    def unit(self, month: str) -> str | None:
+        """What a month's ratios are: ``ratio`` or ``percent``; ``None`` if it has amounts."""
+        return self.units.get(month, "ratio") if self.ratios else None
+
+    def month(self, month: str) -> pyarrow.Table:
+        """The rows of a month, with their unit."""
+        rows = self.months[month]
+        unit = pyarrow.array([self.unit(month)] * rows.num_rows, pyarrow.string())
+        return rows.set_column(rows.column_names.index("unit"), "unit", unit)
 
 
 def plain(header: Any) -> str:
@@ -136,6 +153,8 @@ def _read(path: Path, size: int, changed: int, layout: Layout, last: date) -> Wo
     if len(fitting) > len(hidden):
         if hidden:
             taken.notes["hidden sheets, left out"] = ", ".join(hidden)
+        if not tells_errors(path):
+            taken.notes["errors in cells"] = "count as blanks in this format; save it as .xlsx"
         return taken.workbook()
     wanted = [h for h, column in layout.values.items() if column in layout.required]
     aside = f" that is not hidden ({', '.join(hidden)} is)" if hidden else ""
@@ -200,7 +219,7 @@ class _Rows:
         self._have: set[str] = set()
         self._sheets: list[str] = []
         self._offered = self._swapped = 0
-        self._aside: list[str] = []
+        self._aside: list[Rejected] = []
         self._names: dict[str, str] = {}
         self.notes: dict[str, str] = {}
 
@@ -219,7 +238,8 @@ class _Rows:
         texts = [row[i] for row in below for i in places.values if isinstance(row[i], str)]
         mark = decimal_mark(texts)
         for position, row in enumerate(below, start=header + 2):
-            if not any(as_text(cell) for cell in row):
+            named = any(f"{_letter(place)}{position}" in errors for place in places.values)
+            if not named and not any(as_text(cell) for cell in row):
                 continue
             self._offered += 1
             self._take(sheet, position, row, places, errors, mark)
@@ -243,9 +263,14 @@ class _Rows:
         month, problem = month_of(period, day)
         code = institution_code(named)
         empty = not any(cells.values())
-        total = code is None and named is not None and plain(named).startswith(("total", "suma"))
-        if total or (empty and (month is None or code is None)):
-            self._aside.append(f"row {position} of sheet {sheet}")
+        said = {"institution": named, "periodo": as_text(period), "fecha": as_text(day)}
+        texts = {name: cells[place] for place, name in places.values.items() if cells[place]}
+        record = json.dumps({**said, **texts}, ensure_ascii=False)
+        if code is None and named is not None and plain(named).startswith(("total", "suma")):
+            self._aside.append(Rejected(sheet, position, "a total, of no institution", record))
+            return
+        if empty and (month is None or code is None):
+            self._aside.append(Rejected(sheet, position, "a note, without figures", record))
             return
         if month is None:
             raise SourceError(
@@ -255,7 +280,7 @@ class _Rows:
             )
         if month > self._last:
             why = f"month {month:%Y-%m} is more than one month ahead"
-            self._rejected.append(Rejected(sheet, position, why, f"{month:%Y-%m}"))
+            self._rejected.append(Rejected(sheet, position, why, record))
             return
         self._swapped += isinstance(day, date) and (day.year, day.month) != (
             month.year,
@@ -292,14 +317,14 @@ class _Rows:
 
     def workbook(self) -> Workbook:
         """All of it."""
-        if not self._found and not self._rejected:
+        if not self._found:
             sheets = ", ".join(self._sheets)
-            raise SourceError(
-                f"sheet {sheets} has a header but no rows", str(self._path), "Fetch it again"
-            )
+            why = "a header but no rows"
+            if self._rejected:
+                first = self._rejected[0]
+                why = f"no row that can be landed, as row {first.row}: {first.reason}"
+            raise SourceError(f"sheet {sheets} has {why}", str(self._path), "Mend it")
         layout = self._layout
-        if layout.ratios:
-            _tell_units(self._found, layout)
         missing = [name for name in layout.columns if name not in self._have]
         landed = sum(map(len, self._found.values()))
         self.notes |= {
@@ -307,11 +332,10 @@ class _Rows:
             for name, said in {
                 "columns missing": ", ".join(missing),
                 "dates with day and month swapped": str(self._swapped or ""),
-                "totals and footnotes, left out": ", ".join(self._aside[:10]),
-                "rows rejected": "; ".join(
-                    f"row {r.row} of sheet {r.sheet}: {r.reason}" for r in self._rejected[:10]
+                "totals and notes, left out": ", ".join(
+                    f"row {r.row} of sheet {r.sheet}" for r in self._aside[:10]
                 ),
-                "rows": f"{self._offered:,} offered = {landed:,} landed +"
+                "rows": f"{self._offered:,} offered = {landed:,} landed or repeated +"
                 f" {len(self._rejected):,} rejected + {len(self._aside):,} left out",
             }.items()
             if said
@@ -324,37 +348,17 @@ class _Rows:
             self.notes,
             self._offered,
             tuple(self._rejected),
-            len(self._aside),
+            tuple(self._aside),
             self._names,
+            _sizes(self._found, layout) if layout.ratios else {},
+            layout.ratios,
         )
 
 
-def _tell_units(found: Mapping[str, list[dict[str, str | None]]], layout: Layout) -> None:
-    """Say of each month whether its ratios are percentages.
-
-    Numbers above ``limit`` cannot be ratios. A month without any is compared with those of the same
-    file that have: it is in the unit in which its median is of their size.
-    """
-    column, limit = layout.required[0], layout.limit
-    medians = {}
-    for key, rows in found.items():
-        texts = [row[column] or "" for row in rows]
-        sizes = [float(t) for t in texts if _is_ratio(t) and float(t)]
-        if sizes:
-            middle = median(sizes)
-            medians[key] = middle, middle if layout.typical else max(sizes)
-    sure = [middle for middle, most in medians.values() if most > limit]
-    usual = median(sure) if sure else None
-    for key, rows in found.items():
-        middle, most = medians.get(key, (0.0, 0.0))
-        ratio = most <= limit and (usual is None or abs(middle) < usual / 10)
-        for row in rows:
-            row["unit"] = "ratio" if ratio else "percent"
-
-
-def _is_ratio(text: str) -> bool:
-    plain_number = re.fullmatch(r"-?\d*\.?\d+([eE][+-]?\d+)?", text)
-    return bool(plain_number) and not (text.isdigit() and int(text) in SERIALS)
+def _sizes(found: Mapping[str, list[dict[str, str | None]]], layout: Layout) -> dict[str, Size]:
+    column = layout.required[0]
+    sizes = {m: size_of((r[column] for r in rows), layout.typical) for m, rows in found.items()}
+    return {month: size for month, size in sizes.items() if size}
 
 
 def _value(text: str | None, mark: str | None, ratio: bool) -> tuple[str | None, bool]:
@@ -362,7 +366,8 @@ def _value(text: str | None, mark: str | None, ratio: bool) -> tuple[str | None,
     if text is None or text.lower() in NULLS:
         return text, True
     found = number(text, mark, ratio)
-    if found is None or (ratio and found.isdigit() and int(found) in SERIALS):
+    serial = ratio and found is not None and found.isdigit() and int(found) in SERIALS
+    if found is None or serial or abs(float(found.rstrip("%"))) >= _MOST:
         return text, False
     return found, True
 

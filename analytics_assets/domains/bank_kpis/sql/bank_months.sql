@@ -81,23 +81,27 @@ totals as (
     select *, {segment_totals} from joined
 ),
 
-final as (
+named as (
     select
         totals.*,
         cast(totals.institution_code as integer) as bank_id,
         coalesce(institutions.bank_code, totals.institution_code) as bank_code,
-        coalesce(
-            institutions.level, case when totals.institution_code like '04%' then 'bank' else 'group' end
-        ) as level,
-        -- What is consolidated with its subsidiaries is a part of the consolidated system.
-        case when institutions.level = 'consolidated' or contains(institutions.bank_code, 'CONSOLIDADO')
-            then max(case when totals.institution_code = '21' then cartera_total end)
-                over (partition by month)
-            else max(case when totals.institution_code = '5' then cartera_total end)
-                over (partition by month)
-        end as sistema_cartera_total
+        coalesce(institutions.level, {unlisted_level}) as level
     from totals
     left join bank_kpis.institutions as institutions using (institution_code)
+),
+
+final as (
+    select
+        *,
+        -- What is consolidated with its subsidiaries is a part of the consolidated system.
+        case when level = 'consolidated' or contains(bank_code, 'CONSOLIDADO')
+            then max(case when institution_code = '21' then cartera_total end)
+                over (partition by month)
+            else max(case when institution_code = '5' then cartera_total end)
+                over (partition by month)
+        end as sistema_cartera_total
+    from named
 )
 
 select * from final
