@@ -120,7 +120,7 @@ def test_a_restated_month_then_its_promotion(source: DatedMemory, workspace: Wor
     assert all(lag.built and lag.built < before for lag in ask(tables))
     yearly = tables[-1]
     with present() as (snapshot, engine), engine.begin() as connection:
-        offered = snapshot.lake_fingerprints(yearly)["2024"]
+        offered = {f.key: f.fingerprint for f in snapshot.files(yearly)}["2024"]
         put_on_hold(connection, yearly, {"2024": (offered, "sales fell by 90 %")}, "run", "run")
     why = "on hold until it is confirmed: sales fell by 90 %"
     assert behind(tables)["production/toy/agg_yearly", why] == ["2024"]

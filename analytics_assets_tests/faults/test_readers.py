@@ -186,7 +186,8 @@ def test_promotions_of_different_partitions_at_once_both_arrive(
 def test_different_tables_at_once_into_an_empty_database(toy: Toy, workspace: Workspace) -> None:
     published = [table for table in toy.tables if table.publish]
     jobs = [
-        ("new", sorted(toy.snapshots["new"].lake_fingerprints(table)), table) for table in published
+        ("new", sorted(file.key for file in toy.snapshots["new"].files(table)), table)
+        for table in published
     ]
     toy.at_once(*jobs, *jobs)
     for table in published:

@@ -60,7 +60,7 @@ class Toy:
         self.memory.months = months
         settle(self.tables, self.workspace.lake)
         for table in self.published:
-            live = Snapshot(self.workspace.lake).lake_fingerprints(table)
+            live = {file.key for file in Snapshot(self.workspace.lake).files(table)}
             send(self.engine, self.workspace, table, sorted(live))
 
     @property

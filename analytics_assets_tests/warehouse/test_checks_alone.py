@@ -30,7 +30,8 @@ def test_what_is_live_is_judged_again(workspace: Workspace) -> None:
         "contract": True, "reconciles": True,
     }  # fmt: skip
     assert evaluate(workspace, "births_monthly", ["births", "fact_births"]) == {
-        "contract": True, "reconciles": True, "values_readable": True, "volume": True,
+        "contract": True, "reconciles": True, "values_readable": True,
+        "values_still_readable": True, "volume": True,
     }  # fmt: skip
     assert evaluate(workspace, "x", ["production", "births", "agg_state_monthly"]) == {
         "equals_warehouse": True
