@@ -144,11 +144,11 @@ def _births(folder: Path, patch: pytest.MonkeyPatch, production: Production) -> 
     for number, text in enumerate((*ODD.values(), LONG[:10_000])):
         odd = dict.fromkeys(free, text.encode("utf-8", "replace").decode())
         rows.append(blank | record(DTNASC="03022024", HORANASC="2359", CODESTAB="1") | odd)
-        rows[number]["CODESTAB"] = f"{number:07}"
+        rows[number]["CODESTAB"] = f"{number + 1:07}"
     write_csv(folder / "SINASC_AC_2024.csv", rows)
     facilities = [
         {"CODESTAB": f"{number:07}", "DESCESTAB": _in_a_dbf(text)}
-        for number, text in enumerate(ODD.values())
+        for number, text in enumerate(ODD.values(), start=1)
     ]
     (folder / "CNESDO24.DBF").write_bytes(dbf_bytes(facilities, 250))
     return []
@@ -272,7 +272,7 @@ def _is_found(client: httpx.Client, path: str, name: str, values: set[str]) -> N
 
 
 def _in_a_dbf(text: str) -> str:
-    """A name of a facility, which has characters of Latin-1, 200 at most, and ends at a NUL."""
+    """A name of a facility, which has characters of Latin-1, 200 at most, and no NUL."""
     return left_of(text).encode("latin-1", "replace").decode("latin-1")[:200].strip()
 
 
