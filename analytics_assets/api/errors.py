@@ -6,6 +6,7 @@ Does not belong here: deciding that something is an error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal
@@ -16,7 +17,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from analytics_assets.core.refusals import no_such
+
 _MOST_NAMED = 100
+# Of more words than these the one that was likely meant is told.
+_MOST_LISTED = 12
 
 
 class Error(BaseModel):
@@ -96,5 +101,11 @@ def _field(location: Sequence[Any]) -> str:
 def _what(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return "there is no such parameter"
+    if error["type"] == "json_invalid":
+        return "cannot be read as JSON"
+    if error["type"] == "literal_error":
+        known = re.findall("'([^']*)'", error["ctx"]["expected"])
+        if len(known) > _MOST_LISTED:
+            return no_such("value", str(error["input"])[:_MOST_NAMED], known)
     text = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return text[:1].lower() + text[1:]

@@ -230,6 +230,20 @@ def test_a_table_is_found_with_and_without_its_schema(client: httpx.Client) -> N
     )
 
 
+def test_a_wrong_word_is_told_its_nearest(client: httpx.Client) -> None:
+    """Of a hundred columns to sort by nobody reads the list."""
+    answer = client.get(path_of("births.agg_state_yearly"), params={"sort": "totl_births"})
+    told = "sort: there is no value 'totl_births'; did you mean 'total_births'?"
+    assert (answer.status_code, answer.json()["error"]) == (422, told)
+
+
+@pytest.mark.parametrize("body", [b"[1", b"\xff\xfe"])
+def test_what_is_no_json_is_said_so(client: httpx.Client, body: bytes) -> None:
+    json = {"Content-Type": "application/json"}
+    answer = client.post("/api/dashboard/analytics/data", content=body, headers=json)
+    assert (answer.status_code, answer.json()["error"]) == (422, "body: cannot be read as JSON")
+
+
 @pytest.mark.parametrize("end", ["", "/schema", "/rows"])
 def test_a_table_that_is_none_is_told_with_those_that_are(client: httpx.Client, end: str) -> None:
     answer = client.get(f"{V1}/tables/births.agg_state_year{end}")
