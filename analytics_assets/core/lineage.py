@@ -6,13 +6,15 @@ Does not belong here: running SQL.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 import dagster as dg
+import duckdb
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ParseError, TokenError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 
@@ -22,15 +24,48 @@ from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.sql_files import FileSql
 
 
+class UnreadableSql(Exception):
+    """What is wrong with SQL, and the line on which it is."""
+
+    def __init__(self, what: str, line: int) -> None:
+        super().__init__(what)
+        self.line = line
+
+
 def tables_in(sql: str) -> set[str]:
-    """``domain.table`` names that a SELECT reads, common table expressions left out."""
-    tree = sqlglot.parse_one(sql, dialect="duckdb")
-    local = {cte.alias for cte in tree.find_all(exp.CTE)}
-    return {
-        f"{table.db}.{table.name}"
-        for table in tree.find_all(exp.Table)
-        if not (table.name in local and not table.db) and table.name
+    """``domain.table`` names that a SELECT reads, common table expressions left out.
+
+    By DuckDB's own parser, since every process asks this of all tables as it starts: a parser in
+    Python takes ten times as long. Raises ``UnreadableSql``.
+    """
+    (text,) = _parser().execute("select json_serialize_sql(?)", [str(sql)]).fetchall()[0]
+    tree = json.loads(text)
+    if tree["error"]:
+        line = sql.count("\n", 0, int(tree.get("position") or 0)) + 1
+        raise UnreadableSql(str(tree["error_message"]).rstrip("."), line)
+    nodes = list(_nodes(tree))
+    local = {
+        entry["key"] for node in nodes if "cte_map" in node for entry in node["cte_map"]["map"]
     }
+    return {
+        f"{node['schema_name']}.{node['table_name']}"
+        for node in nodes
+        if node.get("type") == "BASE_TABLE"
+        if node["schema_name"] or node["table_name"] not in local
+    }
+
+
+@cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config={"threads": 1})
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+    for part in tree.values() if isinstance(tree, dict) else tree:
+        if isinstance(part, (dict, list)):
+            yield from _nodes(part)
 
 
 def upstream_of(key: str, sql: str, known: Mapping[str, Table]) -> tuple[Table, ...]:
@@ -40,13 +75,8 @@ def upstream_of(key: str, sql: str, known: Mapping[str, Table]) -> tuple[Table, 
     """
     try:
         names = tables_in(sql) - {key.replace("/", ".")}
-    except ParseError as error:
-        found = error.errors[0]
-        near = f" near {found['highlight']!r}" if found.get("highlight") else ""
-        what = str(found.get("description", "it cannot be parsed")).rstrip(".")
-        raise refusal(key, f"its SQL: {what}{near}", _place(key, sql, found.get("line"))) from None
-    except TokenError:
-        raise refusal(key, "its SQL: a quote is not closed", _place(key, sql)) from None
+    except UnreadableSql as error:
+        raise refusal(key, f"its SQL: {error}", _place(key, sql, error.line)) from None
     for name in sorted(names - known.keys()):
         why = f"its SQL reads what is not declared before it: {no_such('table', name, known)}"
         raise refusal(key, why, place_of(key, sql, name))

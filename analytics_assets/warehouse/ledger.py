@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow
+import pyarrow.parquet
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
@@ -97,7 +99,7 @@ class BuildLedger:
 
     def __init__(self, lake: Lake) -> None:
         self._uri = f"{lake.root}/{self.NAME}"
-        self.log = lake.log(self.NAME, _entries)
+        self.log = lake.log(self.NAME, _Files(*lake.folder(self.NAME)).entries)
 
     def read(self) -> dict[str, dict[str, Build]]:
         """Table key -> partition -> entry."""
@@ -110,8 +112,8 @@ class BuildLedger:
     def read_as_of(self, moment: datetime) -> dict[tuple[str, str], Build]:
         """(table, partition) -> entry, as it was at a moment."""
         version = version_at(commit_moments(self.log.open()), moment)
-        delta = None if version is None else self.log.open(version)
-        return {(b.table, b.partition): b for b in _entries(delta)}
+        entries = None if version is None else self.log.read(version)
+        return {(b.table, b.partition): b for b in entries or ()}
 
     def damaged(self) -> int:
         """How many entries are not as they were written; they are not known."""
@@ -123,30 +125,34 @@ class BuildLedger:
         new = {(build.table, build.partition): build for build in builds}
         if not new:
             return
-        tables = sorted({table for table, _ in new})
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
                 with self.log.explained(writing=True):
-                    self._write(new, tables)
+                    self._write(new)
                 return
             except CommitFailedError:
                 if attempt + 1 == _COMMIT_ATTEMPTS:
                     raise
                 time.sleep(0.05 * 2**attempt)
 
-    def _write(self, new: Mapping[tuple[str, str], Build], tables: list[str]) -> None:
-        delta = self.log.open() or DeltaTable.create(
-            self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
-        )
-        with self.log.explained():
-            entries = _entries(delta, tables)
-        known: dict[tuple[str, str], Build] = {(b.table, b.partition): b for b in entries}
+    def _write(self, new: Mapping[tuple[str, str], Build]) -> None:
+        current = self.log.current()
+        tables = {table for table, _ in new}
+        known = {
+            (build.table, build.partition): build
+            for build in (current.content if current else ())
+            if build.table in tables
+        }
         rows = [build.as_row() for build in {**known, **new}.values()]
-        listed = ", ".join(f"'{table}'" for table in tables)
+        listed = ", ".join(f"'{table}'" for table in sorted(tables))
         write_deltalake(
             # The very version that was read: what another run has added since is then a conflict,
             # and not lost.
-            delta,
+            current.delta
+            if current
+            else DeltaTable.create(
+                self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
+            ),
             pyarrow.Table.from_pylist(rows, schema=_SCHEMA),
             mode="overwrite",
             predicate=f"table in ({listed})",
@@ -156,11 +162,30 @@ class BuildLedger:
         )
 
 
-def _entries(delta: DeltaTable | None, tables: list[str] | None = None) -> list[Build]:
-    """The entries that are as they were written: what is not known is built again, a lie is not."""
-    partitions = [("table", "in", tables)] if tables else None
-    rows = _rows(delta.to_pyarrow_table(partitions=partitions)) if delta else []
-    return [Build.from_row(row) for row in rows if row.get("checksum") in (None, _checksum(row))]
+class _Files:
+    """The ledger's files, each read once: a build writes those of its table alone."""
+
+    def __init__(self, fs: pyarrow.fs.FileSystem, folder: str) -> None:
+        self._fs = fs
+        self._folder = folder
+        self._known: dict[str, list[Build]] = {}
+
+    def entries(self, delta: DeltaTable) -> list[Build]:
+        """Those of a version that are as they were written: what is not known is built again, a lie
+        is not."""
+        actions = pyarrow.table(delta.get_add_actions(flatten=True))
+        paths, tables = (actions[name].to_pylist() for name in ("path", "partition.table"))
+        self._known = {
+            path: self._known[path] if path in self._known else self._read(path, table)
+            for path, table in zip(paths, tables, strict=True)
+        }
+        return [build for own in self._known.values() for build in own]
+
+    def _read(self, path: str, table: str) -> list[Build]:
+        with self._fs.open_input_file(f"{self._folder}/{unquote(path)}") as file:
+            rows = _rows(pyarrow.parquet.ParquetFile(file).read())
+        told = [{**row, "table": table} for row in rows]
+        return [Build.from_row(row) for row in told if row.get("checksum") in (None, _checksum(row))]
 
 
 def _rows(table: pyarrow.Table) -> list[dict[str, Any]]:

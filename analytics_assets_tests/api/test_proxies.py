@@ -19,11 +19,14 @@ from hypothesis import strategies as st
 from analytics_assets.api.app import create_app
 from analytics_assets.api.proxies import beside
 from analytics_assets.api.settings import ApiSettings, ApiSettingsError
+from analytics_assets.domains.clinic.api import router as clinic
 from analytics_assets_tests.api.conftest import Production, served
 from analytics_assets_tests.api.filled import TABLES
+from analytics_assets_tests.cases import case
 
 KEY = "k" * 20
 NGINX = shutil.which("nginx")
+CLINIC = [table for table in TABLES if table.domain == "clinic"]
 TRUSTING = ApiSettings(keys=(KEY,), trusted_proxies=("127.0.0.0/8",), health_per_minute=3)
 _CONFIG = """
 daemon off; pid {folder}/pid; error_log {folder}/errors; worker_processes 1;
@@ -79,10 +82,7 @@ def proxied(reader: str, api_settings: ApiSettings, folder: Path) -> Iterator[ht
     """The API behind nginx."""
     if NGINX is None:
         pytest.skip("nginx is not installed (Debian: nginx-light)")
-    clinic = [table for table in TABLES if table.domain == "clinic"]
-    from analytics_assets.domains.clinic.api import router
-
-    app, port = create_app(clinic, (router,), reader, api_settings), free_port()
+    app, port = create_app(CLINIC, (clinic,), reader, api_settings), free_port()
     with served(app, api_settings) as upstream:
         (folder / "nginx.conf").write_text(
             _CONFIG.format(folder=folder, port=port, upstream=upstream)
@@ -211,3 +211,17 @@ def test_a_redirect_leads_to_the_same_place_from_any_address(
     ((_, location),) = beside([(b"location", f"http://inner:1{meant}{query}".encode())])
     outside = "https://api.example.org/prefix"
     assert urljoin(outside + asked, location.decode()) == outside + meant + query
+
+
+def test_the_requests_of_the_case(production: Production) -> None:
+    """As they were sent when everybody was answered: without keys, with keys, HEAD."""
+    script = (case("other/23_api_behind_proxy") / "requests.sh").read_text().splitlines()
+    told = []
+    for asked, keys in zip(script, ((), (KEY,), ()), strict=True):
+        limits = ApiSettings(keys=keys, trusted_proxies=("127.0.0.1",) if keys else ())
+        with served(create_app(CLINIC, (clinic,), production.reader, limits), limits) as url:
+            command = asked.replace("http://127.0.0.1:8000", url).replace("<key>", KEY)
+            told.append(subprocess.check_output(["bash", "-c", command], text=True).strip())
+    refused, redirected, head = told
+    assert [refused, redirected] == ["403", "location: ./appointments/?limit=1"]
+    assert head.startswith("HTTP/1.1 200")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analytics_assets.domains.behavior import analysis
 from analytics_assets.domains.behavior.analysis import (
     Abab,
     BetweenCase,
@@ -24,6 +26,7 @@ from analytics_assets.domains.behavior.analysis import (
     interrupted_time_series,
 )
 from analytics_assets.domains.behavior.analysis.phases import PHASES
+from analytics_assets_tests.cases import case
 
 POINTS = 24
 
@@ -305,3 +308,19 @@ def test_an_effect_between_cases_gives_numbers_or_a_sentence(more: dict[str, Any
         assert "\n" not in str(refusal)  # noqa: PT017
         return
     assert not np.isnan(numbers_of(found)).any()
+
+
+def test_the_calls_of_the_case(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    """As they were made when they gave wrong numbers: each is answered rightly, or refused."""
+    script = (case("other/22_analysis_arguments") / "calls.py").read_text()
+    monkeypatch.setitem(sys.modules, "analytics_assets.behavior.analysis", analysis)
+    scope: dict[str, Any] = {}
+    told = []
+    for line in script.splitlines():
+        try:
+            exec(line, scope)
+        except Refusal as refusal:
+            told.append(str(refusal))
+    numbers = pd.DataFrame({"t": range(POINTS), "y": scope["y"]})
+    assert float(capsys.readouterr().out) == pytest.approx(its(numbers).slope_change.value)
+    assert ["'decreasing'" in told[0], "'start'" in told[1], len(told)] == [True, True, 2], told
