@@ -21,7 +21,7 @@ from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.production.release import Promotion, release
 from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.lake import Lake
+from analytics_assets.warehouse.lake import Lake, open_lake
 
 Ran = list[tuple[PlannedRun, dg.ExecuteInProcessResult]]
 
@@ -74,7 +74,7 @@ class Workspace:
 
     @property
     def lake(self) -> Lake:
-        return Lake(settings.load().lake)
+        return open_lake(settings.load().lake)
 
     def warehouse(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query on the warehouse, as any DuckDB client would ask."""

@@ -41,10 +41,8 @@ def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[T
     # Two runs that end together would each lose the other's views.
     with fasteners.InterProcessLock(str(target) + ".lock"):
         draft = target.with_name(f".{target.name}.{uuid4().hex}")
-        if _known(target) is not None:
-            shutil.copyfile(target, draft)
         try:
-            with duckdb.connect(str(draft)) as connection:
+            with _copied(target, draft) as connection:
                 written = [t for t in changed if _write(connection, snapshot, t)]
                 _write_short_names(connection, written)
             os.replace(draft, target)
@@ -52,6 +50,15 @@ def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[T
             for leftover in (draft, Path(f"{draft}.wal")):
                 leftover.unlink(missing_ok=True)
     return written == changed
+
+
+def _copied(target: Path, draft: Path) -> duckdb.DuckDBPyConnection:
+    """A copy of the catalogue, opened; an empty one where there is none, or a damaged one."""
+    with suppress(FileNotFoundError, duckdb.Error):
+        shutil.copyfile(target, draft)
+        return duckdb.connect(str(draft))
+    draft.unlink(missing_ok=True)
+    return duckdb.connect(str(draft))
 
 
 def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Table]) -> bool:

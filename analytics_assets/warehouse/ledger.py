@@ -185,7 +185,9 @@ class _Files:
         with self._fs.open_input_file(f"{self._folder}/{unquote(path)}") as file:
             rows = _rows(pyarrow.parquet.ParquetFile(file).read())
         told = [{**row, "table": table} for row in rows]
-        return [Build.from_row(row) for row in told if row.get("checksum") in (None, _checksum(row))]
+        return [
+            Build.from_row(row) for row in told if row.get("checksum") in (None, _checksum(row))
+        ]
 
 
 def _rows(table: pyarrow.Table) -> list[dict[str, Any]]:
