@@ -42,6 +42,8 @@ class Relation:
     ``names``: the header in lower case. ``documents``: the one column ``document`` is JSON.
     ``notes``: what was mended so that it can be read. ``blanks``: values may have some around them.
     ``records``: rows that it gives where each line is one, if nobody has counted them yet.
+    ``unnumbered``: the same SQL without ``file_row``, where only numbering keeps a session that
+    preserves the order of rows from reading in all threads.
     """
 
     sql: str
@@ -50,6 +52,7 @@ class Relation:
     notes: tuple[str, ...] = ()
     blanks: bool = True
     records: int | None = None
+    unnumbered: str = ""
 
 
 _NO_DOCUMENTS = Relation(
@@ -135,9 +138,16 @@ def _csv_rows(path: Path, scratch: Path, line_by_line: bool = False) -> Relation
     listed = ", ".join(
         f"{column} as {quoted(name)}" for column, name in zip(columns, names, strict=True)
     )
-    # The window makes DuckDB read the file in one thread, and so in order.
-    sql = f"select {listed}, {row} as file_row, {unreadable} as unreadable_line from {source}"
-    return Relation(sql, names, notes=_mended(text), blanks=text.may_have_blanks, records=records)
+    rows = f"{unreadable} as unreadable_line from {source}"
+    return Relation(
+        # The window makes DuckDB read the file in one thread, and so in order.
+        f"select {listed}, {row} as file_row, {rows}",
+        names,
+        notes=_mended(text),
+        blanks=text.may_have_blanks,
+        records=records,
+        unnumbered=f"select {listed}, {rows}" if records is not None else "",
+    )
 
 
 def _mended(text: csv_text.Text) -> tuple[str, ...]:

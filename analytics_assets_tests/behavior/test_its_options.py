@@ -327,6 +327,7 @@ def test_intervals_hold_what_was_planted(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_table_of_coverage_is_as_measured() -> None:
     found = measured(SERIES)
     before, _, rest = PAGE.read_text().partition(BEGIN)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted
@@ -56,15 +57,22 @@ class FileReader:
         All values were read when it returns, so that whatever is wrong with the file is said here,
         where it has a name.
         """
-        kept: list[Path] = []
+        kept: list[str] = []
         rows = 0
         for part in self._file.parts:
-            target = self._scratch / f"{uuid4().hex}.parquet"
-            rows += self._keep(part, target, rows)
-            kept.append(target)
+            target = literal(str(self._scratch / f"{uuid4().hex}.parquet"))
+            written = self._keep(part, target)
+            # A line that is no record has the number of its line, with a minus.
+            number = f"{rows} + coalesce(abs(source_row), file_row_number + 1)"
+            kept.append(
+                "select * exclude (file_row_number) replace (case when unreadable_line is null"
+                f" then {number} else -({number}) end as source_row)"
+                f" from read_parquet({target}, file_row_number = true)"
+            )
+            rows += written
         if not rows:
             raise self._error("it has a header but no records", AGAIN)
-        source = f"read_parquet([{', '.join(literal(str(path)) for path in kept)}])"
+        source = f"({' union all '.join(kept)})"
         columns = ", ".join(self._dated(source))
         select = (
             f"select {columns}, {literal(self._file.path.name)} as source_file,"
@@ -77,31 +85,34 @@ class FileReader:
     def _error(self, what: str, to_do: str) -> SourceError:
         return SourceError(what, str(self._file.path), to_do)
 
-    def _keep(self, part: Path, target: Path, before: int) -> int:
-        """Write the text of a file, which ``before`` rows of the same file precede; its rows."""
+    def _keep(self, part: Path, target: str) -> int:
+        """Write the text of a file, in its order; its rows."""
         try:
             with self._opened(part, counted=False) as relation:
-                rows = self._copy(relation, target, before)
+                rows = self._copy(relation, target)
                 if relation.records in (None, rows):
                     return rows
         except SourceError:
             pass  # a line that is no record, which is told when each is counted
         with self._opened(part) as relation:
-            return self._copy(relation, target, before)
+            return self._copy(relation, target)
 
-    def _copy(self, relation: Relation, target: Path, before: int) -> int:
+    def _copy(self, relation: Relation, target: str) -> int:
         own = self._present(relation)
         self._note("mended", relation.notes)
         columns = ", ".join(f"{own.get(n, self._missing(n))} as {n}" for n in COLUMN_NAMES)
         # The running number is not told apart: a file put together twice may count on.
         told = [name for name in relation.names if not re.match("contador$|_column_", name)]
-        row = f"{before} + case when unreadable_line is null then file_row else -file_row end"
-        (rows,) = self._landing.session.execute(
-            f"copy (select {columns}, cast({row} as bigint) as source_row, unreadable_line,"
-            f" hash({', '.join(map(quoted, told))}) as same from ({relation.sql}))"
-            f" to {literal(str(target))} (format parquet, compression lz4)"
-        ).fetchone()
-        return int(rows)
+        rows = relation.unnumbered or relation.sql
+        # Where nothing numbers the rows, the file that is written does.
+        row = "cast(null as bigint)" if relation.unnumbered else "cast(file_row as bigint)"
+        with _in_order(self._landing.session):
+            (written,) = self._landing.session.execute(
+                f"copy (select {columns}, {row} as source_row, unreadable_line,"
+                f" hash({', '.join(map(quoted, told))}) as same from ({rows}))"
+                f" to {target} (format parquet, compression lz4)"
+            ).fetchone()
+        return int(written)
 
     @contextmanager
     def _opened(self, part: Path, counted: bool = True) -> Iterator[Relation]:
@@ -185,6 +196,16 @@ class FileReader:
                 f"{repeats} but the running number, of {rows:,}",
                 "Look whether it was put together twice, and fetch it again",
             )
+
+
+@contextmanager
+def _in_order(session: Any) -> Iterator[None]:
+    """Rows are written in the order in which they are read, by all threads."""
+    session.execute("set preserve_insertion_order = true")
+    try:
+        yield
+    finally:
+        session.execute("set preserve_insertion_order = false")
 
 
 def _text_sql(column: str, blanks: bool) -> str:
