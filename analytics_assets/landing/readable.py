@@ -44,19 +44,21 @@ def values_still_readable(
     key: Sequence[str] = (),
     partition: str = "_partition",
     example: str = "",
+    anywhere: str = "",
 ) -> Check:
     """No value cannot be read that the live row of the same ``key`` has.
 
     ``unread``: column -> SQL that is true for a row whose text of it cannot be read, else false.
     Without a key values are counted: of a column at least so many are lost as more cannot be read
     and fewer are there. ``partition``: SQL of the partition of a row. ``example`` (SQL): what is
-    told of one value; by default its text, with a for letters and 9 for digits.
+    told of one value; by default its text, with a for letters and 9 for digits. ``anywhere`` (SQL):
+    whether a row has any such value; by default asked of each column.
     """
     examples = {column: example or _shape(quoted(column)) for column in unread}
     if key:
         sql = _by_key(unread, examples, key, partition)
     else:
-        sql = _by_count(unread, examples, partition)
+        sql = _by_count(unread, examples, partition, anywhere or " or ".join(unread.values()))
     return Check(
         "values_still_readable",
         "No value that was readable cannot be read now",
@@ -116,22 +118,35 @@ window its as (partition by part, one.name)
 order by all"""
 
 
-def _by_count(unread: Mapping[str, str], examples: Mapping[str, str], partition: str) -> str:
+def _by_count(
+    unread: Mapping[str, str], examples: Mapping[str, str], partition: str, anywhere: str
+) -> str:
     def counted(rows: str) -> str:
-        each = ",\n    ".join(
-            f"{{'column_name': {literal(column)},"
-            f" 'known': count({quoted(column)}) filter (not ({sql})),"
-            f" 'bad': count(*) filter ({sql}), 'example': min({examples[column]}) filter ({sql})}}"
+        values = ",\n    ".join(
+            f"{{'column_name': {literal(column)}, 'there': count({quoted(column)})}}"
+            for column in unread
+        )
+        bad = ",\n    ".join(
+            f"case when {sql} then {{'column_name': {literal(column)},"
+            f" 'there': {quoted(column)} is not null, 'example': {examples[column]}}} end"
             for column, sql in unread.items()
         )
-        return (
-            f"select part, one.* from (select {partition} as part, unnest([{each}]) as one"
-            f" from {rows} group by part)"
-        )
+        # Most rows have no such value, and to look at each for every column takes long.
+        return f"""select part, column_name, there - coalesce(kept, 0) as known,
+        coalesce(bad, 0) as bad, example
+    from (select part, one.* from (
+        select {partition} as part, unnest([{values}]) as one from {rows} group by part
+    ))
+    left join (
+        select part, one.column_name, count(*) as bad, count(*) filter (one.there) as kept,
+            min(one.example) as example
+        from (select {partition} as part, unnest([{bad}]) as one from {rows} where {anywhere})
+        where one is not null group by all
+    ) using (part, column_name)"""
 
     return f"""
 with live as ({counted("_live")}),
-sent as ({counted(f"_sent where {partition} in (select {partition} from _live)")}),
+sent as ({counted(f"(from _sent where {partition} in (select {partition} from _live))")}),
 losses as (
     select part as _partition, column_name, sent.example,
         least(live.known - sent.known, sent.bad - live.bad) as times

@@ -42,9 +42,10 @@ order by all""",
 # No number of a record is its own, so its values are counted: a later file has other rows.
 STILL_READABLE = values_still_readable(
     {
-        column.name: "coalesce(list_contains(string_split(unreadable_columns, ','),"
-        f" {literal(column.name)}), false)"
+        column.name: "contains(concat(',', unreadable_columns, ','),"
+        f" {literal(f',{column.name},')})"
         for column in SOURCE_COLUMNS
     },
     example="birth_id",
+    anywhere="unreadable_columns is not null",
 )
