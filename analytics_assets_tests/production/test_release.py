@@ -24,14 +24,13 @@ from analytics_assets.automation.refresh import refresh
 from analytics_assets.automation.staleness import Lag, staleness
 from analytics_assets.core.declaration import Check, Publish, Table
 from analytics_assets.core.partitions import DAILY, MONTHLY, UNPARTITIONED, WEEKLY, YEARLY
-from analytics_assets.definitions import build
 from analytics_assets.production import backup, freshness, server
 from analytics_assets.production.outlook import Due, clusters, span
 from analytics_assets.production.release import release
 from analytics_assets.warehouse.ledger import now
 from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.toy import Memory, settle, toy_tables
-from analytics_assets_tests.workspace import Workspace, failures, materialised
+from analytics_assets_tests.workspace import Workspace, definitions_of, failures, materialised
 
 FIRST = {
     "2023-03": [(date(2023, 3, 7), "a", 100), (date(2023, 3, 8), "b", 200)],
@@ -52,12 +51,17 @@ class Toy:
         self.memory = Memory()
         self.tables: Sequence[Table] = toy_tables(self.memory)
 
+    @property
+    def definitions(self) -> dg.Definitions:
+        """What Dagster has of them."""
+        return definitions_of(tuple(self.tables))
+
     def load(self, months: dict) -> list:
         self.memory.months = dict(months)
         return self.refresh()
 
     def refresh(self) -> list:
-        return self.workspace.refresh(build(self.tables), self.tables)
+        return self.workspace.refresh(tables=self.tables)
 
     def totals(self) -> tuple[int, ...]:
         (row,) = self.workspace.production(TOTALS)
@@ -138,7 +142,7 @@ def test_tables_of_production_add_up_after_every_run(toy: Toy) -> None:
     toy.load(FIRST)
     toy.memory.months = dict(RESTATED)
     before, seen = toy.total(), []
-    definitions = build(toy.tables)
+    definitions = toy.definitions
     for _, result in refresh(definitions, toy.tables, toy.workspace.instance):
         assert result.success
         seen.append(toy.total())
@@ -179,8 +183,7 @@ def test_a_hold_holds_all_that_follows_from_the_same_input(toy: Toy) -> None:
     assert toy.load(months | {"2024-02": [(date(2024, 2, 5), "c", 1400)]})
     assert toy.total() == before + 50
 
-    job = build(toy.tables)
-    result = toy.workspace.run("confirm_promotion", job, table="toy/agg_weekly")
+    result = toy.workspace.run("confirm_promotion", toy.definitions, table="toy/agg_weekly")
     assert result.success
     assert not failures(toy.refresh())
     assert toy.total() == 350 + 1 + 1400
@@ -199,7 +202,7 @@ def test_what_moves_between_months_is_released_all_or_none(toy: Toy) -> None:
     assert toy.total() == before, "of all grains, which have the same"
     monthly = "select month, sum(cents)::int from agg_shop_monthly where year = 2024 group by 1"
     assert sorted(toy.workspace.production(monthly)) == [(1, 2500), (2, 1500)]
-    assert toy.workspace.run("confirm_promotion", build(toy.tables), table="toy").success
+    assert toy.workspace.run("confirm_promotion", toy.definitions, table="toy").success
     assert not failures(toy.refresh())
     assert sorted(toy.workspace.production(monthly)) == [(1, 10), (2, 3990)]
     assert toy.total() == before
@@ -434,7 +437,7 @@ def test_an_asset_that_is_materialised_by_hand_makes_the_release(toy: Toy) -> No
     yearly = dg.AssetKey(["production", "toy", "agg_yearly"])
 
     def by_hand() -> dg.ExecuteInProcessResult:
-        job = build(toy.tables).resolve_implicit_global_asset_job_def()
+        job = toy.definitions.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
             instance=toy.workspace.instance,
             asset_selection=[yearly],
@@ -471,7 +474,7 @@ def test_a_release_is_taken_back_by_its_number(toy: Toy) -> None:
     before = toy.total()
     toy.load(RESTATED)
     after = toy.total()
-    definitions = build(toy.tables)
+    definitions = toy.definitions
     assert toy.workspace.run("rollback_production", definitions, release=2).success
     assert toy.total() == before
     assert toy.refresh() == [], "it is promoted again at once"
