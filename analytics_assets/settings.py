@@ -91,5 +91,5 @@ def load() -> Settings:
         landing_max_columns=int(os.environ.get("LANDING_MAX_COLUMNS") or 2000),
         landing_unpacked_mb=float(os.environ.get("LANDING_UNPACKED_MB") or 1500),
         landing_reader_mb=float(os.environ.get("LANDING_READER_MB") or 1500),
-        landing_reader_seconds=float(os.environ.get("LANDING_READER_SECONDS") or 300),
+        landing_reader_seconds=float(os.environ.get("LANDING_READER_SECONDS") or 600),
     )

@@ -133,7 +133,7 @@ def _work(order: dict[str, Any]) -> int:
         status, answer = _NO_MEMORY, None
     except OSError as error:
         status, answer = _failed(error, paths[0])
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         answer = f"it cannot be read here ({error})", str(paths[0]), "Install that package"
         status = _REFUSED
     json.dump(answer, sys.stdout)
