@@ -160,7 +160,7 @@ def test_what_a_reader_writes_is_limited_too(
 ) -> None:
     monkeypatch.setenv("LANDING_UNPACKED_MB", "25")
     with pytest.raises(SourceError, match=f"{tmp_path / 'it'}: {BOMB}"):
-        confined(hostile.writes_on, tmp_path / "it", tmp_path / "target")
+        confined(hostile.writes_much, tmp_path / "it", tmp_path / "target")
     assert (tmp_path / "target").stat().st_size <= 25_000_000
 
 

@@ -3,7 +3,8 @@
 Belongs here: what a sheet is handed back as, and what no workbook is told by.
 Does not belong here: what a cell means (``workbooks.py``), errors in cells (``error_cells.py``).
 
-The child imports this module, which is quick to import: 0.1 s a workbook, of 0.3 s to read one.
+The child imports this module, which is quick to import. Of the largest published workbook (190,000
+cells, 1.2 s) starting it takes 0.1 s and handing the cells back 0.25 s.
 """
 
 from __future__ import annotations
