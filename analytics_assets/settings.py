@@ -20,6 +20,8 @@ class Settings:
     ``None`` for the embedded server; ``memory_limit`` is DuckDB's, for example ``1200MB``.
     ``ui_url`` is where people reach the UI; ``alert_webhook_url`` is a secret.
     The API reads production as ``production_reader_url``, by default as whoever promotes.
+    What a file of a landing folder may take: columns, MB that it unpacks to, memory and time of its
+    reader.
     Backups are verified in the database of ``restore_url``, ``None`` for the embedded server's.
     """
 
@@ -41,6 +43,10 @@ class Settings:
     lake_retention: timedelta
     lake_verify_percent: float
     scrub_share_percent: float
+    landing_max_columns: int
+    landing_unpacked_mb: float
+    landing_reader_mb: float
+    landing_reader_seconds: float
 
     @property
     def catalogue(self) -> Path:
@@ -82,4 +88,8 @@ def load() -> Settings:
         lake_retention=timedelta(days=float(os.environ.get("LAKE_RETENTION_DAYS") or 30)),
         lake_verify_percent=float(os.environ.get("LAKE_VERIFY_PERCENT") or 100),
         scrub_share_percent=float(os.environ.get("SCRUB_SHARE_PERCENT") or 7.5),
+        landing_max_columns=int(os.environ.get("LANDING_MAX_COLUMNS") or 2000),
+        landing_unpacked_mb=float(os.environ.get("LANDING_UNPACKED_MB") or 1500),
+        landing_reader_mb=float(os.environ.get("LANDING_READER_MB") or 1500),
+        landing_reader_seconds=float(os.environ.get("LANDING_READER_SECONDS") or 600),
     )

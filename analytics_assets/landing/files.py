@@ -18,6 +18,7 @@ from pathlib import Path
 
 from analytics_assets.core.partitions import MONTHLY, START, YEARLY
 from analytics_assets.landing.feed import Feed
+from analytics_assets.landing.folder import no_file
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def files_of(feed: Feed) -> list[LandedFile]:
     found = []
     for path in _beside(feed):
         match = feed.pattern.fullmatch(path.name)
-        if match and path.is_file():
+        if match and not no_file(path):
             try:
                 status = path.stat()
                 window = _window({k: v for k, v in match.groupdict().items() if v})
@@ -93,12 +94,19 @@ def strange_files(feeds: Collection[Feed]) -> dict[Path, str]:
             # What lies above the folders of all feeds may be of any.
             names.setdefault(path, [f.files for f in feeds if f.folder == folder])
     return {
-        path: "it is a folder, and what is in it is not looked at; move its files out of it"
-        if path.is_dir()
-        else f"its name is of no feed; call it {' or '.join(dict.fromkeys(wanted))}"
+        path: _strange(path, wanted)
         for path, wanted in sorted(names.items())
-        if path not in claimed and path.exists()
+        if path not in claimed and os.path.lexists(path)
     }
+
+
+def _strange(path: Path, wanted: list[str]) -> str:
+    kind = no_file(path)
+    if path.is_dir():
+        return f"it is {kind}, and what is in it is not looked at; move its files out of it"
+    if kind:
+        return f"it is {kind}, not a file; move it out of the folder"
+    return f"its name is of no feed; call it {' or '.join(dict.fromkeys(wanted))}"
 
 
 def _window(said: dict[str, str]) -> tuple[date, date] | None:

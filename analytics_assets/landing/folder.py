@@ -1,13 +1,15 @@
 """A folder that source files come to.
 
 Belongs here: what all sources of files share: the folder that a setting names, the generated sample
-where none is named, listing it, and the one reading of a file's times.
+where none is named, listing it, what in it is no file, and the one reading of a file's times.
 Does not belong here: which files a source has, and what is in them (its domain knows).
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +20,15 @@ from typing import Any
 from analytics_assets import settings
 from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse.durable import drafted
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+OUT = "Move it out of the folder"
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,28 @@ def listed(folder: Path, variable: str) -> list[Path]:
             str(folder),
             f"Create it, or set {variable} to the folder of your files",
         ) from error
+
+
+def no_file(path: Path) -> str:
+    """What is called so and is no file that ends, links followed; empty: it is one, or gone.
+
+    Reading a pipe waits for whoever writes to it, and a device has no end.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        return "a link that leads nowhere" if path.is_symlink() else ""
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "a link that leads to itself"
+        return f"nothing that can be looked at ({error.strerror})"
+    return "" if kind == stat.S_IFREG else _KINDS.get(kind, "something else")
+
+
+def refuse_no_file(path: Path) -> None:
+    """``SourceError`` for what is no file."""
+    if kind := no_file(path):
+        raise SourceError(f"it is {kind}, not a file", str(path), OUT)
 
 
 def arrived(paths: Iterable[Path]) -> datetime | None:

@@ -18,10 +18,17 @@ from uuid import uuid4
 
 import duckdb
 
+from analytics_assets import settings
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.source import SourceError
 from analytics_assets.landing import csv_text, json_text
-from analytics_assets.landing.unpacking import AGAIN, dbf_as_parquet, unpacked
+from analytics_assets.landing.confined import beyond, confined
+from analytics_assets.landing.unpacking import (
+    AGAIN,
+    dbf_as_parquet,
+    unpacked,
+    write_first_sheet,
+)
 from analytics_assets.warehouse.session import literal
 
 CSV = (".csv", ".tsv", ".txt")
@@ -67,7 +74,6 @@ def opened(session: Any, path: Path, scratch: Path, counted: bool = True) -> Ite
     ``scratch``: a folder for what is unpacked. ``counted``: False where the caller compares what it
     read with ``records``, which saves a pass over the file.
     """
-    registered: list[str] = []
     try:
         suffix = _suffix(path)
         if not path.stat().st_size:
@@ -79,7 +85,7 @@ def opened(session: Any, path: Path, scratch: Path, counted: bool = True) -> Ite
         is_packed = path.suffix.lower() in PACKED
         inner = unpacked(path, scratch, FORMATS) if is_packed else path
         read = _READERS[inner.suffix.lower()]
-        relation = read(session, inner, scratch, registered)
+        relation = read(session, inner, scratch)
         # One record a line: where it is fewer, a lost quote has swallowed good ones.
         if counted and relation.records not in (None, _records(session, relation)):
             relation = _csv_rows(inner, scratch, line_by_line=True)
@@ -105,9 +111,6 @@ def opened(session: Any, path: Path, scratch: Path, counted: bool = True) -> Ite
         raise SourceError(
             "it cannot be read: it is damaged, or not UTF-8, or not of its format", str(path), AGAIN
         ) from hidden
-    finally:
-        for name in registered:
-            session.unregister(name)
 
 
 def _suffix(path: Path) -> str:
@@ -116,7 +119,7 @@ def _suffix(path: Path) -> str:
     return next((one for one in reversed(suffixes) if one not in PACKED), "")
 
 
-def _csv(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
+def _csv(session: Any, path: Path, scratch: Path) -> Relation:
     return _csv_rows(path, scratch)
 
 
@@ -179,7 +182,7 @@ def read_csv_sql(
     )
 
 
-def _json(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
+def _json(session: Any, path: Path, scratch: Path) -> Relation:
     readable, notes = json_text.readable(path, scratch)
     if json_text.is_whole(readable):
         # An array on each line is a whole, too.
@@ -211,7 +214,7 @@ def _json(session: Any, path: Path, scratch: Path, registered: list[str]) -> Rel
     )
 
 
-def _parquet(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
+def _parquet(session: Any, path: Path, scratch: Path) -> Relation:
     source = f"read_parquet({literal(str(path))}, file_row_number = true)"
     described = session.execute(f"describe select * exclude (file_row_number) from {source}")
     own = [(name, kind) for name, kind, *_ in described.fetchall()]
@@ -227,37 +230,23 @@ def _parquet(session: Any, path: Path, scratch: Path, registered: list[str]) -> 
     )
 
 
-def _dbf(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
-    return _parquet(session, dbf_as_parquet(path, path, scratch), scratch, registered)
+def _dbf(session: Any, path: Path, scratch: Path) -> Relation:
+    return _parquet(session, dbf_as_parquet(path, scratch), scratch)
 
 
-def _excel(session: Any, path: Path, scratch: Path, registered: list[str]) -> Relation:
-    import pyarrow
-    from python_calamine import CalamineError, CalamineWorkbook
-
-    try:
-        with CalamineWorkbook.from_path(path) as workbook:
-            rows = workbook.get_sheet_by_index(0).to_python()
-    except CalamineError as error:
-        raise SourceError("it cannot be read as an Excel workbook", str(path), AGAIN) from error
-    if not rows:
-        raise SourceError("its first sheet is empty", str(path), AGAIN)
-    names = _names(path, [str(cell) for cell in rows[0]])
-    columns = [
-        pyarrow.array([_cell_text(row[n]) if n < len(row) else None for row in rows[1:]], "string")
-        for n in range(len(names))
-    ]
-    numbers = pyarrow.array(range(2, len(rows) + 1), "int64")
-    table = pyarrow.table([*columns, numbers], names=[*names, "file_row"])
-    name = f"sheet_{uuid4().hex}"
-    session.register(name, table)
-    registered.append(name)
-    return Relation(f"select *, cast(null as varchar) as unreadable_line from {name}", names)
-
-
-def _cell_text(cell: Any) -> str:
-    """A cell as a CSV file would have it: 1, not 1.0."""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+def _excel(session: Any, path: Path, scratch: Path) -> Relation:
+    target = scratch / f"{uuid4().hex}.csv"
+    names = _names(path, confined(write_first_sheet, path, target))
+    columns = [f"c{number}" for number in range(len(names))]
+    listed = ", ".join(
+        f"{column} as {quoted(name)}" for column, name in zip(columns, names, strict=True)
+    )
+    return Relation(
+        f"select {listed}, row_number() over () + 1 as file_row,"
+        " cast(null as varchar) as unreadable_line"
+        f" from {read_csv_sql(target, columns, ';', 'utf-8')}",
+        names,
+    )
 
 
 def text_sql(name: str, kind: str) -> str:
@@ -280,6 +269,10 @@ def text_sql(name: str, kind: str) -> str:
 
 def _names(path: Path, header: list[str]) -> tuple[str, ...]:
     """The header in lower case; a column without a name is called by its place."""
+    most = settings.load().landing_max_columns
+    if len(header) > most:
+        what = f"it has {len(header):,} columns, more than {most:,}"
+        raise beyond(path, what, "LANDING_MAX_COLUMNS")
     names = [name.strip().lower() for name in header]
     doubled = sorted({name for name in names if name and names.count(name) > 1})
     if doubled:
@@ -289,7 +282,7 @@ def _names(path: Path, header: list[str]) -> tuple[str, ...]:
     return tuple(name or f"_column_{number}" for number, name in enumerate(names, start=1))
 
 
-_Reader = Callable[[Any, Path, Path, list[str]], Relation]
+_Reader = Callable[[Any, Path, Path], Relation]
 _READERS: dict[str, _Reader] = {
     **dict.fromkeys(CSV, _csv),
     **dict.fromkeys(JSON, _json),

@@ -1,26 +1,32 @@
-"""Turning zip, gzip and DBF files into what DuckDB reads.
+"""Turning zip, gzip, DBF and Excel files into what DuckDB reads.
 
-Belongs here: archives and DBF, and what a damaged one is told by.
+Belongs here: archives, DBF and the first sheet of a workbook, and what a damaged one is told by.
 Does not belong here: columns and rows (``formats.py``).
+
+What reads DBF and Excel runs in a child process, which imports this module: it is quick to import.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
-import shutil
+import sys
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import IO, Any
 from uuid import uuid4
 
+from analytics_assets import settings
 from analytics_assets.core.source import SourceError
+from analytics_assets.landing.confined import MB, confined, too_large
 
 AGAIN = "Fetch it again"
 # GDAL's name of it. A name that GDAL does not know, as latin-1, lets bytes through as they are, and
 # DuckDB ends the session over text that is not UTF-8.
 DBF_ENCODING = "ISO-8859-1"
+_BLOCK = 1 << 20
 
 
 def unpacked(path: Path, scratch: Path, formats: Sequence[str]) -> Path:
@@ -31,14 +37,14 @@ def unpacked(path: Path, scratch: Path, formats: Sequence[str]) -> Path:
     try:
         if path.suffix.lower() == ".gz":
             target = scratch / f"{uuid4().hex}{path.with_suffix('').suffix.lower()}"
-            with gzip.open(path) as whole, target.open("wb") as out:
-                shutil.copyfileobj(cast(BinaryIO, whole), out)
+            with gzip.open(path) as whole:
+                _copy(path, whole, target)
         else:
             with zipfile.ZipFile(path) as archive:
                 name = _only_one(path, archive, formats)
                 target = scratch / f"{uuid4().hex}{PurePosixPath(name).suffix.lower()}"
-                with archive.open(name) as packed, target.open("wb") as out:
-                    shutil.copyfileobj(packed, out)
+                with archive.open(name) as packed:
+                    _copy(path, packed, target)
     except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SourceError(f"it is damaged ({error})", str(path), AGAIN) from error
     except (RuntimeError, NotImplementedError) as error:  # a password, a rare compression
@@ -48,6 +54,17 @@ def unpacked(path: Path, scratch: Path, formats: Sequence[str]) -> Path:
     if not target.stat().st_size:
         raise SourceError("the file in it is empty", str(path), AGAIN)
     return target
+
+
+def _copy(path: Path, packed: IO[bytes] | gzip.GzipFile, target: Path) -> None:
+    """Unpack as much as a file may hold; a few bytes may stand for all that a disk has room for."""
+    left = settings.load().landing_unpacked_mb * MB
+    with target.open("wb") as out:
+        while block := packed.read(_BLOCK):
+            left -= len(block)
+            if left < 0:
+                raise too_large(path)
+            out.write(block)
 
 
 def _only_one(path: Path, archive: zipfile.ZipFile, formats: Sequence[str]) -> str:
@@ -66,17 +83,22 @@ def _only_one(path: Path, archive: zipfile.ZipFile, formats: Sequence[str]) -> s
     return inside[0]
 
 
-def dbf_as_parquet(path: Path, dbf: Path, scratch: Path) -> Path:
-    """The records of a DBF file as a Parquet file of text, in their order.
+def dbf_as_parquet(path: Path, scratch: Path) -> Path:
+    """The records of a DBF file as a Parquet file of text, in their order."""
+    target = scratch / f"{uuid4().hex}.parquet"
+    confined(write_dbf, path, path, target)
+    return target
 
-    Raises ``SourceError`` naming ``path``, the file that ``dbf`` is or was unpacked from.
-    """
+
+def write_dbf(path: Path, dbf: Path, target: Path) -> None:
+    """The same, in the child; ``dbf`` is ``path`` or was unpacked from it."""
+    # pyogrio looks for pandas, which takes longer to import than most files to read.
+    sys.modules["pandas"] = None  # type: ignore[assignment]
     import pyarrow
     import pyarrow.parquet
     import pyogrio
 
     _checklength_at(path, dbf)
-    target = scratch / f"{uuid4().hex}.parquet"
     try:
         with pyogrio.open_arrow(dbf, encoding=DBF_ENCODING) as (_, stream):
             reader = pyarrow.RecordBatchReader.from_stream(stream)
@@ -86,7 +108,30 @@ def dbf_as_parquet(path: Path, dbf: Path, scratch: Path) -> Path:
                     writer.write_table(pyarrow.Table.from_batches([batch]).cast(text))
     except (RuntimeError, ValueError, TypeError) as error:  # pyogrio's and pyarrow's are such
         raise SourceError(f"it is damaged, or no DBF file ({error})", str(path), AGAIN) from error
-    return target
+
+
+def write_first_sheet(path: Path, target: Path) -> list[str]:
+    """In the child: the header of a workbook's first sheet; the rows below it as CSV in ``target``,
+    as many values in each, in quotes and divided by ``;``."""
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        with CalamineWorkbook.from_path(path) as workbook:
+            rows = workbook.get_sheet_by_index(0).to_python()
+    except CalamineError as error:
+        raise SourceError("it cannot be read as an Excel workbook", str(path), AGAIN) from error
+    if not rows:
+        raise SourceError("its first sheet is empty", str(path), AGAIN)
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=";", quoting=csv.QUOTE_ALL)
+        writer.writerows(map(_cell_text, row) for row in rows[1:])
+    return [str(cell) for cell in rows[0]]
+
+
+def _cell_text(cell: Any) -> str:
+    """A cell as a CSV file would have it: 1, not 1.0."""
+    text = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+    return text.replace("\0", "")
 
 
 def _checklength_at(path: Path, dbf: Path) -> None:

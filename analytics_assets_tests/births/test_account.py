@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from analytics_assets.domains.births import sample
-from analytics_assets.domains.births.dbc import dbf_inside
+from analytics_assets.domains.births.dbc import unpack
 from analytics_assets_tests.births.reading import read
 from analytics_assets_tests.conftest import REAL_DATA
 
@@ -35,7 +35,10 @@ def counted(path: Path, scratch: Path) -> Counts:
     """What a file offers, read by nothing of the project but the unpacking of a DBC."""
     year = int(re.findall(r"[0-9]{4}", path.name)[0])
     if path.suffix.lower() in (".dbc", ".dbf"):
-        dbf = dbf_inside(path, scratch) if path.suffix.lower() == ".dbc" else path
+        dbf = path
+        if path.suffix.lower() == ".dbc":
+            dbf = scratch / f"{path.stem}.dbf"
+            unpack(path, dbf)
         records = list(_dbf(dbf))
     else:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -193,7 +193,7 @@ def test_names_of_health_facilities(real_data: Path, landing: Path) -> None:
 
 def test_damaged_list_of_health_facilities_is_refused(landing: Path) -> None:
     (landing / "CNESDO18.DBF").write_bytes(b"<html>Service unavailable</html>" * 30)
-    with pytest.raises(AssertionError, match=r"CNESDO18\.DBF: it is not a list of health facil"):
+    with pytest.raises(AssertionError, match=r"CNESDO18\.DBF: it is damaged, or no DBF file"):
         rows_of_table("raw_health_facilities")
 
 

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.domains.bank_kpis.sources import digest
+from analytics_assets.landing.folder import refuse_no_file
 
 _STARTS_WITH_MONTH = re.compile(r"(19|20)\d\d-(0[1-9]|1[0-2])-\d\d")
 
@@ -82,6 +83,7 @@ class LegacySource:
 
 
 def _from_csv(path: Path) -> list[dict[str, str | None]]:
+    refuse_no_file(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         return [
             {

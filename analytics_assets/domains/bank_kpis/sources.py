@@ -17,7 +17,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow
-from python_calamine import CalamineError, CalamineWorkbook
 
 from analytics_assets import settings
 from analytics_assets.core.columns import text
@@ -28,6 +27,7 @@ from analytics_assets.domains.bank_kpis.columns import level_of
 from analytics_assets.domains.bank_kpis.layouts import FILES, INSTITUTIONS, LAYOUTS
 from analytics_assets.domains.bank_kpis.metrics import REFERENCE
 from analytics_assets.domains.bank_kpis.months import as_text
+from analytics_assets.domains.bank_kpis.sheets import sheets
 from analytics_assets.domains.bank_kpis.units import Size, size_of, units, usual_percent
 from analytics_assets.domains.bank_kpis.workbooks import (
     Workbook,
@@ -268,15 +268,9 @@ def _institution(code: str, name: str) -> dict[str, str]:
 
 def _named_in(path: Path) -> list[dict[str, str]]:
     """Institutions of the regulator's list: code and name in the first two columns."""
-    try:
-        with CalamineWorkbook.from_path(path) as workbook:
-            rows = workbook.get_sheet_by_index(0).to_python()
-    except (CalamineError, OSError) as error:
-        raise SourceError(
-            f"it cannot be read as an Excel workbook ({error})", str(path), "Fetch it again"
-        ) from error
+    first = next(iter(sheets(path).values()), None)
     found = {}
-    for row in rows:
+    for row in first.rows if first else ():
         code, name = (
             (institution_code(as_text(row[0])), as_text(row[1])) if row[1:] else (None,) * 2
         )

@@ -1,7 +1,8 @@
 """Reading a workbook of the regulator as text, month by month.
 
 Belongs here: which sheet, columns and rows a workbook has, and which month a row is of.
-Does not belong here: which files there are (``sources.py``), what an amount means (``sql/``).
+Does not belong here: which files there are (``sources.py``), reading cells (``sheets.py``), what an
+amount means (``sql/``).
 
 Every row is of one month, whose first (or last) day its date is. So a date tells its month even
 where a spreadsheet swapped day and month: 10/01/2024 and 2024-01-10 are both October 2024. Where a
@@ -22,17 +23,16 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
-from zipfile import BadZipFile
 
 import pyarrow
-from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
 from analytics_assets.core.source import SourceError
-from analytics_assets.domains.bank_kpis.error_cells import error_cells, tells_errors
+from analytics_assets.domains.bank_kpis.error_cells import tells_errors
 from analytics_assets.domains.bank_kpis.months import SERIALS, as_text, month_of
 from analytics_assets.domains.bank_kpis.numbers import NULLS, decimal_mark, number
+from analytics_assets.domains.bank_kpis.sheets import Sheet, sheets
 from analytics_assets.domains.bank_kpis.units import Size, size_of
+from analytics_assets.landing.folder import refuse_no_file
 from analytics_assets.landing.reading import today
 
 ORIGIN = (
@@ -118,38 +118,37 @@ def plain(header: Any) -> str:
 
 def read(path: Path, layout: Layout) -> Workbook:
     """All rows of a workbook; raises ``SourceError`` for one that is not of this layout."""
+    refuse_no_file(path)
     status = path.stat()
-    return _read(path, status.st_size, status.st_mtime_ns, layout, _last_month())
+    changed = status.st_mtime_ns, status.st_ctime_ns
+    found = _read(path, status.st_size, changed, layout, _last_month())
+    if isinstance(found, SourceError):
+        raise SourceError(*found.parts)
+    return found
 
 
-# A night's run asks for each month on its own, so a workbook is parsed once for all of them.
+# A night's run asks for each month on its own, so a workbook is parsed once for all of them, and
+# one that is refused, which may take minutes to find, is too.
 @lru_cache(maxsize=16)
-def _read(path: Path, size: int, changed: int, layout: Layout, last: date) -> Workbook:
+def _read(
+    path: Path, size: int, changed: tuple[int, int], layout: Layout, last: date
+) -> Workbook | SourceError:
     try:
-        with CalamineWorkbook.from_path(path) as workbook:
-            sheets = {
-                name: workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
-                for name in workbook.sheet_names
-            }
-            visible = {
-                sheet.name
-                for sheet in workbook.sheets_metadata
-                if sheet.visible == SheetVisibleEnum.Visible
-            }
-        errors = error_cells(path)
-    except (CalamineError, OSError, BadZipFile, KeyError, ParseError) as error:
-        raise SourceError(
-            f"it cannot be read as an Excel workbook ({error})", str(path), "Fetch it again"
-        ) from error
+        return _rows_of(path, sheets(path), layout, last)
+    except SourceError as error:
+        return error
+
+
+def _rows_of(path: Path, found: Mapping[str, Sheet], layout: Layout, last: date) -> Workbook:
     fitting = {}
-    for name, rows in sheets.items():
-        if header := _header(rows, layout, path, name):
+    for name, sheet in found.items():
+        if header := _header(sheet.rows, layout, path, name):
             fitting[name] = header
-    hidden = [name for name in fitting if name not in visible]
+    hidden = [name for name in fitting if not found[name].visible]
     taken = _Rows(path, layout, last)
     for name, header in fitting.items():
         if name not in hidden:
-            taken.add(name, sheets[name], *header, errors.get(name, {}))
+            taken.add(name, found[name].rows, *header, found[name].errors)
     if len(fitting) > len(hidden):
         if hidden:
             taken.notes["hidden sheets, left out"] = ", ".join(hidden)
@@ -159,7 +158,7 @@ def _read(path: Path, size: int, changed: int, layout: Layout, last: date) -> Wo
     wanted = [h for h, column in layout.values.items() if column in layout.required]
     aside = f" that is not hidden ({', '.join(hidden)} is)" if hidden else ""
     raise SourceError(
-        f"none of its sheets ({', '.join(sheets)}){aside} has the columns {layout.institution[0]},"
+        f"none of its sheets ({', '.join(found)}){aside} has the columns {layout.institution[0]},"
         f" {(layout.period + layout.date)[0]}, {', '.join(wanted)}",
         str(path),
         "Give the sheet a header with these names in one of its first rows",

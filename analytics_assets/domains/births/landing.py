@@ -15,7 +15,7 @@ from pathlib import Path
 from analytics_assets.core.partitions import START
 from analytics_assets.core.source import SourceError
 from analytics_assets.domains.births.columns import STATES
-from analytics_assets.landing.folder import LandingFolder, listed
+from analytics_assets.landing.folder import OUT, LandingFolder, listed, no_file
 
 LANDING = LandingFolder("SINASC_SOURCE", "sinasc")
 NATIONAL = "BR"
@@ -23,6 +23,7 @@ NATIONAL = "BR"
 ABROAD = "EX"
 FACILITIES = re.compile(r"CNESDO\d*\.dbf", re.IGNORECASE)
 _MONTHS = ("JAN", "FEV", "MAR", "ABR", "MAI", "JUN", "JUL", "AGO", "SET", "OUT", "NOV", "DEZ")
+_FOLDER = "is a folder, not a file"
 _FORMATS = r"\.(?:csv|csv\.gz|zip|parquet|dbc|dbf)"
 _NAMES = (
     re.compile(r"DN(?P<state>[A-Z]{2})(?P<year>[0-9]{4})" + _FORMATS, re.IGNORECASE),
@@ -79,8 +80,6 @@ def scan(folder: Path) -> Folder:
     files: dict[str, list[LandedFile]] = {}
     refused: dict[Path, str] = {}
     for path in listed(folder, LANDING.variable):
-        if FACILITIES.fullmatch(path.name):
-            continue
         found = _classify(path)
         if isinstance(found, LandedFile):
             files.setdefault(found.year, []).append(found)
@@ -115,9 +114,11 @@ def refuse_doubles(files: list[LandedFile]) -> None:
 def _classify(path: Path) -> LandedFile | str:
     """The file that ``path`` is, or why it is refused; empty for what is none of our business."""
     match = next((m for m in (name.fullmatch(path.name) for name in _NAMES) if m), None)
-    is_dataset = path.suffix.lower() == ".parquet" and any(path.glob("*.parquet"))
-    if not path.is_file() and not is_dataset:
-        return "it is a folder or a broken link, not a file. Move it away" if match else ""
+    is_list = FACILITIES.fullmatch(path.name)
+    if kind := _no_file(path):
+        return f"it {kind}. {OUT}" if match or is_list or kind != _FOLDER else ""
+    if is_list:
+        return ""
     if match is None:
         return f"its name does not say which state and year it holds. {_HOW_TO_NAME}"
     parts = match.groupdict()
@@ -132,6 +133,15 @@ def _classify(path: Path) -> LandedFile | str:
         return f"{parts['year']} is not a year from {START.year} until now. {_HOW_TO_NAME}"
     number = _MONTHS.index(month) + 1 if month else 12
     return LandedFile(path, state, parts["year"], number)
+
+
+def _no_file(path: Path) -> str:
+    """What is said of that which is neither a file nor a folder of Parquet files."""
+    if not path.is_dir():
+        return f"is {kind}, not a file" if (kind := no_file(path)) else ""
+    parts = sorted(path.glob("*.parquet")) if path.suffix.lower() == ".parquet" else []
+    bad = next((f"holds {part.name}, {kind}" for part in parts if (kind := no_file(part))), "")
+    return bad if parts else _FOLDER
 
 
 def _drop_replaced(files: list[LandedFile]) -> list[LandedFile]:

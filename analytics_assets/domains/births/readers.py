@@ -7,7 +7,6 @@ Does not belong here: which file is of which year (``landing.py``), which record
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +23,9 @@ from analytics_assets.domains.births.columns import (
     SOURCE_COLUMNS,
 )
 from analytics_assets.domains.births.dates import day_first_sql, is_month_first
-from analytics_assets.domains.births.dbc import dbf_inside
+from analytics_assets.domains.births.dbc import dbc_as_parquet
 from analytics_assets.domains.births.landing import LandedFile
+from analytics_assets.landing.confined import NOT_THE_FILE
 from analytics_assets.landing.feed import MISSING
 from analytics_assets.landing.formats import Relation, opened
 from analytics_assets.landing.unpacking import AGAIN
@@ -37,8 +37,6 @@ MAX_REPEATED_SHARE = 0.05
 MAX_REPEATED_FEW = 2
 LEAST_COLUMNS = 10
 _DATES = {column.name for column in SOURCE_COLUMNS if column.kind == "date"}
-# Trouble of this machine, not of the file.
-_NOT_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NULL = "cast(null as varchar)"
 
 
@@ -87,13 +85,16 @@ class FileReader:
 
     def _keep(self, part: Path, target: str) -> int:
         """Write the text of a file, in its order; its rows."""
+        relation = None
         try:
             with self._opened(part, counted=False) as relation:
                 rows = self._copy(relation, target)
                 if relation.records in (None, rows):
                     return rows
         except SourceError:
-            pass  # a line that is no record, which is told when each is counted
+            if relation is None:
+                raise
+            # A line that is no record, which is told when each is counted.
         with self._opened(part) as relation:
             return self._copy(relation, target)
 
@@ -120,14 +121,14 @@ class FileReader:
         try:
             with part.open("rb") as file:
                 file.read(1)
-            inner = dbf_inside(part, self._scratch) if part.suffix.lower() == ".dbc" else part
+            inner = dbc_as_parquet(part, self._scratch) if part.suffix.lower() == ".dbc" else part
             with opened(self._landing.session, inner, self._scratch, counted) as relation:
                 yield relation
         except SourceError as error:
             what, _, to_do = error.parts
             raise self._error(what, to_do) from error
         except OSError as error:
-            if error.errno in _NOT_THE_FILE:
+            if error.errno in NOT_THE_FILE:
                 raise
             raise self._error(
                 f"it cannot be read ({error.strerror or error})",

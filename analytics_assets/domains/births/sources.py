@@ -15,16 +15,18 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
+
+import pyarrow.parquet
 
 from analytics_assets import settings
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.domains.births.landing import FACILITIES, LANDING, refuse_doubles, scan
 from analytics_assets.domains.births.readers import FileReader
-from analytics_assets.landing.folder import arrived
-from analytics_assets.landing.unpacking import DBF_ENCODING
+from analytics_assets.landing.folder import arrived, no_file
+from analytics_assets.landing.unpacking import dbf_as_parquet
+from analytics_assets.warehouse.session import literal
 
 
 class SinascSource:
@@ -80,19 +82,16 @@ class SinascSource:
             report["files refused"] = "\n".join(
                 f"{path.name}: {why}" for path, why in folder.refused.items()
             )
-        scratch = settings.load().scratch / f"landing-{uuid4().hex}"
-        scratch.mkdir(parents=True)
-        try:
+        with _scratch() as scratch:
             yield [FileReader(landing, file, scratch).select() for file in files]
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 class HealthFacilitySource:
     """Names of health facilities: the newest ``CNESDO*.DBF`` of the landing folder, if any."""
 
     def _file(self) -> Path | None:
-        found = [path for path in LANDING.path.glob("*") if FACILITIES.fullmatch(path.name)]
+        named = (path for path in LANDING.path.glob("*") if FACILITIES.fullmatch(path.name))
+        found = [path for path in named if not no_file(path)]
         return max(found, key=lambda path: path.name.upper(), default=None)
 
     def inputs(self) -> dict[str, dict[str, str]]:
@@ -112,31 +111,33 @@ class HealthFacilitySource:
         if file is None:
             yield []
             return
-        landing.session.register("health_facilities", _facilities(file))
-        try:
+        with _scratch() as scratch:
             yield [
                 "select lpad(trim(CODESTAB), 7, '0') as cnes_code,"
                 " max(coalesce(nullif(trim(DESCESTAB), ''), 'No name')) as facility_name"
-                " from health_facilities where trim(CODESTAB) <> '' group by 1"
+                f" from {_facilities(file, scratch)} where trim(CODESTAB) <> '' group by 1"
             ]
-        finally:
-            landing.session.unregister("health_facilities")
 
 
-def _facilities(file: Path) -> Any:
-    import pyarrow
-    import pyogrio
+def _facilities(file: Path, scratch: Path) -> str:
+    """What the list is read from; ``SourceError`` for what is none."""
+    rows = dbf_as_parquet(file, scratch)
+    if not {"CODESTAB", "DESCESTAB"} <= set(pyarrow.parquet.read_schema(rows).names):
+        what = "it is not a list of health facilities with CODESTAB and DESCESTAB"
+        to_do = "Fetch it again, or take it out: facilities are then shown by code only"
+        raise SourceError(what, str(file), to_do)
+    return f"read_parquet({literal(str(rows))})"
 
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for what is unpacked, as long as it is read."""
+    scratch = settings.load().scratch / f"landing-{uuid4().hex}"
+    scratch.mkdir(parents=True)
     try:
-        with pyogrio.open_arrow(file, encoding=DBF_ENCODING) as (_, stream):
-            rows = pyarrow.RecordBatchReader.from_stream(stream).read_all()
-        return rows.select(["CODESTAB", "DESCESTAB"])
-    except (RuntimeError, ValueError, OSError, KeyError) as error:
-        raise SourceError(
-            f"it is not a list of health facilities with CODESTAB and DESCESTAB ({error})",
-            str(file),
-            "Fetch it again, or take it out: facilities are then shown by code only",
-        ) from error
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _state(file: Path) -> str:
