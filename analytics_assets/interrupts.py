@@ -6,11 +6,15 @@ Does not belong here: what is to be ended.
 
 from __future__ import annotations
 
-import select
 import signal
 import socket
+from contextlib import suppress
 
+# Python writes the number of each signal into one end, whoever handles it.
 _READ, _WRITE = socket.socketpair()
+_READ.setblocking(False)
+_WRITE.setblocking(False)
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def heed() -> None:
@@ -18,13 +22,11 @@ def heed() -> None:
 
     In its background a shell makes a command ignore SIGINT, and Dagster treats SIGTERM as SIGINT.
     """
-    _WRITE.setblocking(False)
     signal.set_wakeup_fd(_WRITE.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    # What nohup started goes on without its terminal.
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    for number in _ENDS:
+        # What nohup started goes on without its terminal.
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def check() -> None:
@@ -32,5 +34,6 @@ def check() -> None:
 
     DuckDB turns it into an error of its query, and Dagster into a run that failed.
     """
-    if select.select([_READ], [], [], 0)[0]:
-        raise KeyboardInterrupt
+    with suppress(BlockingIOError):
+        if set(_READ.recv(4096)).intersection(_ENDS):
+            raise KeyboardInterrupt
