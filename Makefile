@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run materialize status scrub repair api test test-slow test-faults test-damage test-nights mutate lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
 
-run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then the UI on 127.0.0.1:3000
+run: $(VENV)/.installed  ## the UI on 127.0.0.1:3000, and behind it the sample, all assets and a table of what was done
 	@$(BIN)/analytics-assets run
 
 materialize: $(VENV)/.installed  ## the same without the UI

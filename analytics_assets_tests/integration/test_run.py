@@ -38,6 +38,8 @@ def test_the_first_build_runs_behind_the_ui_and_goes_on_after_a_stop(tmp_path: P
             second.wait_until_printed("assets materialised in", 600)
             assert "Traceback" not in second.printed()
             runs = second.dev.runs()
+            # What was interrupted ended its run itself, and was not killed in it.
+            assert "CANCELED" not in {run["status"] for run in runs}
             # The daemon left all of it to the build, and nothing was built twice.
             built = [run for run in runs if run["status"] == "SUCCESS"]
             assert {run["tags"].get(HOME_TAG) for run in runs} == {str(home)}
