@@ -55,7 +55,7 @@ def build(behind: str | None, began: datetime) -> bool:
             if behind:
                 end_of_daemon(instance, began)
             return _refresh(config, tables, definitions, instance)
-    except Exception:
+    except BaseException:  # Dagster's own word for it is no Exception
         interrupts.check()
         raise
 

@@ -77,6 +77,8 @@ def _serve(started: ExitStack, config: settings.Settings, port: int) -> None:
     serve += ["-w", str(Path(__file__).with_name("workspace.yaml"))]
     # Elsewhere it would warn that the project's dagster.yaml is not the one it reads.
     ui = started.enter_context(_process(serve, config.dagster_home))
+    # Both end at the same time.
+    started.callback(builder.terminate)
     while not answers(url):
         if builder.poll():  # declarations are wrong, as it has said
             return
