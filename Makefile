@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run materialize status scrub repair api test test-slow test-faults test-damage test-nights mutate lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
 
-run: $(VENV)/.installed  ## sample, all assets, a table of what was done, then the UI on 127.0.0.1:3000
+run: $(VENV)/.installed  ## the UI on 127.0.0.1:3000, and behind it the sample, all assets and a table of what was done
 	@$(BIN)/analytics-assets run
 
 materialize: $(VENV)/.installed  ## the same without the UI
@@ -79,12 +79,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,bank,behavior,api]'
+	@$(BIN)/python -m pip install --quiet --editable '.[all]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools for tests (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[births,bank,behavior,api,dev]'
+	@$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
 	@touch $@ $(VENV)/.installed
 
 clean:

@@ -8,32 +8,27 @@ from __future__ import annotations
 
 import argparse
 import csv
-import logging
 import os
-import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from analytics_assets import registry, settings
-from analytics_assets.core.declaration import Table
+from analytics_assets import environment, home, interrupts, settings
 from analytics_assets.core.refusals import DeclarationError
 from analytics_assets.core.source import SourceError
-
-HOST = "127.0.0.1"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="analytics-assets", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    for name, command in (("run", _run), ("materialize", _materialize)):
-        commands.add_parser(name, help=str(command.__doc__)).set_defaults(command=command)
+    run = commands.add_parser("run", help=str(_run.__doc__))
+    run.set_defaults(command=_run)
+    materialize = commands.add_parser("materialize", help=str(_materialize.__doc__))
+    materialize.add_argument("--behind", metavar="URL", help="begin when this UI answers")
+    materialize.set_defaults(command=_materialize)
     for name, query in (("duckdb", _duckdb), ("psql", _psql)):
         sub = commands.add_parser(name, help=str(query.__doc__))
         sub.add_argument("sql", nargs="?")
@@ -68,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_commands_of_domains(commands: Any) -> None:
+    from analytics_assets import registry
+
     for domain in registry.asked():
         for own in domain.commands:
             sub = commands.add_parser(own.name, help=str(own.run.__doc__))
@@ -81,120 +78,25 @@ def _add_commands_of_domains(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Materialise everything that is behind, then serve the UI with the daemon."""
-    tables = _declared()
-    with _environment() as config:
-        _refresh(config, tables)
-        return _serve()
+    """Serve the UI with the daemon, and materialise behind it everything that is behind."""
+    from analytics_assets.serving import run
+
+    return run()
 
 
 def _materialize(options: argparse.Namespace) -> int:
     """Materialise everything that is behind; exit code 1 if a run or check failed."""
-    tables = _declared()
-    with _environment() as config:
-        return 0 if _refresh(config, tables) else 1
+    began = datetime.now(timezone.utc)
+    interrupts.heed()
+    # Before anything that takes time, so that a daemon which starts meanwhile leaves it the work.
+    with home.building(settings.load(), _say_that_it_waits):
+        from analytics_assets.building import build
+
+        return 0 if build(options.behind, began) else 1
 
 
-def _declared() -> tuple[Table, ...]:
-    """All tables, whose SQL is known to be right before anything is started for them."""
-    from analytics_assets.warehouse.binding import bind_new
-
-    tables = registry.tables()
-    bind_new(tables)
-    return tables
-
-
-@contextmanager
-def _environment() -> Iterator[settings.Settings]:
-    """Servers, Dagster's home and the sample, as every command and child process expects them."""
-    from analytics_assets.production import server
-
-    config = settings.load()
-    os.environ["DAGSTER_PG_URL"] = server.urls(config).dagster
-    os.environ["DAGSTER_HOME"] = str(config.dagster_home)
-    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
-    # Materialisation events are the cost of a long backfill; on PostgreSQL they go in batches.
-    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
-    config.dagster_home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(_project_file("dagster.yaml"), config.dagster_home / "dagster.yaml")
-    registry.prepare()
-    yield config
-
-
-def _project_file(name: str) -> Path:
-    return Path(__file__).parents[1] / name
-
-
-def _refresh(config: settings.Settings, tables: Sequence[Table]) -> bool:
-    """Bring everything up to date and print one table; ``False`` if anything failed."""
-    told = registry.problems(tables)
-    for problem in told:
-        print(problem, file=sys.stderr)
-    import dagster as dg
-
-    from analytics_assets.automation.refresh import finish, refresh
-    from analytics_assets.automation.summary import Done, Recorded, count, print_table
-    from analytics_assets.automation.usable import unusable
-    from analytics_assets.definitions import build
-
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    started = time.monotonic()
-    done = Done()
-    with dg.DagsterInstance.get() as instance:
-        definitions = build(tables)
-        recorded = Recorded(instance)
-        try:
-            for run, result in refresh(definitions, tables, instance):
-                print(f"[{time.monotonic() - started:6.1f} s] {run}", flush=True)
-                count(result, recorded, done)
-        except SourceError as error:
-            done.problems.append(str(error))
-        was_behind = bool(done.table)
-        for result in finish(definitions, registry.last_jobs(), instance):
-            count(result, recorded, done)
-    if was_behind:
-        print_table(done.table)
-    for check, why in done.warnings.items():
-        print(f"\nWarning, {check}:\n{why}")
-    done.problems += unusable(tables).values()
-    for problem in done.problems:
-        if problem not in told:
-            print(f"\n{problem}", file=sys.stderr)
-    if was_behind:
-        what = f"{len(done.table)} assets materialised"
-    else:
-        what = "Nothing could be built" if done.problems else "Everything is up to date"
-    print(f"\n{what} in {time.monotonic() - started:.0f} s. Kept in {config.home}")
-    return not done.problems
-
-
-def _serve() -> int:
-    """`dagster dev` in the foreground until it is interrupted."""
-    port = os.environ.get("ANALYTICS_PORT") or "3000"
-    print(f"Serving http://{HOST}:{port} (Ctrl-C to stop)", flush=True)
-    command = [sys.executable, "-m", "dagster", "dev", "-h", HOST, "-p", port]
-    command += ["-w", str(_project_file("workspace.yaml")), "--log-level", "warning"]
-    server = subprocess.Popen(
-        command,
-        # Elsewhere it would warn that the project's dagster.yaml is not the one it reads.
-        cwd=os.environ["DAGSTER_HOME"],
-        # It would say at each start that "dg dev" is the newer command.
-        env={**os.environ, "PYTHONWARNINGS": "ignore:Function"},
-        preexec_fn=_default_signals,
-    )
-    # Ctrl-C reaches the whole group; a TERM sent to this process alone is passed on.
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-    while True:
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            continue
-
-
-def _default_signals() -> None:
-    # Started in the background a shell makes it ignore SIGINT, and then it cannot be stopped.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+def _say_that_it_waits() -> None:
+    print("Another command builds here; going on after it.", file=sys.stderr, flush=True)
 
 
 # ---- status -------------------------------------------------------------------------------------
@@ -202,6 +104,7 @@ def _default_signals() -> None:
 
 def _status(options: argparse.Namespace) -> int:
     """Print which partitions are behind, why, and since when; exit code 1 if a table is stale."""
+    from analytics_assets import registry
     from analytics_assets.automation.jobs import present
     from analytics_assets.automation.staleness import as_text, stale, staleness
     from analytics_assets.warehouse.ledger import now
@@ -222,6 +125,7 @@ def _status(options: argparse.Namespace) -> int:
 def _scrub(options: argparse.Namespace) -> int:
     """Read all live files of the lake and compare them with their checksums; exit code 1 if any
     is damaged."""
+    from analytics_assets import registry
     from analytics_assets.warehouse.lake import open_lake
     from analytics_assets.warehouse.ledger import now
     from analytics_assets.warehouse.scrub import scrub
@@ -235,10 +139,11 @@ def _scrub(options: argparse.Namespace) -> int:
 
 def _repair(options: argparse.Namespace) -> int:
     """Make damaged logs of the lake readable again; `materialize` then mends the rest."""
+    from analytics_assets import registry
     from analytics_assets.automation.repair import repair
 
-    with _environment() as config:
-        done = list(repair(config, registry.tables()))
+    config = environment.prepare()
+    done = list(repair(config, registry.tables()))
     print("\n".join(done) or "Every log can be read. Nothing was changed.")
     return 0
 
@@ -248,6 +153,7 @@ def _repair(options: argparse.Namespace) -> int:
 
 def _api(options: argparse.Namespace) -> int:
     """Serve production over HTTP, on 127.0.0.1:8000 unless API_HOST and API_PORT say otherwise."""
+    from analytics_assets import registry
     from analytics_assets.api.serve import serve
     from analytics_assets.api.settings import ApiSettingsError
 
@@ -264,9 +170,10 @@ def _api(options: argparse.Namespace) -> int:
 
 def _tables(options: argparse.Namespace) -> int:
     """Print the data dictionary, made from the declarations, as Markdown."""
+    from analytics_assets.building import declared
     from analytics_assets.dictionary import dictionary
 
-    print(dictionary(_declared()))
+    print(dictionary(declared()))
     return 0
 
 

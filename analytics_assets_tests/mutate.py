@@ -209,7 +209,7 @@ def main(minutes: float, seed: int, only: str = "") -> int:
         for name in ("analytics_assets", "analytics_assets_tests"):
             skipped = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, Path(scratch) / name, ignore=skipped)
-        for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml", "CONTRIBUTING.md", "docs"):
+        for name in ("workspace.yaml", "pyproject.toml", "CONTRIBUTING.md", "docs"):
             (Path(scratch) / name).symlink_to(ROOT / name)
         os.environ |= {"PYTHONPATH": scratch, "PYTHONDONTWRITEBYTECODE": "1"}
         sys.dont_write_bytecode = True

@@ -31,7 +31,7 @@ def scratch(tmp_path: Path) -> Path:
         shutil.copytree(
             PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
         )
-    for name in ("pyproject.toml", "setup.cfg", "README.md", "dagster.yaml", "workspace.yaml"):
+    for name in ("pyproject.toml", "setup.cfg", "README.md", "workspace.yaml"):
         shutil.copyfile(PROJECT / name, copy / name)
     return copy
 
@@ -115,5 +115,7 @@ def test_the_new_domain_is_in_the_wheel(scratch: Path, tmp_path: Path) -> None:
     assert "analytics_assets/new_domain/domain.py.txt" in names
     # What is no module is packed by its pattern, wherever it lies.
     package = PROJECT / "analytics_assets"
-    data = [path for suffix in ("sql", "csv", "txt") for path in package.rglob(f"*.{suffix}")]
+    data = [
+        path for suffix in ("sql", "csv", "txt", "yaml") for path in package.rglob(f"*.{suffix}")
+    ]
     assert {str(path.relative_to(PROJECT)) for path in data} <= names

@@ -11,11 +11,10 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 import sqlalchemy as sa
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from analytics_assets import settings
+from analytics_assets import home, settings
 from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, by_domain, job_name, plan
+from analytics_assets.automation.turns import under_way
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS
 from analytics_assets.core.source import SourceError
@@ -32,6 +31,8 @@ SENSOR_SECONDS = 30
 RETRY_AFTER = timedelta(hours=1)
 # The same change may come, be taken back and come again, but not without end.
 MOST_REPEATS = 5
+# It looks at the sources, too, and ends when nothing is behind.
+_LEFT_TO_COMMAND = dg.SkipReason("A command builds what is behind.")
 
 
 def jobs(tables: Sequence[Table]) -> list[Job]:
@@ -111,6 +112,8 @@ def _nightly(tables: Sequence[Table], job: Job) -> dg.ScheduleDefinition:
         description="Looks at the sources and asks for the partitions whose input changed.",
     )
     def nightly(context):
+        if home.is_built(settings.load()):
+            return _LEFT_TO_COMMAND
         runs = [run for run in _next_runs(tables, land=True) if run.job == job.name]
         return [run.request() for run in runs] or dg.SkipReason("Everything is up to date.")
 
@@ -131,7 +134,9 @@ def changes_sensor(
         " Waits while such runs are under way.",
     )
     def changes(context: dg.SensorEvaluationContext):
-        if _under_way(context.instance):
+        if home.is_built(settings.load()):
+            return _LEFT_TO_COMMAND
+        if under_way(context.instance):
             return dg.SkipReason("Runs are under way; what they change is looked at afterwards.")
         runs: list[PlannedRun] = []
         problems: list[str] = []
@@ -144,15 +149,6 @@ def changes_sensor(
         return [run.request() for run in runs] or dg.SkipReason(idle)
 
     return changes
-
-
-def _under_way(instance: dg.DagsterInstance) -> bool:
-    """Whether a run or a backfill is at work: between its layers a backfill has no run."""
-    runs = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)
-    backfills = BulkActionsFilter(
-        statuses=[BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
-    )
-    return instance.get_runs_count(runs) > 0 or bool(instance.get_backfills(backfills, limit=1))
 
 
 def _tried(instance: dg.DagsterInstance, run: PlannedRun) -> bool:

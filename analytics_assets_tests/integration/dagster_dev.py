@@ -70,7 +70,7 @@ def metadata_database(postgres: str) -> Iterator[str]:
 def dagster_dev(home: Path, metadata_url: str, timeout: float = 60) -> Iterator[DagsterDev]:
     """The UI and the daemon as `make run` serves them, with the environment of the test."""
     home.mkdir(parents=True)
-    shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
+    shutil.copyfile(PROJECT / "analytics_assets/dagster.yaml", home / "dagster.yaml")
     url = f"http://127.0.0.1:{_free_port()}"
     with (home / "dev.log").open("w") as log:
         server = _start(home, url, metadata_url, log)

@@ -1,0 +1,59 @@
+"""Runs of this process and of the daemon, one after the other.
+
+Belongs here: telling whose a run is, waiting for the daemon's, and ending what nobody runs any
+more.
+Does not belong here: the locks (``home.py``), or choosing what to run (``plan.py``).
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+from analytics_assets import home
+from analytics_assets.settings import Settings
+
+# The home in which a process runs it by itself; runs of the daemon do not have it.
+HOME_TAG = "analytics_assets/run_by_command_in"
+
+
+def under_way(instance: dg.DagsterInstance) -> bool:
+    """Whether a run or a backfill is at work: between its layers a backfill has no run."""
+    runs = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)
+    backfills = BulkActionsFilter(
+        statuses=[BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+    )
+    return instance.get_runs_count(runs) > 0 or bool(instance.get_backfills(backfills, limit=1))
+
+
+def wait_for_daemon(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """Return when nothing is under way; at once without a daemon, which would end it."""
+    told = False
+    while home.is_served(settings) and under_way(instance):
+        if not told:
+            print("Runs that the UI shows are under way; going on after them.", flush=True)
+            told = True
+        time.sleep(1)
+
+
+def end_own(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """Runs of a command that was killed; for the one process that builds now.
+
+    Nothing is lost: what they left undone is behind. Dagster would call them under way for ever.
+    """
+    left = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, tags={HOME_TAG: str(settings.home)})
+    for run in instance.get_runs(left):
+        instance.report_run_canceled(run, message="The command that ran it was killed.")
+
+
+def end_of_daemon(instance: dg.DagsterInstance, began: datetime) -> None:
+    """Runs of a server that was stopped or killed before the one that ``began``, which retries
+    them."""
+    begun = [one for one in NOT_FINISHED_STATUSES if one is not dg.DagsterRunStatus.QUEUED]
+    for run in instance.get_runs(dg.RunsFilter(statuses=begun, updated_before=began)):
+        if HOME_TAG not in run.tags:
+            instance.report_run_failed(run, message="The server that ran it was stopped.")

@@ -1,0 +1,128 @@
+"""`run`: UI and daemon at once, and behind them a process that builds what is behind.
+
+Belongs here: starting these processes in order, and ending all that they started.
+Does not belong here: what is built (``building.py``).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from analytics_assets import environment, home, interrupts, settings
+from analytics_assets.core.source import SourceError
+
+HOST = "127.0.0.1"
+_STOPS_WITHIN, _LEAVES_WITHIN = 20.0, 5.0
+
+
+def run() -> int:
+    """Serve until interrupted, which gives 0; 1 if it could not go on."""
+    config = settings.load()
+    home.take(config)
+    with home.serving(config):
+        port = _free_port()
+        interrupts.heed()
+        with suppress(KeyboardInterrupt), ExitStack() as started:
+            _serve(started, config, port)
+            return 1
+    return 0
+
+
+def answers(url: str) -> bool:
+    """Whether the UI is there."""
+    with suppress(OSError), urllib.request.urlopen(f"{url}/server_info", timeout=2):
+        return True
+    return False
+
+
+def _free_port() -> int:
+    """The port of ``ANALYTICS_PORT``; ``SourceError`` where nothing can listen on it."""
+    named = os.environ.get("ANALYTICS_PORT") or "3000"
+    if not named.isdecimal() or not 0 < int(named) < 65536:
+        raise SourceError(f"{named!r} is no port", "ANALYTICS_PORT", "Give a number below 65536.")
+    with socket.socket() as probe:
+        # As the webserver does: connections that are being closed keep nobody out.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, int(named)))
+        except OSError as error:
+            raise SourceError(
+                f"the UI cannot listen there ({error.strerror})",
+                f"{HOST}:{named}",
+                "Stop what uses the port, or set ANALYTICS_PORT to another.",
+            ) from error
+    return int(named)
+
+
+def _serve(started: ExitStack, config: settings.Settings, port: int) -> None:
+    url = f"http://{HOST}:{port}"
+    print(f"Starting the UI on {url} (Ctrl-C to stop) ...", flush=True)
+    python = [sys.executable, "-m"]
+    build = [*python, "analytics_assets", "materialize", "--behind", url]
+    builder = started.enter_context(_process(build, Path.cwd()))
+    environment.prepare()
+    # The daemon would ask for the same as soon as it is there.
+    while builder.poll() is None and not home.is_built(config):
+        time.sleep(0.02)
+    serve = [*python, "dagster", "dev", "-h", HOST, "-p", str(port), "--log-level", "warning"]
+    serve += ["-w", str(Path(__file__).with_name("workspace.yaml"))]
+    # Elsewhere it would warn that the project's dagster.yaml is not the one it reads.
+    ui = started.enter_context(_process(serve, config.dagster_home))
+    # Both end at the same time.
+    started.callback(builder.terminate)
+    while not answers(url):
+        if builder.poll():  # declarations are wrong, as it has said
+            return
+        if ui.poll() is not None:
+            break
+        time.sleep(0.1)
+    else:
+        print(f"Serving {url}; what is behind is built meanwhile.", flush=True)
+        ui.wait()
+    print("The UI ended by itself; start it again.", file=sys.stderr)
+
+
+@contextmanager
+def _process(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, and at the end none of all that it started.
+
+    It leads a group of its own: Dagster's code servers outlive a Dagster that is stopped.
+    """
+    # Dagster would say at each start that "dg dev" is the newer command.
+    told = {**os.environ, "PYTHONWARNINGS": "ignore:Function"}
+    process = subprocess.Popen(command, cwd=folder, env=told, start_new_session=True)
+    try:
+        yield process
+    finally:
+        # Whoever is told twice to stop does not wait.
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.terminate()
+            process.wait(_STOPS_WITHIN)
+            _signal(process.pid, signal.SIGTERM)
+            _wait_for_group(process.pid)
+        _signal(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait_for_group(group: int) -> None:
+    end = time.monotonic() + _LEAVES_WITHIN
+    while _signal(group, 0) and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def _signal(group: int, number: int) -> bool:
+    """Whether anybody of the group was there to get it."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
