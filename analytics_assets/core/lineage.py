@@ -41,8 +41,10 @@ def tables_in(sql: str) -> set[str]:
     (text,) = _parser().execute("select json_serialize_sql(?)", [str(sql)]).fetchall()[0]
     tree = json.loads(text)
     if tree["error"]:
-        line = sql.count("\n", 0, int(tree.get("position") or 0)) + 1
-        raise UnreadableSql(str(tree["error_message"]).rstrip("."), line)
+        if tree["error_type"] == "not implemented":
+            raise UnreadableSql("it is no SELECT", 1)
+        before = sql.encode()[: int(tree.get("position") or 0)]
+        raise UnreadableSql(str(tree["error_message"]).rstrip("."), before.count(b"\n") + 1)
     nodes = list(_nodes(tree))
     local = {
         entry["key"] for node in nodes if "cte_map" in node for entry in node["cte_map"]["map"]

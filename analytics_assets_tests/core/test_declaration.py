@@ -21,7 +21,7 @@ from analytics_assets.core.contracts import (
 )
 from analytics_assets.core.declaration import Publish, Table, in_dependency_order
 from analytics_assets.core.display import plot_as_markdown, rows_as_markdown
-from analytics_assets.core.lineage import column_lineage, upstream_of
+from analytics_assets.core.lineage import UnreadableSql, column_lineage, tables_in, upstream_of
 from analytics_assets.core.partitions import (
     DAILY,
     MONTHLY,
@@ -108,6 +108,29 @@ def test_a_rollup_needs_columns_of_the_finer_table() -> None:
 def test_sql_that_reads_an_undeclared_table_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"toy\.nothing"):
         upstream_of("toy/t", "with a as (select * from toy.nothing) select * from a", {})
+
+
+def test_the_tables_of_sql_are_those_that_it_reads_anywhere() -> None:
+    assert tables_in(
+        "with k as (from m.n), l as (select * from k)\n"
+        "select * from x.y, l where a in (select b from q.r) union all from s.t"
+    ) == {"m.n", "x.y", "q.r", "s.t"}
+    assert tables_in("with y as (select 1 as one) select * from y join x.y using (one)") == {"x.y"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "line", "said"),
+    [
+        ("select a\nform x.y", 2, 'syntax error at or near "x"'),
+        ("select 'é', -- ééé ééé ééé\n  count(*\nfrom x.y\ngroup by 1", 3, "syntax error"),
+        ("select a from x.y\nwhere b = 'never closed", 2, "unterminated string"),
+        ("delete from x.y", 1, "it is no SELECT"),
+    ],
+)
+def test_sql_that_cannot_be_read_says_where(sql: str, line: int, said: str) -> None:
+    with pytest.raises(UnreadableSql, match=said) as error:
+        tables_in(sql)
+    assert error.value.line == line
 
 
 def test_dependency_order_and_circles() -> None:

@@ -320,7 +320,7 @@ def test_materialize_starts_nothing_for_a_wrong_declaration(
     write(scratch, ('"facts"', '"fact"'))
     assert cli.main(["materialize"]) == 1
     assert "there is no layer 'fact'" in capsys.readouterr().err
-    assert not (scratch / "home").exists()
+    assert [path.name for path in (scratch / "home").iterdir()] == ["building.lock"]
 
 
 def test_dagster_is_told_the_same_sentence(scratch: Path) -> None:
