@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -99,7 +99,8 @@ class BuildLedger:
 
     def __init__(self, lake: Lake) -> None:
         self._uri = f"{lake.root}/{self.NAME}"
-        self.log = lake.log(self.NAME, _Files(*lake.folder(self.NAME)).entries)
+        self._files = _Files(*lake.folder(self.NAME))
+        self.log = lake.log(self.NAME, self._files.entries)
 
     def read(self) -> dict[str, dict[str, Build]]:
         """Table key -> partition -> entry."""
@@ -136,23 +137,19 @@ class BuildLedger:
                 time.sleep(0.05 * 2**attempt)
 
     def _write(self, new: Mapping[tuple[str, str], Build]) -> None:
-        current = self.log.current()
+        delta = self.log.open() or DeltaTable.create(
+            self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
+        )
         tables = {table for table, _ in new}
-        known = {
-            (build.table, build.partition): build
-            for build in (current.content if current else ())
-            if build.table in tables
-        }
+        with self.log.explained():
+            entries = self._files.entries_of(delta, tables)
+        known: dict[tuple[str, str], Build] = {(b.table, b.partition): b for b in entries}
         rows = [build.as_row() for build in {**known, **new}.values()]
         listed = ", ".join(f"'{table}'" for table in sorted(tables))
         write_deltalake(
-            # The very version that was read: what another run has added since is then a conflict,
-            # and not lost.
-            current.delta
-            if current
-            else DeltaTable.create(
-                self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
-            ),
+            # The very version that was read, which nobody else has: what another run or thread has
+            # added since is then a conflict, and not lost.
+            delta,
             pyarrow.Table.from_pylist(rows, schema=_SCHEMA),
             mode="overwrite",
             predicate=f"table in ({listed})",
@@ -173,13 +170,20 @@ class _Files:
     def entries(self, delta: DeltaTable) -> list[Build]:
         """Those of a version that are as they were written: what is not known is built again, a lie
         is not."""
-        actions = pyarrow.table(delta.get_add_actions(flatten=True))
-        paths, tables = (actions[name].to_pylist() for name in ("path", "partition.table"))
         self._known = {
             path: self._known[path] if path in self._known else self._read(path, table)
-            for path, table in zip(paths, tables, strict=True)
+            for path, table in _listed(delta)
         }
         return [build for own in self._known.values() for build in own]
+
+    def entries_of(self, delta: DeltaTable, tables: Collection[str]) -> list[Build]:
+        """Those of these tables alone, read anew."""
+        return [
+            build
+            for path, table in _listed(delta)
+            if table in tables
+            for build in self._read(path, table)
+        ]
 
     def _read(self, path: str, table: str) -> list[Build]:
         with self._fs.open_input_file(f"{self._folder}/{unquote(path)}") as file:
@@ -188,6 +192,13 @@ class _Files:
         return [
             Build.from_row(row) for row in told if row.get("checksum") in (None, _checksum(row))
         ]
+
+
+def _listed(delta: DeltaTable) -> list[tuple[str, str]]:
+    """Path and table of each file."""
+    actions = pyarrow.table(delta.get_add_actions(flatten=True))
+    paths, tables = (actions[name].to_pylist() for name in ("path", "partition.table"))
+    return list(zip(paths, tables, strict=True))
 
 
 def _rows(table: pyarrow.Table) -> list[dict[str, Any]]:
