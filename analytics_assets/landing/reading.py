@@ -9,7 +9,6 @@ Does not belong here: formats (``formats.py``), headers (``fields.py``), what ot
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,6 +29,7 @@ from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.fields import Fields, fields_of
 from analytics_assets.landing.files import LandedFile
 from analytics_assets.landing.formats import Relation, opened
+from analytics_assets.landing.scratch import scratch_folder
 from analytics_assets.warehouse.audit import fingerprint
 from analytics_assets.warehouse.session import literal
 
@@ -106,16 +106,13 @@ def forget(feed: Feed, file: LandedFile) -> None:
 @contextmanager
 def _read(session: Any, feed: Feed, file: LandedFile, name: str) -> Iterator[Content]:
     """The table ``name`` of a file's rows; gives what is to be told of how they were read."""
-    scratch = settings.load().scratch / name
-    scratch.mkdir(parents=True)
     try:
-        with opened(session, file.path, scratch) as relation:
+        with scratch_folder() as scratch, opened(session, file.path, scratch) as relation:
             fields = fields_of(feed, relation, file.path)
             session.execute(f"create temp table {name} as {_select(feed, file, relation, fields)}")
         yield Content(unknown=fields.unknown, notes=relation.notes)
     finally:
         session.execute(f"drop table if exists {name}")
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _kept(feed: Feed, file: LandedFile) -> Path:

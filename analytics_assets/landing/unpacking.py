@@ -47,7 +47,7 @@ def unpacked(path: Path, scratch: Path, formats: Sequence[str]) -> Path:
                     _copy(path, packed, target)
     except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SourceError(f"it is damaged ({error})", str(path), AGAIN) from error
-    except (RuntimeError, NotImplementedError) as error:  # a password, a rare compression
+    except RuntimeError as error:  # a password, a rare compression
         raise SourceError(
             f"it cannot be unpacked ({error})", str(path), "Unpack it by hand"
         ) from error
@@ -98,7 +98,7 @@ def write_dbf(path: Path, dbf: Path, target: Path) -> None:
     import pyarrow.parquet
     import pyogrio
 
-    _checklength_at(path, dbf)
+    _check_length(path, dbf)
     try:
         with pyogrio.open_arrow(dbf, encoding=DBF_ENCODING) as (_, stream):
             reader = pyarrow.RecordBatchReader.from_stream(stream)
@@ -134,7 +134,7 @@ def _cell_text(cell: Any) -> str:
     return text.replace("\0", "")
 
 
-def _checklength_at(path: Path, dbf: Path) -> None:
+def _check_length(path: Path, dbf: Path) -> None:
     """A DBF says how many records it has; fewer bytes than that means it was cut off."""
     with dbf.open("rb") as file:
         header = file.read(12)

@@ -77,7 +77,6 @@ def test_what_is_no_file_is_no_input_and_told(landing: Path) -> None:
 @pytest.mark.parametrize(
     ("limit", "value", "said"),
     [
-        ("LANDING_READER_MB", "200", "takes more than 200 MB of memory, or breaks its reader"),
         ("LANDING_READER_SECONDS", "0.01", "takes more than 0 seconds"),
         ("LANDING_UNPACKED_MB", "0.002", "unpacks to more than 0 MB"),
     ],

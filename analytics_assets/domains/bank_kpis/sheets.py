@@ -14,16 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
-from analytics_assets import settings
 from analytics_assets.core.source import SourceError
 from analytics_assets.domains.bank_kpis.error_cells import error_cells
 from analytics_assets.landing.confined import confined
 from analytics_assets.landing.folder import refuse_no_file
+from analytics_assets.landing.scratch import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,8 @@ class Sheet:
 def sheets(path: Path) -> dict[str, Sheet]:
     """The sheets of a workbook by name, in its order; ``SourceError`` for what is none."""
     refuse_no_file(path)
-    scratch = settings.load().scratch
-    scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=scratch) as folder:
-        target = Path(folder) / "rows"
+    with scratch_folder() as scratch:
+        target = scratch / "rows"
         found = confined(write, path, target)
         with target.open(encoding="utf-8") as lines:
             # Line by line: the text of all rows beside their cells would take the memory twice.

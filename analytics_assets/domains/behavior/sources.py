@@ -11,25 +11,23 @@ and one in the future to today, where it breaks the contract instead of passing 
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import IO
-from uuid import uuid4
 
 import dagster as dg
 import psycopg2
 from psycopg2 import sql
 
-from analytics_assets import settings
 from analytics_assets.core.contracts import sql_type
 from analytics_assets.core.partitions import DAILY, START
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.domains.behavior.columns import EVENT_COLUMNS
 from analytics_assets.domains.behavior.postgres import VARIABLE, connected, patiently, source_url
+from analytics_assets.landing.scratch import scratch_folder
 from analytics_assets.warehouse.session import literal
 
 TABLE = "behavioral_events"
@@ -80,9 +78,6 @@ class BehavioralEventsSource:
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
         """A day's events as the database had them at one moment; leaves no file behind."""
-        scratch = settings.load().scratch / f"export-{uuid4().hex}"
-        scratch.mkdir(parents=True)
-        file = scratch / f"{landing.key}.csv"
         started = time.monotonic()
         tries = 0
 
@@ -91,13 +86,12 @@ class BehavioralEventsSource:
             tries += 1
             return self._export(landing.key, file)
 
-        try:
+        with scratch_folder() as scratch:
+            file = scratch / f"{landing.key}.csv"
             rows = patiently(attempt)
             seconds = round(time.monotonic() - started, 3)
             landing.report.update({"rows exported": rows, EXPORT_SECONDS: seconds, "tries": tries})
             yield [_read(file)] if rows else []
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
     def _export(self, day: str, file: Path) -> int:
         """Write the rows of a day, in order of time and id, as CSV; returns how many there are.

@@ -10,21 +10,19 @@ split into columns is landed whole in ``unreadable_line``, and so ends up among 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow.parquet
 
-from analytics_assets import settings
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.domains.births.landing import FACILITIES, LANDING, refuse_doubles, scan
 from analytics_assets.domains.births.readers import FileReader
 from analytics_assets.landing.folder import arrived, no_file
+from analytics_assets.landing.scratch import scratch_folder
 from analytics_assets.landing.unpacking import dbf_as_parquet
 from analytics_assets.warehouse.session import literal
 
@@ -82,7 +80,7 @@ class SinascSource:
             report["files refused"] = "\n".join(
                 f"{path.name}: {why}" for path, why in folder.refused.items()
             )
-        with _scratch() as scratch:
+        with scratch_folder() as scratch:
             yield [FileReader(landing, file, scratch).select() for file in files]
 
 
@@ -111,7 +109,7 @@ class HealthFacilitySource:
         if file is None:
             yield []
             return
-        with _scratch() as scratch:
+        with scratch_folder() as scratch:
             yield [
                 "select lpad(trim(CODESTAB), 7, '0') as cnes_code,"
                 " max(coalesce(nullif(trim(DESCESTAB), ''), 'No name')) as facility_name"
@@ -127,17 +125,6 @@ def _facilities(file: Path, scratch: Path) -> str:
         to_do = "Fetch it again, or take it out: facilities are then shown by code only"
         raise SourceError(what, str(file), to_do)
     return f"read_parquet({literal(str(rows))})"
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder for what is unpacked, as long as it is read."""
-    scratch = settings.load().scratch / f"landing-{uuid4().hex}"
-    scratch.mkdir(parents=True)
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _state(file: Path) -> str:
