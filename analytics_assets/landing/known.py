@@ -43,9 +43,9 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
         with open_session(settings.load()) as session:
             for file, state in changed:
                 content = look_into(session, feed, file)
-                left = _left(known.get(file.path.name), content)
-                kept = {"state": state, **asdict(content), "left": left}
-                found[file.path.name] = kept
+                before = known.get(file.path.name)
+                then = {"left": _left(before, content), "had": _had(before)}
+                found[file.path.name] = {"state": state, **asdict(content), **then}
     if found != known:
         note(name, found)
     return {file: _content(found[file.path.name]) for file in files}
@@ -55,9 +55,23 @@ def _left(before: Mapping[str, Any] | None, content: Content) -> dict[str, Any]:
     """Row -> day and time of change, as a file had the rows that it has elsewhere now, or not."""
     if before is None:
         return {}
-    changed = int(before["state"].split("-")[1])
+    changed = _changed(before)
     had = {**before["left"], **{row: [day, changed] for row, day in before["moving"].items()}}
     return {row: at for row, at in had.items() if content.moving.get(row) != at[0]}
+
+
+def _had(before: Mapping[str, Any] | None) -> dict[str, dict[str, int]]:
+    """Day -> fingerprint and time of change, of all contents that a file had for it."""
+    if before is None:
+        return {}
+    had = {day: dict(prints) for day, prints in before.get("had", {}).items()}
+    for day, content in before["days"].items():
+        had.setdefault(day, {})[content] = _changed(before)
+    return had
+
+
+def _changed(noted: Mapping[str, Any]) -> int:
+    return int(noted["state"].split("-")[1])
 
 
 def _digest(file: LandedFile) -> str:

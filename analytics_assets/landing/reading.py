@@ -52,8 +52,9 @@ class Content:
     ``reason`` and the first of those in ``first_row``, and ``repeated`` are followed by a row of
     the same key. ``bad``: day -> rejected rows of it ('' where they say none). ``unknown``: columns
     without a name of ours. ``moving``: row -> day, of those that may move to another; ``left``: the
-    same with the time of change, as the file had them before it was replaced. ``notes``: what was
-    mended. ``problem`` says why nothing of the file is landed.
+    same with the time of change, as the file had them before it was replaced. ``had``: day ->
+    fingerprint -> time of change, of the rows of a day as the file had them then. ``notes``: what
+    was mended. ``problem`` says why nothing of the file is landed.
     """
 
     days: Mapping[str, str] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class Content:
     first_row: int = 0
     moving: Mapping[str, str] = field(default_factory=dict)
     left: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    had: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problem: tuple[str, ...] = ()

@@ -90,7 +90,7 @@ class FileSource:
     def _looked(self, found: Mapping[LandedFile, Content], day: date) -> Look:
         parts: dict[str, list[Part]] = {}
         offered: dict[str, int] = {}
-        for file, days in self.deciding(found, day).items():
+        for file, days in self.deciding(found, day):
             for key, own in self._by_partition(days).items():
                 parts.setdefault(key, []).append(Part(file, own))
         for content in found.values():
@@ -144,11 +144,11 @@ class FileSource:
 
     def deciding(
         self, found: Mapping[LandedFile, Content], last: date
-    ) -> dict[LandedFile, dict[str, str]]:
-        """File -> its days that decide rows: of equal contents those of the file that came last,
-        which may take back what was between."""
+    ) -> list[tuple[LandedFile, dict[str, str]]]:
+        """Files and their days that decide rows, in order: of equal contents those of the file that
+        came last, which may take back what was between."""
         newest_first = distinct(reversed(list(found.items())), last)
-        return dict(reversed(newest_first.items()))
+        return list(reversed(newest_first.items()))
 
     def _by_partition(self, days: Mapping[str, T]) -> dict[str, dict[str, T]]:
         found: dict[str, dict[str, T]] = {}
@@ -352,7 +352,8 @@ class FileSource:
         report, session = landing.report, landing.session
         offered = self.offered(look, landing.key, parts)
         (landed,) = session.execute(f"select count(*) from {rows} where rank > 0").fetchone()
-        report["files with news"] = ", ".join(part.file.path.name for part in parts) or "none"
+        names = dict.fromkeys(part.file.path.name for part in parts)
+        report["files with news"] = ", ".join(names) or "none"
         report["rows offered"] = offered
         report["rows landed"] = landed
         report["rows repeated"] = offered - landed

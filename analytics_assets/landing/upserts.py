@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from hashlib import sha256
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.source import Landing
-from analytics_assets.landing.reading import MOVING
+from analytics_assets.landing.feed import Feed
+from analytics_assets.landing.files import LandedFile
+from analytics_assets.landing.reading import MOVING, Content, due
 from analytics_assets.landing.sources import STAGED, FileSource, Look, Part
 from analytics_assets.warehouse.session import literal
 
 _MOVED = "moved"
+# Time of change, and the place of the file among those of that time.
+_Moment = tuple[int, int]
 
 
 class UpsertSource(FileSource):
@@ -26,25 +31,48 @@ class UpsertSource(FileSource):
     # A file that cannot be read takes nothing away: it is named, and what is live stays.
     waits = False
 
+    def __init__(self, feed: Feed) -> None:
+        super().__init__(feed)
+        # Day -> the contents that files have or had for it, in the order in which they came last.
+        self._arrivals: dict[str, list[str]] = {}
+
+    def deciding(
+        self, found: Mapping[LandedFile, Content], last: date
+    ) -> list[tuple[LandedFile, dict[str, str]]]:
+        """Files and their days, in the order in which each content came last: also where that was
+        in a file that has been written over since."""
+        holders = {one: file for file, content in found.items() for one in content.days.items()}
+        parts: dict[tuple[_Moment, LandedFile], dict[str, str]] = {}
+        self._arrivals.clear()
+        for (day, rows), moment in _arrivals(found):
+            self._arrivals.setdefault(day, []).append(rows)
+            holder = holders.get((day, rows))
+            if holder and due(day, last):
+                parts.setdefault((moment, holder), {})[day] = rows
+        return [(file, days) for (_, file), days in parts.items()]
+
     def news(self, parts: Sequence[Part], landing: Landing) -> Sequence[Part]:
         """What came after all that the live rows were built from, or between: it is put over them
-        again with all that came later. A content that comes back is news, if another came since."""
+        again with all that came later. A content that comes back is news, if another came since,
+        also one that no file has any more."""
         if landing.built_from.get(_MOVED, "") != self.inputs()[landing.key].get(_MOVED, ""):
             # A row that comes back to its day is in a content that the day has seen before.
             return parts
-        news: list[dict[str, str]] = [{} for _ in parts]
-        for day in {day for part in parts for day in part.days}:
-            before = landing.built_from.get(day, "").split(",")
-            at, is_known = 0, True
-            for part, own in zip(parts, news, strict=True):
-                if day not in part.days:
-                    continue
-                is_known = is_known and part.days[day] in before[at:]
-                if is_known:
-                    at = before.index(part.days[day], at) + 1
-                else:
-                    own[day] = part.days[day]
-        return [Part(p.file, days) for p, days in zip(parts, news, strict=True) if days]
+        there = {one for part in parts for one in part.days.items()}
+        known: set[tuple[str, str]] = set()
+        for day in {day for day, _ in there}:
+            built = landing.built_from.get(day, "").split(",")
+            for rows in self._arrivals[day]:
+                if rows in built:
+                    built = built[built.index(rows) + 1 :]
+                    known.add((day, rows))
+                elif (day, rows) in there:
+                    break
+        news = [
+            Part(part.file, {d: rows for d, rows in part.days.items() if (d, rows) not in known})
+            for part in parts
+        ]
+        return [part for part in news if part.days]
 
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """As of any feed, and which rows have left a day of a partition."""
@@ -92,3 +120,15 @@ class UpsertSource(FileSource):
         """The partition's live rows."""
         name = self.feed.row_name if self.feed.key else "cast(null as varchar)"
         return f"select {self.columns()}, {name} as row_name, {STAGED} from ({landing.live})"
+
+
+def _arrivals(found: Mapping[LandedFile, Content]) -> list[tuple[tuple[str, str], _Moment]]:
+    """(day, fingerprint of its rows) and when it came last, of all that files have or had, in that
+    order."""
+    last: dict[tuple[str, str], _Moment] = {}
+    for number, (file, content) in enumerate(found.items()):
+        came = [(one, file.changed) for one in content.days.items()]
+        came += [((day, r), at) for day, had in content.had.items() for r, at in had.items()]
+        for one, at in came:
+            last[one] = max(last.get(one, (0, 0)), (at, number))
+    return sorted(last.items(), key=lambda entry: entry[1])

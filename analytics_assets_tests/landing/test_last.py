@@ -30,6 +30,16 @@ _DELIVERIES = st.lists(
 # A smaller example would take minutes to find.
 @hypothesis_settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(_DELIVERIES)
+# What comes back in a file that had what came between.
+@example(
+    [([("a", "04", "2")], "new", True), ([("a", "04", "1")], "x", False)]
+    + [([("a", "04", "2")], "x", True)]
+)
+# What came last in a file that has something else now.
+@example(
+    [([("b", "04", "2")], "new", True), ([("b", "04", "1")], "new", True)]
+    + [([("b", "04", "2")], "x", False), ([("a", "04", "2")], "x", True)]
+)
 def test_the_table_equals_the_last_arrival_of_each_key(
     tmp_path_factory: pytest.TempPathFactory,
     deliveries: Sequence[tuple[Sequence[tuple[str, str, str]], str, bool]],
