@@ -75,8 +75,13 @@ class UpsertSource(FileSource):
         return [part for part in news if part.days]
 
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
-        """As of any feed, and which rows have left a day of a partition."""
-        found = {key: dict(own) for key, own in super().inputs().items()}
+        """As of any feed, and which rows have left a day of a partition. Of a day also what no file
+        has any more, in the order in which it came: else it would not be known when another came
+        back after it."""
+        found = {
+            key: {name: ",".join(self._arrivals.get(name, (word,))) for name, word in own.items()}
+            for key, own in super().inputs().items()
+        }
         for key, rows in self._left(self.look()).items():
             digest = sha256(repr(sorted(rows)).encode()).hexdigest()[:12]
             found.setdefault(key, {})[_MOVED] = digest

@@ -40,6 +40,11 @@ _DELIVERIES = st.lists(
     [([("b", "04", "2")], "new", True), ([("b", "04", "1")], "new", True)]
     + [([("b", "04", "2")], "x", False), ([("a", "04", "2")], "x", True)]
 )
+# What comes back after what no file has any more.
+@example(
+    [([("a", "04", "2")], "new", False), ([("a", "04", "1")], "x", False)]
+    + [([("b", "03", "1")], "x", False), ([("a", "04", "2")], "new", False)]
+)
 def test_the_table_equals_the_last_arrival_of_each_key(
     tmp_path_factory: pytest.TempPathFactory,
     deliveries: Sequence[tuple[Sequence[tuple[str, str, str]], str, bool]],

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics_assets import settings
 from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import MONTHLY
 from analytics_assets.production.review import Change
-from analytics_assets_tests.toy import Memory, toy_tables
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.session import open_session
+from analytics_assets_tests.toy import EXTREMES, Memory, settle, toy_tables
+from analytics_assets_tests.workspace import Workspace, promote
 
 AGGREGATE = toy_tables(Memory())[2]
 DIMENSION = Table(
@@ -70,3 +76,21 @@ def test_a_dimension_may_grow_and_not_shrink(before: int, more: int) -> None:
     assert change(rows=(before, before + more)).largest(DIMENSION)[0] == 0
     assert change(rows=(before + 1000, before)).largest(DIMENSION)[0] > 0
     assert change(rows=(before, before + 1000)).largest(LIST)[0] > 0
+
+
+def test_a_greatest_value_that_falls_or_rises_is_no_total_that_anybody_confirms(
+    workspace: Workspace, engine: sa.Engine
+) -> None:
+    """One dear sale more or less moves a maximum as far as it likes."""
+    source = Memory()
+    source.months = {"2024-01": [(date(2024, 1, day), "a", 500) for day in range(1, 31)]}
+    tables = toy_tables(source, EXTREMES)
+    for dearest in (3_000, 501):
+        source.months["2024-01"][0] = (date(2024, 1, 1), "a", dearest)
+        assert settle(tables, workspace.lake) == []
+        with open_session(settings.load()) as session:
+            now = Snapshot(workspace.lake)
+            promote(engine, session, now, tables[3], ["2024-01"], "run", gate_percent=80)
+        with engine.connect() as connection:
+            shown = connection.scalar(sa.text("select dearest from toy.agg_shop_monthly"))
+        assert shown == dearest

@@ -18,7 +18,7 @@ from analytics_assets.production.promotion import production_engine
 from analytics_assets.production.release_assets import production_assets, production_key
 from analytics_assets.warehouse.table_assets import warehouse_assets
 from analytics_assets_tests.production.test_promotion import MONTHS, send
-from analytics_assets_tests.toy import Memory, settle, toy_tables
+from analytics_assets_tests.toy import EXTREMES, Memory, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace
 
 KEYS = ["2024-01", "2024-02"]
@@ -29,7 +29,7 @@ def tables(workspace: Workspace, engine: sa.Engine) -> list[Table]:
     """Toy tables, built, and the monthly one promoted."""
     source = Memory()
     source.months = dict(MONTHS)
-    tables = toy_tables(source)
+    tables = toy_tables(source, EXTREMES)
     settle(tables, workspace.lake)
     send(engine, workspace, tables[3], KEYS)
     return tables
@@ -77,6 +77,11 @@ def test_what_was_promoted_passes(workspace: Workspace, tables: list[Table]) -> 
         (
             "update toy_store.agg_shop_monthly set shop = 'd' where shop = 'c'",
             "1 of 2 partitions differ. The first: checksum of other columns of 2024-02 is",
+        ),
+        # Not the greatest of its partition, so that no total says it.
+        (
+            "update toy_store.agg_shop_monthly set dearest = dearest - 1 where shop = 'a'",
+            "1 of 2 partitions differ. The first: checksum of other columns of 2024-01 is",
         ),
         (
             "delete from toy_store.agg_shop_monthly where shop = 'a'",

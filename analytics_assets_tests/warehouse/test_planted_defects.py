@@ -30,7 +30,7 @@ from analytics_assets_tests.births.landed import FACT, RAW, csv_text, land, reco
 from analytics_assets_tests.clinic.planted import DEFECTS as CLINIC
 from analytics_assets_tests.core.test_usual import rates
 from analytics_assets_tests.production.test_promotion import send
-from analytics_assets_tests.toy import Memory, Sale
+from analytics_assets_tests.toy import EXTREMES, Memory, Sale, toy_tables
 from analytics_assets_tests.warehouse.planted import (
     YEARS,
     Defect,
@@ -123,6 +123,15 @@ def thirty_times(source: Memory, tables: dict[str, Table]) -> None:
     """A day's sales, of which no two need be of other shops here."""
     source.months[MONTH] += [(date(2020, 5, 4), "a", 500)] * 60
     tables["raw_sales"] = replace(tables["raw_sales"], unique=())
+
+
+def wrong_maximum(source: Memory, tables: dict[str, Table]) -> None:
+    """A greatest price that is one cent less than it is."""
+    daily = toy_tables(source, EXTREMES)[2]
+    assert daily.sql
+    text = daily.sql.replace("max(cents) as dearest", "max(cents) - 1 as dearest")
+    assert text != daily.sql
+    tables["agg_shop_daily"] = replace(daily, sql=text)
 
 
 def broken_source(source: Memory, tables: dict[str, Table]) -> None:
@@ -321,6 +330,12 @@ DEFECTS = (
             "agg_shop_daily",
             MONTH,
         ),
+    ),
+    Defect(
+        "reconciles",
+        "a greatest value that is too small",
+        ("dearest is 1499, but 1500 in toy/fact_sales", "compare it with its upstream table"),
+        in_warehouse(wrong_maximum, "agg_shop_daily", MONTH),
     ),
     Defect(
         "values_readable",
