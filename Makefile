@@ -47,7 +47,7 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/pylint analytics_assets
 
-bench: $(VENV)/.installed-dev  ## against a hand-written script; BIRTHS=27500000 for ten national years
+bench: $(VENV)/.installed-dev  ## against the floor of a plain script; BIRTHS=27500000 for ten national years
 	@$(BIN)/python -m analytics_assets_tests.bench $(BIRTHS)
 
 bench-ads: $(VENV)/.installed-dev  ## the ad metrics; EVENTS=10000000 for the size that their brief speaks of

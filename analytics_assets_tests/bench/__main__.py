@@ -1,7 +1,7 @@
-"""The pipeline against a hand-written script, on the same made-up files: ``make bench``.
+"""The pipeline against the floor, a plain script, on the same made-up files: ``make bench``.
 
 Belongs here: running both in turn, each as a fresh process, and printing what they cost.
-Does not belong here: the script (``script.py``), queries on production (``queries.py``).
+Does not belong here: the floor (``floor.py``), queries on production (``queries.py``).
 
 CPU and memory are those of the process and its children; the PostgreSQL server's are not counted
 on either side. Figures of one machine compare with nothing but each other: look at the ratios.
@@ -33,7 +33,7 @@ from analytics_assets.warehouse.lake import Lake
 LAST_YEAR = 2024
 CHANGED_MONTH, CHANGED_RECORDS = "05", 100
 OURS = [str(Path(sys.executable).with_name("analytics-assets")), "materialize"]
-SCRIPT = [sys.executable, "-m", "analytics_assets_tests.bench.script"]
+FLOOR = [sys.executable, "-m", "analytics_assets_tests.bench.floor"]
 QUERIES = [sys.executable, "-m", "analytics_assets_tests.bench.queries"]
 # Somebody's real lake and databases, should they be set: a benchmark never writes there.
 _REAL = {"ANALYTICS_LAKE", "PRODUCTION_URL", "DAGSTER_PG_URL"}
@@ -74,11 +74,11 @@ def _bench(folder: Path, births: int, years: int) -> None:
         years=years, dbf_years=0,
     )  # fmt: skip
     month = f"{LAST_YEAR}-{CHANGED_MONTH}"
-    script, ours = _Home(folder / "script", landing), _Home(folder / "ours", landing)
-    costs = {"build": (script.run(*SCRIPT, "build"), ours.run(*OURS))}
+    floor, ours = _Home(folder / "floor", landing), _Home(folder / "ours", landing)
+    costs = {"build": (floor.run(*FLOOR, "build"), ours.run(*OURS))}
     _restate(files[-1], month, "3456")
     before = _versions(ours.folder)
-    costs["one month restated"] = (script.run(*SCRIPT, "month", month), ours.run(*OURS))
+    costs["one month restated"] = (floor.run(*FLOOR, "month", month), ours.run(*OURS))
     after = _versions(ours.folder)
 
     recent = folder / "recent"
@@ -101,7 +101,7 @@ def _bench(folder: Path, births: int, years: int) -> None:
         print(f"  {table:<44}{' '.join(keys)}")
     print()
     _say(ours.run(*QUERIES).output)
-    _compare(script.folder, ours.folder)
+    _compare(floor.folder, ours.folder)
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,12 @@ class _Home:
 
 
 def _print_costs(costs: Mapping[str, tuple[_Cost, _Cost]]) -> None:
-    print(f"{'case':<22}{'':<10}{'script':>10}{'ours':>10}{'ratio':>8}")
-    for case, (script, ours) in costs.items():
+    print(f"{'case':<22}{'':<10}{'floor':>10}{'ours':>10}{'ratio':>8}")
+    for case, (floor, ours) in costs.items():
         rows = (
-            ("wall s", script.wall, ours.wall),
-            ("CPU s", script.cpu, ours.cpu),
-            ("peak GB", script.peak, ours.peak),
+            ("wall s", floor.wall, ours.wall),
+            ("CPU s", floor.cpu, ours.cpu),
+            ("peak GB", floor.peak, ours.peak),
         )
         for unit, theirs, own in rows:
             print(f"{case:<22}{unit:<10}{theirs:>10.2f}{own:>10.2f}{own / theirs:>8.2f}")
@@ -193,8 +193,8 @@ def _changed(
     return {table: keys for table, keys in found.items() if keys}
 
 
-def _compare(script: Path, ours: Path) -> None:
-    """Say whether both hold the same rows: a script that does less is no comparison."""
+def _compare(floor: Path, ours: Path) -> None:
+    """Say whether both hold the same rows: a floor that does less is no comparison."""
     lake = Lake(str(ours / "lake"))
     differ = []
     computed = [table for table in TABLES if not table.source]
@@ -204,7 +204,7 @@ def _compare(script: Path, ours: Path) -> None:
             columns = ", ".join(
                 f"cast({quoted(c.name)} as {sql_type(c)})" for c in table.stored_columns
             )
-            theirs = [f"{script}/lake/{table.name}/*/*.parquet"]
+            theirs = [f"{floor}/lake/{table.name}/*/*.parquet"]
             found = [
                 session.execute(
                     f"select count(*), sum(hash({columns})) from read_parquet($1)", [files]
