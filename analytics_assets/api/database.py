@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.rows import namedtuple_row, tuple_row
 from psycopg.types.numeric import FloatLoader
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -44,6 +45,7 @@ class Database:
 
     def __init__(self, url: str, settings: ApiSettings) -> None:
         self._timeout = max(1, int(settings.statement_timeout * 1000))
+        self._limits = {"timeout": str(self._timeout)}
         self.engine: AsyncEngine = create_async_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=settings.pool_size,
@@ -66,18 +68,42 @@ class Database:
         def limited(connection: sa.Connection) -> None:
             # A pooler refuses or ignores what a connection asks for as it starts, and gives another
             # session to the next transaction: only the transaction itself can be limited.
-            found = connection.exec_driver_sql(_LIMIT, {"timeout": str(self._timeout)}).one()
-            if tuple(found) != (self._timeout, "on", "UTC", "ISO, MDY"):
-                raise Problem(503, "no_limits", "Production refuses the limits of a read.", _LATER)
+            self._require(connection.exec_driver_sql(_LIMIT, self._limits).one())
 
-    async def read(self, sql: str, values: Mapping[str, Any] | None = None) -> Sequence[sa.Row]:
-        """The rows of a statement with ``%(name)s`` for values; raises ``Problem``."""
+    async def read(
+        self, sql: str, values: Mapping[str, Any] | None = None, by_name: bool = True
+    ) -> Sequence[Any]:
+        """The rows of a statement with ``%(name)s`` for values; raises ``Problem``.
 
-        async def rows() -> Sequence[sa.Row]:
+        ``by_name``: values are attributes, too, so no two columns may be called the same.
+        """
+        made = namedtuple_row if by_name else tuple_row
+
+        async def rows() -> Sequence[Any]:
             async with self.engine.connect() as connection:
-                return (await connection.exec_driver_sql(sql, dict(values or {}))).all()
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                try:
+                    return await self._in_one_go(driver, made, sql, values or {})
+                finally:
+                    if driver.closed:
+                        await connection.invalidate()
 
         return await self.attempt(rows)
+
+    async def _in_one_go(
+        self, driver: psycopg.AsyncConnection, made: Any, sql: str, values: Mapping[str, Any]
+    ) -> Sequence[Any]:
+        """Begin, limits, statement and commit in one exchange: each would wait for its own."""
+        async with driver.pipeline():
+            limits = await driver.execute(_LIMIT, self._limits)
+            found = await driver.cursor(row_factory=made).execute(sql, values)
+            await driver.commit()
+        self._require(await limits.fetchone())
+        return await found.fetchall()
+
+    def _require(self, limits: Sequence[Any] | None) -> None:
+        if tuple(limits or ()) != (self._timeout, "on", "UTC", "ISO, MDY"):
+            raise Problem(503, "no_limits", "Production refuses the limits of a read.", _LATER)
 
     async def attempt(self, read: Callable[[], Awaitable[T]]) -> T:
         """A read on the engine; once more where the connection was lost; raises ``Problem``."""
@@ -87,6 +113,7 @@ class Database:
             if problem.code != _UNAVAILABLE:
                 raise
         # The server may have been restarted since the pool's connections were made.
+        await self.engine.dispose()
         return await _understood(read)
 
     async def close(self) -> None:

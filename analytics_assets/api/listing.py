@@ -158,6 +158,7 @@ class Listing:
             | {"limit": asked["limit"] + 1, "offset": asked["offset"], "key": self.table.key}
             | {"seen": seen.versions, "any": seen.any}
             | {"known_version": known_version, "known_total": known_total},
+            by_name=False,
         )
         version, total = rows[0][:2]
         if version and (seen.any or version in seen.versions):

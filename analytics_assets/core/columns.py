@@ -7,7 +7,7 @@ Does not belong here: tables (``declaration.py``), and any word of a domain.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -208,6 +208,13 @@ class MeasureList:
             for name in (ratio.numerator, ratio.denominator):
                 if name not in names:
                     raise _refused("ratio", ratio.name, no_such("measure", name, names))
+
+    def only(self, names: Collection[str]) -> MeasureList:
+        """These measures alone, and the ratios of two of them."""
+        return MeasureList(
+            tuple(measure for measure in self.measures if measure.name in names),
+            tuple(r for r in self.ratios if {r.numerator, r.denominator} <= set(names)),
+        )
 
     @property
     def additive(self) -> tuple[Measure, ...]:

@@ -31,6 +31,7 @@ class Publish:
     away (``small_cells.py``); 0: nothing is. ``name``: in production, if not the table's own.
     ``personal``: what becomes of personal columns; by default their table cannot be published.
     ``aliases``: second names, for readers who know a column by another one.
+    ``measures``: those that are promoted, with the ratios of two of them; by default all.
     """
 
     indexes: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Publish:
     name: str = ""
     personal: Personal = "refused"
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    measures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,16 +213,23 @@ class Table:
 
     @cached_property
     def promoted(self) -> Table:
-        """The table as production holds it: without the personal columns that are left out."""
-        if not self.publish or self.publish.personal != "left out":
+        """The table as production holds it: without the personal columns that are left out, and
+        with the measures that are promoted."""
+        if not self.publish:
             return self
+        measures = self.measures
+        if measures and self.publish.measures:
+            measures = measures.only(self.publish.measures)
+        if self.publish.personal != "left out":
+            return self if measures is self.measures else replace(self, measures=measures)
         kept = tuple(column for column in self.columns if not column.personal)
         aliases = {
             alias: name
             for alias, name in self.publish.aliases.items()
             if name not in {column.name for column in self.columns} - {c.name for c in kept}
         }
-        return replace(self, columns=kept, publish=replace(self.publish, aliases=aliases))
+        publish = replace(self.publish, aliases=aliases)
+        return replace(self, columns=kept, measures=measures, publish=publish)
 
     @property
     def partition_sql(self) -> str:

@@ -99,7 +99,8 @@ def _check_proof(table: Table) -> None:
             [counted.key],
             [upstream.key for upstream in table.upstream],
         )
-        if counted.measures and counted.measures != table.measures:
+        own = table.measures.measures if table.measures else ()
+        if counted.measures and not set(own) <= set(counted.measures.measures):
             raise table.refused(
                 f"its measures are not those of {counted.key}, which measured_from names"
             )
@@ -128,11 +129,21 @@ def _check_publishable(table: Table, publish: Publish) -> None:
     columns = [column.name for column in table.stored_columns]
     _known(table, "column, for aliases,", publish.aliases.values(), columns)
     _known(table, "column, for an index,", _indexed(publish.indexes), columns)
+    _check_promoted_measures(table, publish.measures)
     check_name(table.published_name, "name in production")
     if publish.threshold < 0 or publish.threshold == 1:
         raise table.refused(
             f"no count is below a threshold of {publish.threshold}; give 2 or more, or 0 for none"
         )
+
+
+def _check_promoted_measures(table: Table, names: Collection[str]) -> None:
+    measures = {m.name: m for m in (table.measures.measures if table.measures else ())}
+    _known(table, "measure, for publish,", names, measures)
+    for name in names:
+        usual = measures[name].usually
+        if usual in measures and usual not in names:
+            raise table.refused(f"{name} usually equals {usual}; promote that measure, too")
 
 
 def _indexed(indexes: Sequence[str]) -> list[str]:

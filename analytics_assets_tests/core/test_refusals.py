@@ -165,6 +165,12 @@ PYTHON = {
         "scratch/daily",
         "there is no column, for an index, 'shopp'; did you mean 'shop'?",
     ),
+    "promoted measure": (
+        'Publish(("shop",))',
+        'Publish(("shop",), measures=("sale",))',
+        "scratch/daily",
+        "there is no measure, for publish, 'sale'; did you mean 'sales'?",
+    ),
     "each": (
         "measured_from=fact",
         'measured_from=fact, each=("shops",)',

@@ -170,3 +170,22 @@ def test_readers_see_views_and_nothing_else(
             with pytest.raises(sa.exc.DBAPIError, match=r"permission denied|read-only transaction"):
                 connection.execute(sa.text(statement))
             connection.rollback()
+
+
+def test_only_the_named_measures_are_promoted(
+    source: Memory, workspace: Workspace, engine: sa.Engine
+) -> None:
+    *_, monthly, _, _ = tables = toy_tables(source)
+    assert monthly.publish
+    settle(tables, workspace.lake)
+    publish = replace(monthly.publish, measures=("sales", "cents"))
+    core = replace(monthly, publish=publish)
+    assert send(engine, workspace, core, ["2024-01"]).copied == ["2024-01"]
+    shown = "select * from toy.agg_shop_monthly order by shop"
+    assert workspace.production(shown) == [(2024, 1, "a", 1, 500), (2024, 1, "b", 1, 2000)]
+    # All of them again: the rows are of another shape, and are copied.
+    assert send(engine, workspace, monthly, ["2024-01"]).copied == ["2024-01"]
+    assert workspace.production(f"{shown.replace('*', 'shop, big_share')} desc") == [
+        ("b", 100),
+        ("a", 0),
+    ]

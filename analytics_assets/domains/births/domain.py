@@ -28,6 +28,13 @@ DOMAIN = Domain(
             "BIRTHS_PUBLISH_MUNICIPALITY_DAILY", "off", "1 promotes `agg_municipality_daily`, too"
         ),
         Setting(
+            "BIRTHS_PUBLISH_ALL_MEASURES",
+            "off",
+            "1 promotes all measures of the tables by residence, by facility and month and by"
+            " municipality and week, too: otherwise births, caesareans, preterm, low weight,"
+            " mothers under 20 and prenatal care",
+        ),
+        Setting(
             "BIRTHS_PUBLICATION_THRESHOLD",
             "off",
             "counts below it, and cells that would give them away, are withheld in production:"

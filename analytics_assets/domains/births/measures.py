@@ -161,3 +161,15 @@ def _ratios() -> list[Ratio]:
 
 
 BIRTH_MEASURES = MeasureList(tuple(_measures()), tuple(_ratios()))
+_CORE_FLAGS = (
+    "cesarean",
+    "preterm",
+    "low_birth_weight",
+    "adolescent_pregnancy",
+    "prenatal_adequate",
+)
+# What production has of large tables beyond those of the brief, so that ten national years fit.
+CORE_MEASURES = (
+    _TOTAL,
+    *(f"{stem}_{part}" for stem in _CORE_FLAGS for part in ("count", "known")),
+)

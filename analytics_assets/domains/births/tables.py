@@ -37,7 +37,7 @@ from analytics_assets.domains.births.grains import (
     WEEK,
     YEAR,
 )
-from analytics_assets.domains.births.measures import BIRTH_MEASURES, FLAGS
+from analytics_assets.domains.births.measures import BIRTH_MEASURES, CORE_MEASURES, FLAGS
 from analytics_assets.domains.births.rejected import BIRTH_DATE, LOSSES, REASON, counts
 from analytics_assets.domains.births.sources import HealthFacilitySource, SinascSource
 from analytics_assets.landing.readable import rows_still_landed
@@ -150,14 +150,18 @@ fact_births = tables.from_sql(
 )
 
 
-def _publish(*indexes: str) -> Publish:
-    """That counts of births are promoted; small ones only where no threshold is set."""
+def _publish(*indexes: str, core: bool = False) -> Publish:
+    """That counts of births are promoted; small ones only where no threshold is set.
+
+    ``core``: of large tables beyond those of the brief, the core of the measures.
+    """
     threshold = os.environ.get("BIRTHS_PUBLICATION_THRESHOLD") or "0"
     if not threshold.isdecimal():
         raise DeclarationError(
             f"BIRTHS_PUBLICATION_THRESHOLD is {threshold!r}: give a whole number, 0 for none"
         )
-    return Publish(indexes, int(threshold))
+    whole = not core or os.environ.get("BIRTHS_PUBLISH_ALL_MEASURES") == "1"
+    return Publish(indexes, int(threshold), measures=() if whole else CORE_MEASURES)
 
 
 _YEAR = {"time": "year(DTNASC) as year", "time_names": "cells.year"}
@@ -194,10 +198,16 @@ def _from_births(name: str, *grain: Dimension, **declared) -> Table:
 
 
 def _rollup(
-    name: str, finer: Table, *grain: Dimension, indexes: tuple[str, ...] = (), **declared
+    name: str,
+    finer: Table,
+    *grain: Dimension,
+    indexes: tuple[str, ...] = (),
+    core: bool = False,
+    **declared,
 ) -> Table:
     """An aggregate that adds up a finer one, promoted."""
-    return tables.rollup(name, finer, *grain, publish=_publish(*indexes), **declared)
+    publish = _publish(*indexes, core=core)
+    return tables.rollup(name, finer, *grain, publish=publish, **declared)
 
 
 _BREAKDOWNS = {
@@ -236,7 +246,7 @@ agg_residence_municipality_monthly = _from_births(
     file="by_municipality",
     words={**_STATES, **_MONTH, "municipality": "residence_municipality_code"},
     period=MONTHLY,
-    publish=_publish(),
+    publish=_publish(core=True),
     description="Births, by residence, by municipality and month.",
 )
 agg_cnes_monthly = _from_births(
@@ -254,7 +264,7 @@ agg_cnes_monthly = _from_births(
         "names_table": raw_health_facilities.sql_name,
     },
     period=MONTHLY,
-    publish=_publish(),
+    publish=_publish(core=True),
     description="Births by health facility and month.",
 )
 agg_occupation_yearly = _from_births(
@@ -282,7 +292,7 @@ agg_region_daily = _rollup("agg_region_daily", agg_state_daily, DAY, REGION)
 agg_daily = _rollup("agg_daily", agg_region_daily, DAY)
 
 agg_municipality_weekly = _rollup(
-    "agg_municipality_weekly", agg_municipality_daily, WEEK, MUNICIPALITY
+    "agg_municipality_weekly", agg_municipality_daily, WEEK, MUNICIPALITY, core=True
 )
 
 agg_municipality_monthly = _rollup(
@@ -337,12 +347,13 @@ agg_residence_municipality_yearly = _rollup(
     YEAR,
     MUNICIPALITY,
     indexes=_BY_PLACE,
+    core=True,
 )
 agg_residence_state_monthly = _rollup(
-    "agg_residence_state_monthly", agg_residence_municipality_monthly, MONTH, STATE
+    "agg_residence_state_monthly", agg_residence_municipality_monthly, MONTH, STATE, core=True
 )
 agg_residence_state_yearly = _rollup(
-    "agg_residence_state_yearly", agg_residence_municipality_yearly, YEAR, STATE
+    "agg_residence_state_yearly", agg_residence_municipality_yearly, YEAR, STATE, core=True
 )
 
 # What follows is computed from what readers get, so it can give away no more.
