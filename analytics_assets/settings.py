@@ -7,6 +7,7 @@ Does not belong here: settings of one domain (its ``sources.py`` has them).
 from __future__ import annotations
 
 import os
+import pwd
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -61,6 +62,18 @@ class Settings:
     def scratch(self) -> Path:
         """Where DuckDB spills and archives are unpacked."""
         return self.home / "scratch"
+
+
+def user() -> str:
+    """Who does what is done: ``ANALYTICS_USER``, else who used sudo, else the process's user."""
+    named = os.environ.get("ANALYTICS_USER") or os.environ.get("SUDO_USER")
+    if named:
+        return named
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # a container may run as a number that has no name
+        return str(number)
 
 
 def load() -> Settings:

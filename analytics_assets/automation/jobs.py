@@ -14,7 +14,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from analytics_assets import home, settings
 from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, by_domain, job_name, plan
-from analytics_assets.automation.turns import under_way
+from analytics_assets.automation.turns import end_own, under_way
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS
 from analytics_assets.core.source import SourceError
@@ -54,16 +54,6 @@ def jobs(tables: Sequence[Table]) -> list[Job]:
                     )
                 )
     return found
-
-
-def one_op_job(name: str, op: dg.OpDefinition, description: str) -> dg.JobDefinition:
-    """A job of one op, for people to launch."""
-
-    @dg.job(name=name, description=description)
-    def made() -> None:
-        op()
-
-    return made
 
 
 @contextmanager
@@ -136,6 +126,8 @@ def changes_sensor(
     def changes(context: dg.SensorEvaluationContext):
         if home.is_built(settings.load()):
             return _LEFT_TO_COMMAND
+        # A command that was killed would leave its run under way, and this waiting, for ever.
+        end_own(context.instance, settings.load())
         if under_way(context.instance):
             return dg.SkipReason("Runs are under way; what they change is looked at afterwards.")
         runs: list[PlannedRun] = []

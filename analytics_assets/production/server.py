@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import warnings
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -132,7 +132,8 @@ def _start(folder: Path) -> str:
 
 def _forget_the_dead(server: Any) -> None:
     """Before this process signs off: one that was killed could not, and the server would stay."""
-    with server._lock:
+    # A home that was deleted has no users.
+    with suppress(FileNotFoundError), server._lock:
         users = server.global_process_id_list
         users.put([pid for pid in users._get() if psutil.pid_exists(pid)])
 
