@@ -179,6 +179,38 @@ def _repair(options: argparse.Namespace) -> int:
     return 0
 
 
+# ---- create-roles ------------------------------------------------------------------------------
+
+
+def _create_roles(options: argparse.Namespace) -> int:
+    """Make roles, databases and the reader's limits on the server of PRODUCTION_ADMIN_URL, and
+    print the settings that lead there."""
+    import psycopg2
+
+    from analytics_assets.production import roles, server
+
+    url = server.given("PRODUCTION_ADMIN_URL", os.environ.get("PRODUCTION_ADMIN_URL") or None)
+    if url is None:
+        raise SourceError(
+            "it is not set",
+            "PRODUCTION_ADMIN_URL",
+            "Give the URL of a role that may create roles and databases.",
+        )
+    try:
+        made = roles.set_up(url)
+    except psycopg2.Error as error:
+        raise SourceError(
+            str(error).strip().splitlines()[0],
+            "the server of PRODUCTION_ADMIN_URL",
+            "What was made before it stays; run it again when that is mended.",
+        ) from error
+    for one in made:
+        if not one.known:
+            print("# The role was there: put its password in place of PASSWORD.")
+        print(f"{one.variable}={one.url}")
+    return 0
+
+
 # ---- api ----------------------------------------------------------------------------------------
 
 
@@ -250,6 +282,7 @@ _COMMANDS = {
     "tables": _tables,
     "duckdb": _duckdb,
     "psql": _psql,
+    "create-roles": _create_roles,
     "api": _api,
     "new-domain": _new_domain,
 }

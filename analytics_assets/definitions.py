@@ -1,5 +1,6 @@
 """The code location: every table of every domain as Dagster sees it."""
 
+import os
 from collections.abc import Sequence
 
 import dagster as dg
@@ -42,6 +43,8 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
+    # Also where Dagster was started by hand: what runs make is their owner's.
+    os.umask(0o077)
     tables = registry.tables()
     bind_new(tables)
     return build(tables)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from analytics_assets.core.contracts import quoted
-from analytics_assets.production.server import READER
+from analytics_assets.production.roles import READER
 from analytics_assets.settings import user
 
 SCHEMA = "promotion"
