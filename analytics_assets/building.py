@@ -17,9 +17,11 @@ from itertools import chain
 
 import dagster as dg
 
-from analytics_assets import environment, registry, settings
+from analytics_assets import __version__, environment, registry, running_code, settings
+from analytics_assets.automation.jobs import present
 from analytics_assets.automation.plan import PlannedRun, job_name
 from analytics_assets.automation.refresh import execute, finish, refresh
+from analytics_assets.automation.staleness import as_text, staleness
 from analytics_assets.automation.summary import Done, Recorded, count, print_table
 from analytics_assets.automation.turns import (
     end_of_daemon,
@@ -80,6 +82,8 @@ def build(behind: str | None, began: datetime, chosen: Chosen | None = None) -> 
     runs = chosen.runs(tables) if chosen else []
     if behind:
         _wait_for(behind)
+    else:
+        running_code.refuse_beside_other(settings.load())
     with _instance() as (config, instance):
         if behind:
             end_of_daemon(instance, began)
@@ -95,6 +99,7 @@ def promote(name: str) -> bool:
     tables = declared()
     definitions = definitions_of(tables)
     domains = sorted({table.domain for table in named(tables, name) if table.publish})
+    running_code.refuse_beside_other(settings.load())
     with _instance() as (_, instance):
         done, recorded = Done(), Recorded(instance)
         wait_for_daemon(instance, settings.load())
@@ -121,6 +126,24 @@ def _instance() -> Iterator[tuple[Settings, dg.DagsterInstance]]:
         yield config, instance
 
 
+def _announce(tables: Sequence[Table]) -> None:
+    """Say what of what is there this code makes anew, before it does."""
+    with present() as (snapshot, engine):
+        lags = [
+            lag for lag in staleness(tables, snapshot, engine) if lag.built or not lag.partitions
+        ]
+        if not snapshot.ledger.read():
+            return
+    print(f"The code has changed since the last build here; this is version {__version__}.")
+    if lags:
+        print(
+            f"Before anything is done, this is to be built or promoted anew:\n{as_text(lags)}",
+            flush=True,
+        )
+    else:
+        print("Nothing that is there is to be built or promoted anew.", flush=True)
+
+
 def _wait_for(url: str) -> None:
     """The UI begins within seconds only if nothing else takes the processor."""
     end = time.monotonic() + _LONGEST_START
@@ -140,6 +163,8 @@ def _refresh(
     told = registry.problems(tables)
     for problem in told:
         print(problem, file=sys.stderr)
+    if running_code.note_built(config):
+        _announce(tables)
     started = time.monotonic()
     done, recorded = Done(), Recorded(instance)
     try:

@@ -4,8 +4,12 @@ import os
 from collections.abc import Sequence
 
 import dagster as dg
+from dagster._core.definitions.definitions_load_context import (
+    DefinitionsLoadContext,
+    DefinitionsLoadType,
+)
 
-from analytics_assets import registry
+from analytics_assets import home, registry, running_code, settings
 from analytics_assets.automation import maintenance, rollback_jobs
 from analytics_assets.automation.alerts import alerts_sensor
 from analytics_assets.automation.jobs import changes_sensor, jobs, nightly_schedules
@@ -45,6 +49,13 @@ def defs() -> dg.Definitions:
     """What Dagster loads."""
     # Also where Dagster was started by hand: what runs make is their owner's.
     os.umask(0o077)
+    code = running_code.on_disk()
     tables = registry.tables()
     bind_new(tables)
-    return build(tables)
+    built = build(tables)
+    # Whoever loads it to start runs; a run loads it, too, to make one.
+    if DefinitionsLoadContext.get().load_type is DefinitionsLoadType.INITIALIZATION:
+        config = settings.load()
+        home.take(config)
+        running_code.note_served(config, code)
+    return built
