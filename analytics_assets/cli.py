@@ -134,8 +134,10 @@ def _say_that_it_waits() -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    """Print which partitions are behind, why, and since when; exit code 1 if a table is stale."""
+    """Print which partitions are behind, why, and since when, and how much lies on the disk; exit
+    code 1 if a table is stale."""
     from analytics_assets import registry
+    from analytics_assets.automation import disk
     from analytics_assets.automation.jobs import present
     from analytics_assets.automation.staleness import as_text, stale, staleness
     from analytics_assets.warehouse.ledger import now
@@ -145,6 +147,7 @@ def _status(options: argparse.Namespace) -> int:
         lags = staleness(tables, snapshot, engine)
         late = stale(lags, tables, snapshot, now())
     print(as_text(lags))
+    print(f"\n{disk.as_text(disk.by_kind(settings.load(), tables))}")
     for one in late:
         print(f"\nStale: {one.asset}: {one.what}", file=sys.stderr)
     return 1 if late else 0

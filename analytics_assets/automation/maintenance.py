@@ -6,6 +6,7 @@ Does not belong here: how it is done (``production/backup.py``, ``warehouse/scru
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import dagster as dg
 from pydantic import Field
 
 from analytics_assets import settings
+from analytics_assets.automation import disk, history
 from analytics_assets.automation.failures import explained
 from analytics_assets.automation.operation import Nothing, Operation
 from analytics_assets.core.chosen import named
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.source import SourceError
-from analytics_assets.production import backup
+from analytics_assets.production import backup, sealing
 from analytics_assets.production.server import UrlError
 from analytics_assets.warehouse import archive, retention, scrub
 from analytics_assets.warehouse.builds import Snapshot
@@ -27,6 +29,8 @@ from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.lake import Lake, open_lake
 from analytics_assets.warehouse.ledger import now
 
+# Of the retention, until older versions take no more than they may.
+_SHARES = (1, 0.5, 0.25, 0.1, 0.03)
 _REASONS = (
     backup.BackupError,
     retention.RetentionError,
@@ -44,6 +48,11 @@ class RestoreProduction(dg.Config):
         " into the database that backups are tried in, to look at.",
     )
     confirm: str = Field(default="", description="The database's name again, to say it is meant.")
+    everything: bool = Field(
+        default=False,
+        description="On an empty machine: production, and the keys and settings that were sealed"
+        " with BACKUP_PASSPHRASE.",
+    )
     build_ledger: bool = Field(
         default=False,
         description="Put back the warehouse's build ledger, too, where it is lost.",
@@ -84,6 +93,7 @@ def back_up(
         "tables and views, restored and compared": len(made.totals),
         "rows": sum(total.rows for total in made.totals.values()),
         "build ledger rows": made.manifest["build_ledger_rows"],
+        "keys and settings": "sealed in it" if made.sealed else _unsealed(settings.load()),
         "deleted": ", ".join(deleted) or "none",
     }
 
@@ -92,15 +102,26 @@ def restore(
     tables: Sequence[Table], context: dg.OpExecutionContext, config: RestoreProduction
 ) -> Mapping[str, Any]:
     current = settings.load()
+    put_back: list[str] = []
     with explained(*_REASONS):
-        restored = backup.restore(
-            current, config.backup, config.database, config.confirm, context.log
+        if config.everything:
+            restored, put_back = backup.restore_everything(
+                current, tables, config.backup, context.log
+            )
+        else:
+            restored = backup.restore(
+                current, config.backup, config.database, config.confirm, context.log
+            )
+        ledger = (
+            backup.restore_builds(current, tables, restored)
+            if config.build_ledger or config.everything
+            else []
         )
-        ledger = backup.restore_builds(current, tables, restored) if config.build_ledger else []
     return {
         "backup": restored.name,
         "tables and views, compared": len(restored.totals),
         "rows": sum(total.rows for total in restored.totals.values()),
+        "put back": ", ".join(put_back) or restored.name,
         "build ledger put back for": ", ".join(ledger) or "none",
     }
 
@@ -114,11 +135,18 @@ def vacuum(
     refresh_catalogue(current, Snapshot(lake), tables)
     done: list[retention.Vacuumed] = []
     with explained(*_REASONS):
-        for table in retention.vacuum(lake, tables, current.lake_retention, as_of):
-            done.append(table)
-            context.log.info(f"{table.table}: {table.files} files, {table.bytes:,} bytes")
+        for share in _SHARES:
+            kept = current.lake_retention * share
+            for table in retention.vacuum(lake, tables, kept, as_of):
+                done.append(table)
+                context.log.info(f"{table.table}: {table.files} files, {table.bytes:,} bytes")
+            older = disk.of_lake(lake, tables)[disk.OLDER]
+            if older <= current.lake_older_mb * 1e6:
+                break
     leftovers, size = retention.clear_scratch(current, as_of)
     return {
+        "days of versions kept": kept / timedelta(days=1),
+        "bytes of older versions": older,
         "files deleted": sum(table.files for table in done),
         "bytes deleted": sum(table.bytes for table in done),
         "by table": dg.MetadataValue.md(
@@ -127,6 +155,14 @@ def vacuum(
         "leftovers in scratch": leftovers,
         "bytes of leftovers": size,
     }
+
+
+def forget_history(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: Nothing
+) -> Mapping[str, Any]:
+    current = settings.load()
+    with explained(*_REASONS):
+        return history.forget(current, now() - current.history_retention)
 
 
 def read_again(
@@ -187,6 +223,12 @@ def _move(
     }
 
 
+def _unsealed(current: settings.Settings) -> str:
+    """What is lost with the machine, for want of a passphrase."""
+    kept = ", ".join(path.name for path in sealing.keys(current)) or "the settings"
+    return f"not in it: set BACKUP_PASSPHRASE to seal them in, or keep {kept} elsewhere"
+
+
 OPERATIONS = (
     Operation(
         "backup_production",
@@ -207,10 +249,19 @@ OPERATIONS = (
     Operation(
         "vacuum_lake",
         "vacuum",
-        "Delete files of the lake that no version of the last LAKE_RETENTION_DAYS needs, shorten"
-        " its logs, and clear the scratch folder.",
+        "Delete files of the lake that no version of the last LAKE_RETENTION_DAYS needs, or of"
+        " fewer where older versions take more than LAKE_OLDER_MB; shorten its logs, and clear the"
+        " scratch folder.",
         vacuum,
         cron=("weekly", "0 6 * * 0"),
+    ),
+    Operation(
+        "forget_history",
+        "forget",
+        "Delete what Dagster recorded before the last HISTORY_DAYS: events, evaluations of checks,"
+        " runs and their output, and replaced entries of the promotion log. What is so now stays.",
+        forget_history,
+        cron=("nightly", "30 5 * * *"),
     ),
     Operation(
         "scrub_lake",

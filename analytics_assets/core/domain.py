@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import dagster as dg
 
 
+# What the domains that are imported read of the environment.
+VARIABLES: set[str] = set()
+
+
 @dataclass(frozen=True)
 class Setting:
     """An environment variable that the domain reads; ``default``: what it is without one."""
@@ -24,6 +28,9 @@ class Setting:
     variable: str
     default: str
     description: str
+
+    def __post_init__(self) -> None:
+        VARIABLES.add(self.variable)
 
 
 @dataclass(frozen=True)
