@@ -66,6 +66,12 @@ def _add_own(commands: Any) -> None:
     for name in ("duckdb", "psql"):
         chosen[name].add_argument("sql", nargs="?")
     chosen["tables"].add_argument("name", nargs="?", help="a table or a domain; by default all")
+    chosen["check"].add_argument(
+        "--send", action="store_true", help="a message to the webhook, too"
+    )
+    chosen["service"].add_argument("folder", help="such as /etc/analytics-assets")
+    chosen["service"].add_argument("--host", required=True, help="name by which people reach it")
+    chosen["service"].add_argument("--user", default="analytics", help="whom it runs as")
     chosen["new-domain"].add_argument("name")
 
 
@@ -214,6 +220,30 @@ def _create_roles(options: argparse.Namespace) -> int:
     return 0
 
 
+# ---- check and service --------------------------------------------------------------------------
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Try all settings and say what works; exit code 1 if anything does not."""
+    from analytics_assets.checking import check
+
+    fails = False
+    for trial in check(options.send):
+        print(trial, flush=True)
+        fails |= trial.works is False
+    return int(fails)
+
+
+def _service(options: argparse.Namespace) -> int:
+    """Write units for systemd, a site for nginx and settings, to be served as docs/service.md
+    says."""
+    from analytics_assets import service
+
+    for path in service.write(Path(options.folder), options.host, options.user):
+        print(path)
+    return 0
+
+
 # ---- api ----------------------------------------------------------------------------------------
 
 
@@ -285,7 +315,9 @@ _COMMANDS = {
     "tables": _tables,
     "duckdb": _duckdb,
     "psql": _psql,
+    "check": _check,
     "create-roles": _create_roles,
+    "service": _service,
     "api": _api,
     "new-domain": _new_domain,
 }

@@ -32,7 +32,7 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
         asset_checks=size_checks(tables),
         jobs=[*all_jobs, *releases],
         schedules=nightly_schedules(tables, all_jobs),
-        sensors=[changes_sensor(tables, [*all_jobs, *releases]), alerts_sensor()],
+        sensors=[changes_sensor(tables, [*all_jobs, *releases]), alerts_sensor(registry.made_up)],
         # A step is short and DuckDB uses all cores; a process for each would cost 2 s a step.
         executor=dg.in_process_executor,
     )

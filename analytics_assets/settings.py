@@ -103,7 +103,7 @@ def load() -> Settings:
         backup_passphrase=os.environ.get("BACKUP_PASSPHRASE") or None,
         restore_url=os.environ.get("RESTORE_URL") or None,
         lake_retention=timedelta(days=float(os.environ.get("LAKE_RETENTION_DAYS") or 30)),
-        lake_older_mb=float(os.environ.get("LAKE_OLDER_MB") or "inf"),
+        lake_older_mb=float(os.environ.get("LAKE_OLDER_MB") or 1_000_000),
         history_retention=timedelta(days=float(os.environ.get("HISTORY_DAYS") or 90)),
         lake_verify_percent=float(os.environ.get("LAKE_VERIFY_PERCENT") or 100),
         scrub_share_percent=float(os.environ.get("SCRUB_SHARE_PERCENT") or 7.5),
