@@ -16,6 +16,13 @@ from analytics_assets.core.source import SourceError
 
 BACKUPS = "/var/backups/analytics-assets"
 _OURS = Path(__file__).parent
+_FILES = (
+    "analytics-assets.service",
+    "analytics-assets-api.service",
+    "nginx.conf",
+    "settings.env",
+    "admin",
+)
 # The name of the command beside the Python that runs this.
 _COMMAND = "analytics-assets"
 
@@ -45,9 +52,12 @@ def write(folder: Path, host: str, user: str, port: int = 443) -> Iterator[Path]
             str(folder / "settings.env"),
             "Move them away, or name another folder and compare.",
         )
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    for path in sorted(_OURS.glob("[!_]*.*")):
+    folder.mkdir(parents=True, exist_ok=True)
+    # nginx reads its logins there as another user; what is secret is closed file by file.
+    folder.chmod(0o755)
+    for path in (_OURS / name for name in _FILES):
         yield _written(folder / path.name, _filled(path.read_text(), words))
+    (folder / "admin").chmod(0o750)
     yield _written(folder / "api-key.conf", f'proxy_set_header X-API-Key "{key}";\n')
 
 
