@@ -130,7 +130,8 @@ def test_settings_that_are_there_are_kept(
     names = {path.rpartition("/")[2] for path in capsys.readouterr().out.splitlines()}
     assert names == {path.name for path in tmp_path.iterdir()}
     settings = (tmp_path / "settings.env").read_text()
-    assert (tmp_path / "settings.env").stat().st_mode & 0o007 == 0
+    assert (tmp_path / "settings.env").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "admin").stat().st_mode & 0o777 == 0o750
     assert cli.main(command) == 1
     assert "there are settings already" in capsys.readouterr().err
     assert (tmp_path / "settings.env").read_text() == settings

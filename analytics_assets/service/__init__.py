@@ -70,5 +70,7 @@ def _filled(text: str, words: dict[str, str]) -> str:
 def _written(path: Path, text: str) -> Path:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
     with os.fdopen(descriptor, "w") as file:
+        # Whatever the umask: it is given to the group that has to read it.
+        os.fchmod(descriptor, 0o640)
         file.write(text)
     return path
