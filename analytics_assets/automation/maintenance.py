@@ -157,7 +157,7 @@ def vacuum(
     }
 
 
-def forget_history(
+def forget_old(
     tables: Sequence[Table], context: dg.OpExecutionContext, config: Nothing
 ) -> Mapping[str, Any]:
     current = settings.load()
@@ -260,7 +260,7 @@ OPERATIONS = (
         "forget",
         "Delete what Dagster recorded before the last HISTORY_DAYS: events, evaluations of checks,"
         " runs and their output, and replaced entries of the promotion log. What is so now stays.",
-        forget_history,
+        forget_old,
         cron=("nightly", "30 5 * * *"),
     ),
     Operation(
