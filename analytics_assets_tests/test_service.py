@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from analytics_assets import cli, service
+from analytics_assets import cli, registry, service
 from analytics_assets_tests.api.test_proxies import free_port, running
 
 NGINX, ANALYZE, OPENSSL = map(shutil.which, ("nginx", "systemd-analyze", "openssl"))
@@ -135,3 +135,24 @@ def test_settings_that_are_there_are_kept(
     assert cli.main(command) == 1
     assert "there are settings already" in capsys.readouterr().err
     assert (tmp_path / "settings.env").read_text() == settings
+
+
+def test_the_page_names_the_files_that_hold_numbers_of_persons() -> None:
+    """It is written here, from the declarations; a change is a failure once."""
+    page = Path(service.__file__).parents[2] / "docs" / "service.md"
+    begin, end = (
+        f"<!-- written by analytics_assets_tests/{Path(__file__).name} -->\n",
+        "<!-- end -->",
+    )
+    lines = ["| folder of the lake | columns |", "|---|---|"]
+    for name in registry.found():
+        for table in registry.domain(name).tables:
+            personal = [column.name for column in table.all_columns if column.personal]
+            if personal:
+                lines.append(f"| `{table.key}` | {', '.join(personal)} |")
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    wanted = before + begin + "\n".join(lines) + f"\n{end}" + after
+    changed = wanted != page.read_text()
+    page.write_text(wanted)
+    assert not changed, "docs/service.md was written anew: look at it and commit it"
