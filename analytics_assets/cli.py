@@ -1,16 +1,15 @@
-"""The command line: run, materialize, duckdb, psql.
+"""The command line: run, materialize, status, and what people do by name.
 
-Belongs here: starting things in order and printing what they did.
+Belongs here: which commands there are, starting things in order and printing what they did.
 Does not belong here: anything that the UI, a schedule or a test would also need.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,35 +21,23 @@ from analytics_assets.core.source import SourceError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    # What is made is its owner's, whatever the shell or a service manager says.
+    os.umask(0o077)
+    interrupts.heed()
     parser = argparse.ArgumentParser(prog="analytics-assets", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run", help=str(_run.__doc__))
-    run.set_defaults(command=_run)
-    materialize = commands.add_parser("materialize", help=str(_materialize.__doc__))
-    materialize.add_argument("--behind", metavar="URL", help="begin when this UI answers")
-    materialize.set_defaults(command=_materialize)
-    for name, query in (("duckdb", _duckdb), ("psql", _psql)):
-        sub = commands.add_parser(name, help=str(query.__doc__))
-        sub.add_argument("sql", nargs="?")
-        sub.set_defaults(command=query)
-    status = commands.add_parser("status", help=str(_status.__doc__))
-    status.set_defaults(command=_status)
-    api = commands.add_parser("api", help=str(_api.__doc__))
-    api.set_defaults(command=_api)
-    for name, keep in (("scrub", _scrub), ("repair", _repair)):
-        commands.add_parser(name, help=str(keep.__doc__)).set_defaults(command=keep)
-    tables = commands.add_parser("tables", help=str(_tables.__doc__))
-    tables.set_defaults(command=_tables)
-    new = commands.add_parser("new-domain", help=str(_new_domain.__doc__))
-    new.add_argument("name")
-    new.set_defaults(command=_new_domain)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_own(commands)
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        # Only who may ask for a command of a domain waits until the domains are imported.
-        if not given or given[0] not in commands.choices:
-            _add_commands_of_domains(commands)
-        options = parser.parse_args(given)
-        return int(options.command(options))
+        with interrupts.heeded():
+            # Only who may ask for them waits until Dagster and the domains are imported.
+            if not given or given[0] not in commands.choices:
+                _add_operations(commands)
+                _add_commands_of_domains(commands)
+            options = parser.parse_args(given)
+            code = int(options.command(options))
+            sys.stdout.flush()
+            return code
     except (DeclarationError, SourceError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -60,6 +47,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has seen enough; Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _add_own(commands: Any) -> None:
+    """Commands that are there at once."""
+    for name, command in _COMMANDS.items():
+        about = str(command.__doc__)
+        sub = commands.add_parser(name, help=about, description=about)
+        sub.set_defaults(command=command)
+    chosen = commands.choices
+    chosen["materialize"].add_argument("--behind", metavar="URL", help="begin when this UI answers")
+    chosen["materialize"].add_argument("table", nargs="?", help="this one anew, and what follows")
+    chosen["materialize"].add_argument(
+        "--partitions", nargs="+", metavar="A..B", help="of the table; by default all it can have"
+    )
+    chosen["promote"].add_argument("table", nargs="?", default="*", help="a table or domain")
+    chosen["promote"].add_argument("--dry-run", action="store_true", help="only say what changes")
+    for name in ("duckdb", "psql"):
+        chosen[name].add_argument("sql", nargs="?")
+    chosen["tables"].add_argument("name", nargs="?", help="a table or a domain; by default all")
+    chosen["check"].add_argument(
+        "--send", action="store_true", help="a message to the webhook, too"
+    )
+    chosen["service"].add_argument("folder", help="such as /etc/analytics-assets")
+    chosen["service"].add_argument("--host", required=True, help="name by which people reach it")
+    chosen["service"].add_argument("--user", default="analytics", help="whom it runs as")
+    chosen["new-domain"].add_argument("name")
+
+
+def _add_operations(commands: Any) -> None:
+    """What is a job in the UI, too."""
+    from analytics_assets import registry
+    from analytics_assets.definitions import OPERATIONS
+
+    for operation in (one for one in OPERATIONS if one.command):
+        sub = operation.add_to(commands)
+        sub.set_defaults(
+            command=lambda options, own=operation: own.run(registry.tables(), vars(options))
+        )
 
 
 def _add_commands_of_domains(commands: Any) -> None:
@@ -85,14 +110,26 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _materialize(options: argparse.Namespace) -> int:
-    """Materialise everything that is behind; exit code 1 if a run or check failed."""
+    """Materialise everything that is behind, or one table anew; exit code 1 if anything failed."""
     began = datetime.now(timezone.utc)
-    interrupts.heed()
     # Before anything that takes time, so that a daemon which starts meanwhile leaves it the work.
     with home.building(settings.load(), _say_that_it_waits):
-        from analytics_assets.building import build
+        from analytics_assets.building import Chosen, build
 
-        return 0 if build(options.behind, began) else 1
+        chosen = Chosen(options.table, options.partitions or ()) if options.table else None
+        return 0 if build(options.behind, began, chosen) else 1
+
+
+def _promote(options: argparse.Namespace) -> int:
+    """Promote what production should have otherwise; `--dry-run` says what would change."""
+    from analytics_assets import registry
+    from analytics_assets.automation.rollback_jobs import DIFFERENCE
+    from analytics_assets.building import promote
+
+    if options.dry_run:
+        return DIFFERENCE.run(registry.tables(), vars(options))
+    with home.building(settings.load(), _say_that_it_waits):
+        return 0 if promote(options.table) else 1
 
 
 def _say_that_it_waits() -> None:
@@ -103,8 +140,10 @@ def _say_that_it_waits() -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    """Print which partitions are behind, why, and since when; exit code 1 if a table is stale."""
+    """Print which partitions are behind, why, and since when, and how much lies on the disk; exit
+    code 1 if a table is stale."""
     from analytics_assets import registry
+    from analytics_assets.automation import disk
     from analytics_assets.automation.jobs import present
     from analytics_assets.automation.staleness import as_text, stale, staleness
     from analytics_assets.warehouse.ledger import now
@@ -114,6 +153,7 @@ def _status(options: argparse.Namespace) -> int:
         lags = staleness(tables, snapshot, engine)
         late = stale(lags, tables, snapshot, now())
     print(as_text(lags))
+    print(f"\n{disk.as_text(disk.by_kind(settings.load(), tables))}")
     for one in late:
         print(f"\nStale: {one.asset}: {one.what}", file=sys.stderr)
     return 1 if late else 0
@@ -148,6 +188,62 @@ def _repair(options: argparse.Namespace) -> int:
     return 0
 
 
+# ---- create-roles ------------------------------------------------------------------------------
+
+
+def _create_roles(options: argparse.Namespace) -> int:
+    """Make roles, databases and the reader's limits on the server of PRODUCTION_ADMIN_URL, and
+    print the settings that lead there."""
+    import psycopg2
+
+    from analytics_assets.production import roles, server
+
+    url = server.given("PRODUCTION_ADMIN_URL", os.environ.get("PRODUCTION_ADMIN_URL") or None)
+    if url is None:
+        raise SourceError(
+            "it is not set",
+            "PRODUCTION_ADMIN_URL",
+            "Give the URL of a role that may create roles and databases.",
+        )
+    try:
+        made = roles.set_up(url)
+    except psycopg2.Error as error:
+        raise SourceError(
+            str(error).strip().splitlines()[0],
+            "the server of PRODUCTION_ADMIN_URL",
+            "What was made before it stays; run it again when that is mended.",
+        ) from error
+    for one in made:
+        if not one.known:
+            print("# The role was there: put its password in place of PASSWORD.")
+        print(f"{one.variable}={one.url}")
+    return 0
+
+
+# ---- check and service --------------------------------------------------------------------------
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Try all settings and say what works; exit code 1 if anything does not."""
+    from analytics_assets.checking import check
+
+    fails = False
+    for trial in check(options.send):
+        print(trial, flush=True)
+        fails |= trial.works is False
+    return int(fails)
+
+
+def _service(options: argparse.Namespace) -> int:
+    """Write units for systemd, a site for nginx and settings, to be served as docs/service.md
+    says."""
+    from analytics_assets import service
+
+    for path in service.write(Path(options.folder), options.host, options.user):
+        print(path)
+    return 0
+
+
 # ---- api ----------------------------------------------------------------------------------------
 
 
@@ -171,9 +267,10 @@ def _api(options: argparse.Namespace) -> int:
 def _tables(options: argparse.Namespace) -> int:
     """Print the data dictionary, made from the declarations, as Markdown."""
     from analytics_assets.building import declared
+    from analytics_assets.core.chosen import named
     from analytics_assets.dictionary import dictionary
 
-    print(dictionary(declared()))
+    print(dictionary(named(declared(), options.name or "*")))
     return 0
 
 
@@ -184,6 +281,8 @@ def _new_domain(options: argparse.Namespace) -> int:
     """Write a small domain that runs, with its sample and test, to begin one of your own with."""
     from analytics_assets import new_domain
 
+    # These are not data, and lie beside files that others can read.
+    os.umask(0o022)
     for path in new_domain.write(options.name, Path(__file__).parents[1]):
         print(path.relative_to(Path(__file__).parents[1]))
     return 0
@@ -194,93 +293,34 @@ def _new_domain(options: argparse.Namespace) -> int:
 
 def _duckdb(options: argparse.Namespace) -> int:
     """Run one statement on the warehouse, read-only, and print CSV; a shell without SQL."""
-    import duckdb
+    from analytics_assets.querying import warehouse
 
-    config = settings.load()
-    if not config.catalogue.exists():
-        print(
-            f"There is no warehouse in {config.home} yet: run `make materialize`.", file=sys.stderr
-        )
-        return 1
-    try:
-        catalogue = duckdb.connect(str(config.catalogue), read_only=True)
-    except duckdb.Error:
-        print(
-            f"{config.catalogue} cannot be read: run `make materialize`, which writes it anew.",
-            file=sys.stderr,
-        )
-        return 1
-    with catalogue as connection:
-
-        def execute(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
-            result = connection.execute(sql)
-            names = [column[0] for column in result.description or []]
-            return names, iter(result.fetchone, None)
-
-        return _query(options.sql, "duckdb", execute, duckdb.Error)
+    return warehouse(options.sql)
 
 
 def _psql(options: argparse.Namespace) -> int:
     """Run one statement on production, read-only, and print CSV; a shell without SQL."""
-    import sqlalchemy as sa
+    from analytics_assets.querying import production
 
-    from analytics_assets.production import server
-    from analytics_assets.production.promotion import production_engine
-
-    with (
-        production_engine(server.urls(settings.load()).reader, read_only=True) as engine,
-        engine.connect() as connection,
-    ):
-
-        def execute(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
-            # Only a query can be streamed. A colon and a percent sign stand for themselves.
-            query = sql.split(maxsplit=1)[0].lower() in ("select", "with", "table", "values")
-            result = connection.execution_options(
-                stream_results=query, no_parameters=True
-            ).exec_driver_sql(sql)
-            return (list(result.keys()), iter(result)) if result.returns_rows else ([], iter(()))
-
-        def safely(sql: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
-            connection.rollback()
-            return execute(sql)
-
-        return _query(options.sql, "psql", safely, sa.exc.DBAPIError)
+    return production(options.sql)
 
 
-_Execute = Callable[[str], tuple[list[str], Iterator[Sequence[Any]]]]
-
-
-def _query(sql: str | None, prompt: str, execute: _Execute, errors: type[Exception]) -> int:
-    if sql is None:
-        return _shell(prompt, execute, errors)
-    try:
-        _print_csv(*execute(sql))
-    except errors as error:
-        print(str(getattr(error, "orig", error)).strip(), file=sys.stderr)
-        return 1
-    return 0
-
-
-def _shell(prompt: str, execute: _Execute, errors: type[Exception]) -> int:
-    import contextlib
-
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401  (line editing and history for input())
-    print("One statement a line; Ctrl-D to leave.", file=sys.stderr)
-    while True:
-        try:
-            sql = input(f"{prompt}> ")
-        except EOFError:
-            return 0
-        if sql.strip():
-            _query(sql, prompt, execute, errors)
-
-
-def _print_csv(names: list[str], rows: Iterator[Sequence[Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    if names:
-        writer.writerow(names)
-    writer.writerows(rows)
+_COMMANDS = {
+    "run": _run,
+    "materialize": _materialize,
+    "promote": _promote,
+    "status": _status,
+    "scrub": _scrub,
+    "repair": _repair,
+    "tables": _tables,
+    "duckdb": _duckdb,
+    "psql": _psql,
+    "check": _check,
+    "create-roles": _create_roles,
+    "service": _service,
+    "api": _api,
+    "new-domain": _new_domain,
+}
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """The folder of ``ANALYTICS_HOME``: who wrote it, and which processes are at work in it.
 
-Belongs here: the version that it is of, and the locks of the one process that serves it and of the
-one that builds in it.
+Belongs here: the version that it is of, who can read it, and the locks of the one process that
+serves it and of the one that builds in it.
 Does not belong here: what those processes do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fasteners
@@ -37,8 +37,32 @@ def take(settings: Settings) -> None:
             str(settings.home),
             "Install that version, or set ANALYTICS_HOME to another folder.",
         )
+    if last is None and not note.exists():
+        # A folder that somebody made for it is closed; one that is at work is not changed.
+        with suppress(PermissionError):
+            settings.home.chmod(0o700)
     if last != own:
         note.write_text(f"{own}\n")
+
+
+def open_to_others(settings: Settings) -> list[Path]:
+    """What of the home, and of lake and backups elsewhere, other users of the machine can read.
+
+    Passing through the home is no reading: the embedded server of root's runs as another user.
+    """
+    outside = [Path(settings.lake), settings.backup_folder]
+    looked_at = {settings.home: 0o066}
+    if settings.home.exists() and _mode(settings.home) & 0o011:
+        looked_at |= dict.fromkeys(sorted(settings.home.iterdir()), 0o077)
+    looked_at |= {
+        path: 0o077 for path in outside if path.is_absolute() and settings.home not in path.parents
+    }
+    found = [path for path, bits in looked_at.items() if path.exists() and _mode(path) & bits]
+    return [settings.home] if settings.home in found else found
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import signal
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 # Python writes the number of each signal into one end, whoever handles it.
 _READ, _WRITE = socket.socketpair()
@@ -37,3 +38,13 @@ def check() -> None:
     with suppress(BlockingIOError):
         if set(_READ.recv(4096)).intersection(_ENDS):
             raise KeyboardInterrupt
+
+
+@contextmanager
+def heeded() -> Iterator[None]:
+    """Whatever ends the block is ``KeyboardInterrupt`` where a signal was heeded in it."""
+    try:
+        yield
+    except BaseException:  # Dagster's own word for it is no Exception
+        check()
+        raise

@@ -94,6 +94,11 @@ def definitions(names: Collection[str]) -> list[dg.Definitions]:
     return [one for one in given if one]
 
 
+def made_up() -> list[str]:
+    """The chosen domains whose input is a generated sample."""
+    return [name for name in chosen() if domain(name).is_made_up]
+
+
 def last_jobs() -> list[str]:
     """Jobs of the chosen domains that are due when everything else is done."""
     return [one.last_job for one in asked() if one.last_job]

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from analytics_assets import environment, home, interrupts, settings
+from analytics_assets import environment, home, interrupts, running_code, settings
 from analytics_assets.core.source import SourceError
 
 HOST = "127.0.0.1"
@@ -30,6 +30,7 @@ def run() -> int:
     home.take(config)
     with home.serving(config):
         port = _free_port()
+        running_code.note_served(config, running_code.on_disk())
         interrupts.heed()
         with suppress(KeyboardInterrupt), ExitStack() as started:
             _serve(started, config, port)

@@ -7,6 +7,7 @@ Does not belong here: settings of one domain (its ``sources.py`` has them).
 from __future__ import annotations
 
 import os
+import pwd
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -39,8 +40,11 @@ class Settings:
     alert_repeat: timedelta
     backup_folder: Path
     backups_kept: int
+    backup_passphrase: str | None = field(repr=False)
     restore_url: str | None = field(repr=False)
     lake_retention: timedelta
+    lake_older_mb: float
+    history_retention: timedelta
     lake_verify_percent: float
     scrub_share_percent: float
     landing_max_columns: int
@@ -61,6 +65,18 @@ class Settings:
     def scratch(self) -> Path:
         """Where DuckDB spills and archives are unpacked."""
         return self.home / "scratch"
+
+
+def user() -> str:
+    """Who does what is done: ``ANALYTICS_USER``, else who used sudo, else the process's user."""
+    named = os.environ.get("ANALYTICS_USER") or os.environ.get("SUDO_USER")
+    if named:
+        return named
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # a container may run as a number that has no name
+        return str(number)
 
 
 def load() -> Settings:
@@ -84,8 +100,11 @@ def load() -> Settings:
         promotion_gate_percent=float(os.environ.get("PROMOTION_GATE_PERCENT") or 80),
         backup_folder=Path(os.environ.get("BACKUP_FOLDER") or home / "backups").absolute(),
         backups_kept=int(os.environ.get("BACKUPS_KEPT") or 7),
+        backup_passphrase=os.environ.get("BACKUP_PASSPHRASE") or None,
         restore_url=os.environ.get("RESTORE_URL") or None,
         lake_retention=timedelta(days=float(os.environ.get("LAKE_RETENTION_DAYS") or 30)),
+        lake_older_mb=float(os.environ.get("LAKE_OLDER_MB") or 1_000_000),
+        history_retention=timedelta(days=float(os.environ.get("HISTORY_DAYS") or 90)),
         lake_verify_percent=float(os.environ.get("LAKE_VERIFY_PERCENT") or 100),
         scrub_share_percent=float(os.environ.get("SCRUB_SHARE_PERCENT") or 7.5),
         landing_max_columns=int(os.environ.get("LANDING_MAX_COLUMNS") or 2000),

@@ -42,6 +42,12 @@ def environment_of(home: Path, domains: str, **others: str) -> dict[str, str]:
     return {**kept, "ANALYTICS_HOME": str(home), "ANALYTICS_DOMAINS": domains, **others}
 
 
+def servers_of(home: Path) -> list[psutil.Process]:
+    """The embedded server of a home, if it is running."""
+    every = psutil.process_iter(["cmdline"])
+    return [one for one in every if f"{home}/postgres" in (one.info["cmdline"] or ())]
+
+
 class Running:
     """A `run` that goes on."""
 
@@ -75,11 +81,7 @@ class Running:
     def family(self) -> list[psutil.Process]:
         """Everything that it started, the server of the home included."""
         own = psutil.Process(self.process.pid).children(recursive=True)
-        servers = [
-            one
-            for one in psutil.process_iter(["cmdline"])
-            if f"{self._home}/postgres" in (one.info["cmdline"] or ())
-        ]
+        servers = servers_of(Path(self._home))
         assert servers
         return own + servers
 

@@ -89,7 +89,7 @@ def _valid(token: str, settings: ApiSettings) -> bool:
     try:
         jwt.decode(
             token,
-            settings.jwt_secret,
+            settings.jwt_secret or "",
             algorithms=["HS256"],
             audience=settings.jwt_audience,
             options={"require": ["exp"]},

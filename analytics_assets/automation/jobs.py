@@ -12,9 +12,9 @@ import dagster as dg
 import sqlalchemy as sa
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from analytics_assets import home, settings
+from analytics_assets import home, running_code, settings
 from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, by_domain, job_name, plan
-from analytics_assets.automation.turns import under_way
+from analytics_assets.automation.turns import end_own, under_way
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS
 from analytics_assets.core.source import SourceError
@@ -33,6 +33,10 @@ RETRY_AFTER = timedelta(hours=1)
 MOST_REPEATS = 5
 # It looks at the sources, too, and ends when nothing is behind.
 _LEFT_TO_COMMAND = dg.SkipReason("A command builds what is behind.")
+_OTHER_CODE = dg.SkipReason(
+    "The code on the disk is not what was loaded: reload the code location, or restart"
+    " `analytics-assets run`."
+)
 
 
 def jobs(tables: Sequence[Table]) -> list[Job]:
@@ -54,16 +58,6 @@ def jobs(tables: Sequence[Table]) -> list[Job]:
                     )
                 )
     return found
-
-
-def one_op_job(name: str, op: dg.OpDefinition, description: str) -> dg.JobDefinition:
-    """A job of one op, for people to launch."""
-
-    @dg.job(name=name, description=description)
-    def made() -> None:
-        op()
-
-    return made
 
 
 @contextmanager
@@ -96,14 +90,33 @@ def nightly_schedules(
     landing = {
         job_name(table.domain, table.period): table.domain for table in tables if table.source
     }
+    left = _left()
     return [
-        _nightly([table for table in tables if table.domain == landing[job.name]], job)
+        _nightly([table for table in tables if table.domain == landing[job.name]], job, left)
         for job in all_jobs
         if job.name in landing
     ]
 
 
-def _nightly(tables: Sequence[Table], job: Job) -> dg.ScheduleDefinition:
+def _left() -> Callable[[], dg.SkipReason | None]:
+    """Why nothing is to be asked for at the moment, by the code that is loaded now.
+
+    Runs are processes that load the code anew: asked for by another one they would build what it
+    does not see, and it would ask again.
+    """
+    loaded = running_code.on_disk()
+
+    def why() -> dg.SkipReason | None:
+        if home.is_built(settings.load()):
+            return _LEFT_TO_COMMAND
+        return _OTHER_CODE if running_code.on_disk() != loaded else None
+
+    return why
+
+
+def _nightly(
+    tables: Sequence[Table], job: Job, left: Callable[[], dg.SkipReason | None]
+) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=f"{job.name}_nightly",
         cron_schedule="0 3 * * *",
@@ -112,8 +125,8 @@ def _nightly(tables: Sequence[Table], job: Job) -> dg.ScheduleDefinition:
         description="Looks at the sources and asks for the partitions whose input changed.",
     )
     def nightly(context):
-        if home.is_built(settings.load()):
-            return _LEFT_TO_COMMAND
+        if why := left():
+            return why
         runs = [run for run in _next_runs(tables, land=True) if run.job == job.name]
         return [run.request() for run in runs] or dg.SkipReason("Everything is up to date.")
 
@@ -124,6 +137,7 @@ def changes_sensor(
     tables: Sequence[Table], all_jobs: Sequence[Job | dg.JobDefinition]
 ) -> dg.SensorDefinition:
     """Carries a change on, one layer after another, to its release."""
+    left = _left()
 
     @dg.sensor(
         name="changes",
@@ -134,8 +148,10 @@ def changes_sensor(
         " Waits while such runs are under way.",
     )
     def changes(context: dg.SensorEvaluationContext):
-        if home.is_built(settings.load()):
-            return _LEFT_TO_COMMAND
+        if why := left():
+            return why
+        # A command that was killed would leave its run under way, and this waiting, for ever.
+        end_own(context.instance, settings.load())
         if under_way(context.instance):
             return dg.SkipReason("Runs are under way; what they change is looked at afterwards.")
         runs: list[PlannedRun] = []

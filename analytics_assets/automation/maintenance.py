@@ -1,22 +1,27 @@
-"""Jobs that keep what there is: production's backups, the lake's scrub, clean-up and archive.
+"""What keeps what there is: production's backups, the lake's scrub, clean-up and archive.
 
-Belongs here: their configuration and schedules, and what they report to the UI.
+Belongs here: their configuration and schedules, and what they report.
 Does not belong here: how it is done (``production/backup.py``, ``warehouse/scrub.py``,
 ``warehouse/retention.py``, ``warehouse/archive.py``), taking back a change (``rollback_jobs.py``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from analytics_assets import settings
+from analytics_assets.automation import disk, history
 from analytics_assets.automation.failures import explained
-from analytics_assets.automation.jobs import one_op_job
+from analytics_assets.automation.operation import Nothing, Operation
+from analytics_assets.core.chosen import named
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
-from analytics_assets.production import backup
+from analytics_assets.core.source import SourceError
+from analytics_assets.production import backup, sealing
 from analytics_assets.production.server import UrlError
 from analytics_assets.warehouse import archive, retention, scrub
 from analytics_assets.warehouse.builds import Snapshot
@@ -24,7 +29,15 @@ from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.lake import Lake, open_lake
 from analytics_assets.warehouse.ledger import now
 
-_REASONS = (backup.BackupError, retention.RetentionError, archive.ArchiveError, UrlError)
+# Of the retention, until older versions take no more than they may.
+_SHARES = (1, 0.5, 0.25, 0.1, 0.03)
+_REASONS = (
+    backup.BackupError,
+    retention.RetentionError,
+    archive.ArchiveError,
+    UrlError,
+    SourceError,
+)
 
 
 class RestoreProduction(dg.Config):
@@ -35,6 +48,11 @@ class RestoreProduction(dg.Config):
         " into the database that backups are tried in, to look at.",
     )
     confirm: str = Field(default="", description="The database's name again, to say it is meant.")
+    everything: bool = Field(
+        default=False,
+        description="On an empty machine: production, and the keys and settings that were sealed"
+        " with BACKUP_PASSPHRASE.",
+    )
     build_ledger: bool = Field(
         default=False,
         description="Put back the warehouse's build ledger, too, where it is lost.",
@@ -62,177 +80,212 @@ class RestoreArchive(dg.Config):
     folder: str = Field(default="", description="Where from; by default $ANALYTICS_HOME/archive.")
 
 
-def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
-    """Jobs and schedules: production's backup and restore, the lake's scrub, clean-up, archive."""
+def back_up(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: Nothing
+) -> Mapping[str, Any]:
+    with explained(*_REASONS):
+        made, deleted = backup.back_up(settings.load(), tables, now(), context.log)
+    if made is None:
+        return {"backup": "none: nothing was promoted yet, so there is nothing to back up"}
+    return {
+        "backup": dg.MetadataValue.path(made.folder),
+        "bytes": made.bytes,
+        "tables and views, restored and compared": len(made.totals),
+        "rows": sum(total.rows for total in made.totals.values()),
+        "build ledger rows": made.manifest["build_ledger_rows"],
+        "keys and settings": "sealed in it" if made.sealed else _unsealed(settings.load()),
+        "deleted": ", ".join(deleted) or "none",
+    }
 
-    @dg.op
-    def back_up(context: dg.OpExecutionContext) -> None:
-        with explained(*_REASONS):
-            made, deleted = backup.back_up(settings.load(), tables, now(), context.log)
-        if made is None:
-            context.log.info("Nothing was promoted yet, so there is nothing to back up.")
-            return
-        context.add_output_metadata(
-            {
-                "backup": dg.MetadataValue.path(made.folder),
-                "bytes": made.bytes,
-                "tables and views, restored and compared": len(made.totals),
-                "rows": sum(total.rows for total in made.totals.values()),
-                "build ledger rows": made.manifest["build_ledger_rows"],
-                "deleted": ", ".join(deleted) or "none",
-            }
-        )
 
-    @dg.op
-    def restore(context: dg.OpExecutionContext, config: RestoreProduction) -> None:
-        current = settings.load()
-        with explained(*_REASONS):
+def restore(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: RestoreProduction
+) -> Mapping[str, Any]:
+    current = settings.load()
+    put_back: list[str] = []
+    with explained(*_REASONS):
+        if config.everything:
+            restored, put_back = backup.restore_everything(
+                current, tables, config.backup, context.log
+            )
+        else:
             restored = backup.restore(
                 current, config.backup, config.database, config.confirm, context.log
             )
-            ledger = backup.restore_builds(current, tables, restored) if config.build_ledger else []
-        context.add_output_metadata(
-            {
-                "backup": restored.name,
-                "tables and views, compared": len(restored.totals),
-                "rows": sum(total.rows for total in restored.totals.values()),
-                "build ledger put back for": ", ".join(ledger) or "none",
-            }
+        ledger = (
+            backup.restore_builds(current, tables, restored)
+            if config.build_ledger or config.everything
+            else []
         )
+    return {
+        "backup": restored.name,
+        "tables and views, compared": len(restored.totals),
+        "rows": sum(total.rows for total in restored.totals.values()),
+        "put back": ", ".join(put_back) or restored.name,
+        "build ledger put back for": ", ".join(ledger) or "none",
+    }
 
-    @dg.op
-    def vacuum(context: dg.OpExecutionContext) -> None:
-        current, as_of = settings.load(), now()
-        lake = open_lake(current.lake)
-        # A run killed between publishing and this leaves views of files that may go now.
-        refresh_catalogue(current, Snapshot(lake), tables)
-        done: list[retention.Vacuumed] = []
-        with explained(*_REASONS):
-            for table in retention.vacuum(lake, tables, current.lake_retention, as_of):
+
+def vacuum(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: Nothing
+) -> Mapping[str, Any]:
+    current, as_of = settings.load(), now()
+    lake = open_lake(current.lake)
+    # A run killed between publishing and this leaves views of files that may go now.
+    refresh_catalogue(current, Snapshot(lake), tables)
+    done: list[retention.Vacuumed] = []
+    with explained(*_REASONS):
+        for share in _SHARES:
+            kept = current.lake_retention * share
+            for table in retention.vacuum(lake, tables, kept, as_of):
                 done.append(table)
                 context.log.info(f"{table.table}: {table.files} files, {table.bytes:,} bytes")
-        leftovers, size = retention.clear_scratch(current, as_of)
-        context.add_output_metadata(
-            {
-                "files deleted": sum(table.files for table in done),
-                "bytes deleted": sum(table.bytes for table in done),
-                "by table": dg.MetadataValue.md(
-                    rows_as_markdown([vars(t) for t in done if t.files or t.log_files])
-                ),
-                "leftovers in scratch": leftovers,
-                "bytes of leftovers": size,
-            }
-        )
+            older = disk.of_lake(lake, tables)[disk.OLDER]
+            if older <= current.lake_older_mb * 1e6:
+                break
+    leftovers, size = retention.clear_scratch(current, as_of)
+    return {
+        "days of versions kept": kept / timedelta(days=1),
+        "bytes of older versions": older,
+        "files deleted": sum(table.files for table in done),
+        "bytes deleted": sum(table.bytes for table in done),
+        "by table": dg.MetadataValue.md(
+            rows_as_markdown([vars(t) for t in done if t.files or t.log_files])
+        ),
+        "leftovers in scratch": leftovers,
+        "bytes of leftovers": size,
+    }
 
-    @dg.op
-    def read_again(context: dg.OpExecutionContext, config: ScrubLake) -> None:
-        current = settings.load()
-        share = config.percent or current.scrub_share_percent
-        done = scrub.scrub(open_lake(current.lake), tables, share, now())
-        context.add_output_metadata(
-            {"files": done.files, "bytes": done.bytes, "seconds": round(done.seconds, 1)}
-        )
-        if done.damaged:
-            raise dg.Failure("\n".join(done.damaged), allow_retries=False)
 
-    @dg.op
-    def archive_old(context: dg.OpExecutionContext, config: ArchivePartitions) -> None:
-        def archived(lake: Lake, table: Table, folder: Path) -> list[archive.Archived]:
-            run_id = context.run_id
-            return archive.archive(lake, tables, table, config.before, folder, run_id, now())
+def forget_old(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: Nothing
+) -> Mapping[str, Any]:
+    current = settings.load()
+    with explained(*_REASONS):
+        return history.forget(current, now() - current.history_retention)
 
-        _move(context, tables, config, archived)
 
-    @dg.op
-    def restore_archived(context: dg.OpExecutionContext, config: RestoreArchive) -> None:
-        def restored(lake: Lake, table: Table, folder: Path) -> list[archive.Archived]:
-            return archive.restore(lake, table, config.partitions, folder, context.run_id)
-
-        _move(context, tables, config, restored)
-
-    backup_production = one_op_job(
-        "backup_production",
-        back_up,
-        "Dump production and the build ledger into BACKUP_FOLDER, prove it by restoring it into"
-        " another database and comparing, then delete backups that have had their time.",
+def read_again(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: ScrubLake
+) -> Mapping[str, Any]:
+    current = settings.load()
+    share = config.percent or current.scrub_share_percent
+    done = scrub.scrub(open_lake(current.lake), tables, share, now())
+    context.add_output_metadata(
+        {"files": done.files, "bytes": done.bytes, "seconds": round(done.seconds, 1)}
     )
-    restore_production = one_op_job(
-        "restore_production",
-        restore,
-        "Put a backup into a database, compared with what was dumped. Production itself only if its"
-        " name is repeated; what the warehouse has since is then promoted again.",
-    )
-    vacuum_lake = one_op_job(
-        "vacuum_lake",
-        vacuum,
-        "Delete files of the lake that no version of the last LAKE_RETENTION_DAYS needs, shorten"
-        " its logs, and clear the scratch folder.",
-    )
-    scrub_lake = one_op_job(
-        "scrub_lake",
-        read_again,
-        "Read a share of the lake's live files again, and all logs, and compare them with their"
-        " checksums. What is damaged is put aside and built anew by the next run.",
-    )
-    archive_partitions = one_op_job(
-        "archive_partitions",
-        archive_old,
-        "Move old partitions of a table that is not in production into a folder. What was computed"
-        " from them stays, and waits for them if it is to be built anew.",
-    )
-    restore_archive = one_op_job(
-        "restore_archive", restore_archived, "Bring archived partitions back as they were."
-    )
-    jobs = (backup_production, restore_production, vacuum_lake, scrub_lake)
-    return dg.Definitions(
-        jobs=[*jobs, archive_partitions, restore_archive],
-        schedules=[
-            _schedule(backup_production, "nightly", "0 5 * * *"),
-            # An hour before sources are looked at, so that what it finds is mended the same night.
-            _schedule(scrub_lake, "nightly", "0 2 * * *"),
-            _schedule(vacuum_lake, "weekly", "0 6 * * 0"),
-        ],
-    )
+    if done.damaged:
+        raise dg.Failure("\n".join(done.damaged), allow_retries=False)
+    return {}
 
 
-def _schedule(job: dg.JobDefinition, name: str, cron: str) -> dg.ScheduleDefinition:
-    return dg.ScheduleDefinition(
-        name=f"{job.name}_{name}",
-        job=job,
-        cron_schedule=cron,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=job.description,
-    )
+def archive_old(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: ArchivePartitions
+) -> Mapping[str, Any]:
+    def archived(lake: Lake, table: Table, folder: Path) -> list[archive.Archived]:
+        run_id = context.run_id
+        return archive.archive(lake, tables, table, config.before, folder, run_id, now())
+
+    return _move(tables, config, archived)
 
 
-def _named(tables: Sequence[Table], key: str) -> Table:
-    for table in tables:
-        if table.key == key:
-            return table
-    raise archive.ArchiveError(f"There is no table {key!r}. Write <domain>/<table>")
+def restore_archived(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: RestoreArchive
+) -> Mapping[str, Any]:
+    def restored(lake: Lake, table: Table, folder: Path) -> list[archive.Archived]:
+        return archive.restore(lake, table, config.partitions, folder, context.run_id)
+
+    return _move(tables, config, restored)
 
 
 def _move(
-    context: dg.OpExecutionContext,
     tables: Sequence[Table],
     config: ArchivePartitions | RestoreArchive,
     move: Callable[[Lake, Table, Path], list[archive.Archived]],
-) -> None:
+) -> Mapping[str, Any]:
     """Move partitions of a table out of the lake or back, and say which."""
     current = settings.load()
     lake = open_lake(current.lake)
     folder = Path(config.folder).absolute() if config.folder else current.home / "archive"
     with explained(*_REASONS):
-        table = _named(tables, config.table)
+        (table, *more) = named(tables, config.table)
+        if more:
+            raise archive.ArchiveError(f"{config.table} is a domain. Say one table of it")
         done = move(lake, table, folder)
     refresh_catalogue(current, Snapshot(lake), [table])
-    context.add_output_metadata(
-        {
-            "partitions": ", ".join(archived.partition for archived in done) or "none",
-            "rows": sum(archived.rows for archived in done),
-            "bytes": sum(archived.bytes for archived in done),
-            "folders": dg.MetadataValue.md(
-                rows_as_markdown([{"folder": archived.folder} for archived in done])
-            ),
-        }
-    )
+    return {
+        "partitions": ", ".join(archived.partition for archived in done) or "none",
+        "rows": sum(archived.rows for archived in done),
+        "bytes": sum(archived.bytes for archived in done),
+        "folders": dg.MetadataValue.md(
+            rows_as_markdown([{"folder": archived.folder} for archived in done])
+        ),
+    }
+
+
+def _unsealed(current: settings.Settings) -> str:
+    """What is lost with the machine, for want of a passphrase."""
+    kept = ", ".join(path.name for path in sealing.keys(current)) or "the settings"
+    return f"not in it: set BACKUP_PASSPHRASE to seal them in, or keep {kept} elsewhere"
+
+
+OPERATIONS = (
+    Operation(
+        "backup_production",
+        "backup",
+        "Dump production and the build ledger into BACKUP_FOLDER, prove it by restoring it into"
+        " another database and comparing, then delete backups that have had their time.",
+        back_up,
+        cron=("nightly", "0 5 * * *"),
+    ),
+    Operation(
+        "restore_production",
+        "restore",
+        "Put a backup into a database, compared with what was dumped. Production itself only if its"
+        " name is repeated; what the warehouse has since is then promoted again.",
+        restore,
+        RestoreProduction,
+    ),
+    Operation(
+        "vacuum_lake",
+        "vacuum",
+        "Delete files of the lake that no version of the last LAKE_RETENTION_DAYS needs, or of"
+        " fewer where older versions take more than LAKE_OLDER_MB; shorten its logs, and clear the"
+        " scratch folder.",
+        vacuum,
+        cron=("weekly", "0 6 * * 0"),
+    ),
+    Operation(
+        "forget_history",
+        "forget",
+        "Delete what Dagster recorded before the last HISTORY_DAYS: events, evaluations of checks,"
+        " runs and their output, and replaced entries of the promotion log. What is so now stays.",
+        forget_old,
+        cron=("nightly", "30 5 * * *"),
+    ),
+    Operation(
+        "scrub_lake",
+        "",
+        "Read a share of the lake's live files again, and all logs, and compare them with their"
+        " checksums. What is damaged is put aside and built anew by the next run.",
+        read_again,
+        ScrubLake,
+        # An hour before sources are looked at, so that what it finds is mended the same night.
+        cron=("nightly", "0 2 * * *"),
+    ),
+    Operation(
+        "archive_partitions",
+        "archive",
+        "Move old partitions of a table that is not in production into a folder. What was computed"
+        " from them stays, and waits for them if it is to be built anew.",
+        archive_old,
+        ArchivePartitions,
+    ),
+    Operation(
+        "restore_archive",
+        "restore-archive",
+        "Bring archived partitions back as they were.",
+        restore_archived,
+        RestoreArchive,
+    ),
+)

@@ -46,7 +46,8 @@ _LINES, _LINE = 5, 300
 class Problem:
     """One thing that is wrong. Times are seconds since 1970; ``told`` is when people last were.
 
-    ``spans``: first and last of the partitions that nothing has made good yet.
+    ``spans``: first and last of the partitions that nothing has made good yet. ``warns``: it holds
+    nothing back.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class Problem:
     told_times: int = 0
     spans: list[list[str]] = field(default_factory=list)
     over: bool = False
+    warns: bool = False
 
 
 @dataclass
@@ -198,6 +200,7 @@ def _take_check(watch: Watch, entry: Any, spans: _Spans, ui: str) -> None:
             entry.timestamp,
         ),
     )
+    problem.warns = not blocks
     problem.spans = untouched + [one for one in found if one not in untouched]
 
 

@@ -6,22 +6,20 @@ Does not belong here: printing, or starting servers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from analytics_assets import interrupts, settings
+from analytics_assets import settings
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.operations import STALENESS_JOB
 from analytics_assets.automation.plan import PlannedRun, by_domain, plan
-from analytics_assets.automation.turns import HOME_TAG, wait_for_daemon
+from analytics_assets.automation.turns import in_this_process, wait_for_daemon
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse.catalogue import mend_catalogue
 
 _PLANS = 20
-# Everything is in Dagster's event log; on the console it would bury what the caller prints.
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def refresh(
@@ -63,29 +61,12 @@ def finish(
     That is kept where the UI shows it, which would otherwise learn it within the hour.
     """
     for name in (*jobs, STALENESS_JOB):
-        yield _in_process(definitions, name, instance, (), {})
+        yield in_this_process(definitions.resolve_job_def(name), instance)
 
 
 def execute(
     definitions: dg.Definitions, run: PlannedRun, instance: dg.DagsterInstance
 ) -> dg.ExecuteInProcessResult:
     """One planned run, in this process."""
-    return _in_process(definitions, run.job, instance, run.assets, run.tags)
-
-
-def _in_process(
-    definitions: dg.Definitions,
-    job: str,
-    instance: dg.DagsterInstance,
-    assets: Sequence[dg.AssetKey],
-    tags: Mapping[str, str],
-) -> dg.ExecuteInProcessResult:
-    result = definitions.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        asset_selection=list(assets) or None,
-        tags={**tags, HOME_TAG: str(settings.load().home)},
-        run_config=_QUIET,
-        raise_on_error=False,
-    )
-    interrupts.check()
-    return result
+    job = definitions.resolve_job_def(run.job)
+    return in_this_process(job, instance, run.assets, run.tags)

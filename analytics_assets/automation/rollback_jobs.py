@@ -1,6 +1,6 @@
-"""Jobs by which people take something back: roll back a table, production, a promotion's hold.
+"""How people take something back: roll back a table, production, a promotion's hold.
 
-Belongs here: their configuration, and what they report to the UI.
+Belongs here: their configuration, and what they report.
 Does not belong here: how it is done (``warehouse/rollback_table.py``,
 ``production/rollback_production.py``).
 """
@@ -15,12 +15,14 @@ import sqlalchemy as sa
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from pydantic import Field
 
-from analytics_assets import settings
+from analytics_assets import home, settings
 from analytics_assets.automation.failures import explained
-from analytics_assets.automation.jobs import one_op_job
+from analytics_assets.automation.operation import Operation
 from analytics_assets.automation.plan import by_domain
+from analytics_assets.core.chosen import named
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
+from analytics_assets.core.source import SourceError
 from analytics_assets.production import review, rollback_production, server
 from analytics_assets.production.promotion import PromotionError, production_engine
 from analytics_assets.production.release import Promotion, release
@@ -60,94 +62,110 @@ class SomePartitions(dg.Config):
     partitions: list[str] | None = Field(default=None, description="Only these; else all.")
 
 
-def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
-    """``rollback_table``, ``rollback_production``, ``promotion_diff``, ``confirm_promotion``."""
-    published = [table for table in tables if table.publish]
+def roll_back_table(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: RollbackTable
+) -> Mapping[str, Any]:
+    chosen = _chosen(tables, config.table)
+    target = _target(config, chosen)
+    _refuse_beside_runs(context)
+    lake = open_lake(settings.load().lake)
+    with explained(rollback_table.RollbackError):
+        done = rollback_table.roll_back(lake, chosen, target, context.run_id, config.partitions)
+    refresh_catalogue(settings.load(), Snapshot(lake), [entry.table for entry in done])
+    rows: list[dict[str, Any]] = []
+    for entry in done:
+        told = {"rolled back to version": entry.version}
+        _log(context, entry.table, asset_key(entry.table), entry.partitions, told)
+        row = {"table": entry.table.key, **told, "partitions": ", ".join(entry.partitions)}
+        rows.append(row)
+    return _shown(rows)
 
-    @dg.op
-    def roll_back_table(context: dg.OpExecutionContext, config: RollbackTable) -> None:
-        chosen = _chosen(tables, config.table)
-        target = _target(config, chosen)
-        _refuse_beside_runs(context)
-        lake = open_lake(settings.load().lake)
-        with explained(rollback_table.RollbackError):
-            done = rollback_table.roll_back(lake, chosen, target, context.run_id, config.partitions)
-        refresh_catalogue(settings.load(), Snapshot(lake), [entry.table for entry in done])
-        rows: list[dict[str, Any]] = []
-        for entry in done:
-            told = {"rolled back to version": entry.version}
-            _log(context, entry.table, asset_key(entry.table), entry.partitions, told)
-            row = {"table": entry.table.key, **told, "partitions": ", ".join(entry.partitions)}
-            rows.append(row)
-        _show(context, rows)
 
-    @dg.op
-    def roll_back_production(context: dg.OpExecutionContext, config: RollbackProduction) -> None:
-        _refuse_beside_runs(context)
-        current = settings.load()
-        rows: list[dict[str, Any]] = []
-        with (
-            open_session(current) as session,
-            _production() as engine,
-            explained(PromotionError),
-        ):
-            snapshot = Snapshot(open_lake(current.lake))
-            for own, moment in _put_back(engine, tables, config):
-                done = rollback_production.roll_back(
-                    engine, session, snapshot, own, moment, context.run_id
-                )
-                for table in own:
-                    told = {"rolled back to": moment.isoformat()}
-                    _log(context, table, production_key(table), done.get(table.key, ()), told)
-                rows += [{"table": key, "partitions": ", ".join(done[key])} for key in done]
-        _show(context, rows)
+def roll_back_production(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: RollbackProduction
+) -> Mapping[str, Any]:
+    _refuse_beside_runs(context)
+    current = settings.load()
+    rows: list[dict[str, Any]] = []
+    with (
+        open_session(current) as session,
+        _production() as engine,
+        explained(PromotionError),
+    ):
+        snapshot = Snapshot(open_lake(current.lake))
+        for own, moment in _put_back(engine, tables, config):
+            done = rollback_production.roll_back(
+                engine, session, snapshot, own, moment, context.run_id
+            )
+            for table in own:
+                told = {"rolled back to": moment.isoformat()}
+                _log(context, table, production_key(table), done.get(table.key, ()), told)
+            rows += [{"table": key, "partitions": ", ".join(done[key])} for key in done]
+    return _shown(rows)
 
-    @dg.op
-    def compare_promotion(context: dg.OpExecutionContext, config: SomePartitions) -> None:
-        chosen = {table.key for table in _chosen(published, config.table)}
-        domains = [own for own in by_domain(tables) if chosen & {table.key for table in own}]
-        rows: list[dict[str, Any]] = []
-        for done in _dry_runs(domains, context.run_id):
-            for key in sorted(chosen & done.keys()):
-                rows += _differences(key, done[key], config.partitions)
-        _show(context, rows)
 
-    @dg.op
-    def confirm_what_is_on_hold(context: dg.OpExecutionContext, config: SomePartitions) -> None:
-        chosen, found = _chosen(tables, config.table), []
-        snapshot = Snapshot(open_lake(settings.load().lake))
-        for table in chosen:
-            found.append((table.key, confirming.confirm(snapshot, table, config.partitions)))
-        with _production() as engine, engine.begin() as connection:
-            for table in (table for table in chosen if table.publish):
-                found += review.confirm(connection, table, config.partitions).items()
-        rows = [{"table": key, "confirmed": ", ".join(own)} for key, own in found if own]
-        _show(context, rows)
+def compare_promotion(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: SomePartitions
+) -> Mapping[str, Any]:
+    chosen = {table.key for table in _chosen(_published(tables), config.table)}
+    domains = [own for own in by_domain(tables) if chosen & {table.key for table in own}]
+    rows: list[dict[str, Any]] = []
+    for done in _dry_runs(domains, context.run_id):
+        for key in sorted(chosen & done.keys()):
+            rows += _differences(key, done[key], config.partitions)
+    return _shown(rows)
 
-    return [
-        one_op_job(
-            "rollback_table",
-            roll_back_table,
-            "Put a table, or a domain, back to an earlier version or moment.",
-        ),
-        one_op_job(
-            "rollback_production",
-            roll_back_production,
-            "Put domains in production back to before a release, or to a moment; the warehouse"
-            " stays.",
-        ),
-        one_op_job(
-            "promotion_diff",
-            compare_promotion,
-            "What the next release would change: rows and totals. Nothing is released.",
-        ),
-        one_op_job(
-            "confirm_promotion",
-            confirm_what_is_on_hold,
-            "Let what is on hold be released, with all that is on hold for the same reason; and let"
-            " be built what is held back because it was readable before.",
-        ),
-    ]
+
+def confirm_what_is_on_hold(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: SomePartitions
+) -> Mapping[str, Any]:
+    chosen, found = _chosen(tables, config.table), []
+    snapshot = Snapshot(open_lake(settings.load().lake))
+    for table in chosen:
+        found.append((table.key, confirming.confirm(snapshot, table, config.partitions)))
+    with _production() as engine, engine.begin() as connection:
+        for table in _published(chosen):
+            found += review.confirm(connection, table, config.partitions).items()
+    rows = [{"table": key, "confirmed": ", ".join(own)} for key, own in found if own]
+    return _shown(rows)
+
+
+DIFFERENCE = Operation(
+    "promotion_diff",
+    "",
+    "What the next release would change: rows and totals. Nothing is released.",
+    compare_promotion,
+    SomePartitions,
+)
+OPERATIONS = (
+    Operation(
+        "rollback_table",
+        "rollback",
+        "Put a table, or a domain, back to an earlier version or moment.",
+        roll_back_table,
+        RollbackTable,
+    ),
+    Operation(
+        "rollback_production",
+        "rollback-production",
+        "Put domains in production back to before a release, or to a moment; the warehouse stays.",
+        roll_back_production,
+        RollbackProduction,
+    ),
+    DIFFERENCE,
+    Operation(
+        "confirm_promotion",
+        "confirm",
+        "Let what is on hold be released, with all that is on hold for the same reason; and let"
+        " be built what is held back because it was readable before.",
+        confirm_what_is_on_hold,
+        SomePartitions,
+    ),
+)
+
+
+def _published(tables: Sequence[Table]) -> list[Table]:
+    return [table for table in tables if table.publish]
 
 
 def _dry_runs(domains: Sequence[Sequence[Table]], run_id: str) -> Iterator[Mapping[str, Promotion]]:
@@ -172,8 +190,7 @@ def _put_back(
         return [(own, moment) for own in by_domain(tables) if own[0].domain == domain]
     assert config.moment is not None
     moment = _moment(config.moment)
-    published = [table for table in tables if table.publish]
-    domains = {table.domain for table in _chosen(published, config.table)}
+    domains = {table.domain for table in _chosen(_published(tables), config.table)}
     return [(own, moment) for own in by_domain(tables) if own[0].domain in domains]
 
 
@@ -207,12 +224,8 @@ def _differences(
 
 
 def _chosen(tables: Sequence[Table], name: str) -> list[Table]:
-    found = [table for table in tables if name in ("*", table.key, table.domain)]
-    if not found:
-        raise dg.Failure(
-            f"There is no table or domain {name!r} here. {_WHICH}", allow_retries=False
-        )
-    return found
+    with explained(SourceError):
+        return named(tables, name)
 
 
 def _target(config: RollbackTable, chosen: Sequence[Table]) -> int | datetime:
@@ -239,6 +252,8 @@ def _moment(text: str) -> datetime:
 
 def _refuse_beside_runs(context: dg.OpExecutionContext) -> None:
     """A run under way would go on from what it read before."""
+    if home.is_built(settings.load()):
+        raise dg.Failure("A command builds here: wait until it ends.", allow_retries=False)
     others = [
         run.job_name
         for run in context.instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
@@ -258,6 +273,6 @@ def _production() -> Iterator[sa.Engine]:
         yield engine
 
 
-def _show(context: dg.OpExecutionContext, rows: list[dict]) -> None:
-    context.log.info(f"{len(rows)} lines" if rows else "Nothing to change.")
-    context.add_output_metadata({"what": dg.MetadataValue.md(rows_as_markdown(rows[:500]))})
+def _shown(rows: list[dict]) -> Mapping[str, Any]:
+    told = rows_as_markdown(rows[:500]) if rows else "Nothing to change."
+    return {"what": dg.MetadataValue.md(told)}

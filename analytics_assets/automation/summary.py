@@ -85,13 +85,18 @@ def _count_events(events: Sequence[Any], done: Done) -> None:
             row.failed += not check.passed
             if not check.passed and check.severity.value == "WARN":
                 done.warnings[f"{asset} {check.check_name}"] = check_text(check)
-        elif event.event_type_value == "STEP_FAILURE":
-            failure = event.step_failure_data
-            done.problems.append(
-                failure.user_failure_data.description
-                if failure.user_failure_data
-                else failure.error.to_string()
-            )
+    done.problems += failures(events)
+
+
+def failures(events: Sequence[Any]) -> list[str]:
+    """Why steps failed: the sentence where there is one, else the error."""
+    failed = [e.step_failure_data for e in events if e.event_type_value == "STEP_FAILURE"]
+    return [
+        failure.user_failure_data.description
+        if failure.user_failure_data
+        else failure.error.to_string()
+        for failure in failed
+    ]
 
 
 def print_table(table: dict[str, _Row]) -> None:

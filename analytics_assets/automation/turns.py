@@ -1,24 +1,57 @@
 """Runs of this process and of the daemon, one after the other.
 
-Belongs here: telling whose a run is, waiting for the daemon's, and ending what nobody runs any
-more.
+Belongs here: making a run in this process, telling whose a run is, waiting for the daemon's, and
+ending what nobody runs any more.
 Does not belong here: the locks (``home.py``), or choosing what to run (``plan.py``).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
+import psutil
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from analytics_assets import home
+from analytics_assets import home, interrupts, settings
 from analytics_assets.settings import Settings
 
 # The home in which a process runs it by itself; runs of the daemon do not have it.
 HOME_TAG = "analytics_assets/run_by_command_in"
+# That process, by its number and when it began, because numbers are given again; and whose it is.
+_PROCESS_TAG, _USER_TAG = "analytics_assets/process", "analytics_assets/user"
+# Everything is in Dagster's event log; on the console it would bury what the caller prints.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def in_this_process(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    assets: Sequence[dg.AssetKey] = (),
+    tags: Mapping[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Run a job here, tagged as this process's; ``config`` is of its ops. Prints nothing."""
+    own = psutil.Process()
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=list(assets) or None,
+        tags={
+            **(tags or {}),
+            HOME_TAG: str(settings.load().home),
+            _PROCESS_TAG: f"{own.pid} {own.create_time()}",
+            _USER_TAG: settings.user(),
+        },
+        run_config={**_QUIET, **(config or {})},
+        raise_on_error=False,
+    )
+    interrupts.check()
+    return result
 
 
 def under_way(instance: dg.DagsterInstance) -> bool:
@@ -41,13 +74,21 @@ def wait_for_daemon(instance: dg.DagsterInstance, settings: Settings) -> None:
 
 
 def end_own(instance: dg.DagsterInstance, settings: Settings) -> None:
-    """Runs of a command that was killed; for the one process that builds now.
+    """End the runs of commands that were killed.
 
     Nothing is lost: what they left undone is behind. Dagster would call them under way for ever.
     """
     left = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, tags={HOME_TAG: str(settings.home)})
     for run in instance.get_runs(left):
-        instance.report_run_canceled(run, message="The command that ran it was killed.")
+        if not _is_alive(run.tags.get(_PROCESS_TAG, "")):
+            instance.report_run_canceled(run, message="The command that ran it was killed.")
+
+
+def _is_alive(process: str) -> bool:
+    pid, _, began = process.partition(" ")
+    with suppress(psutil.Error, ValueError):
+        return abs(psutil.Process(int(pid)).create_time() - float(began)) < 1
+    return False
 
 
 def end_of_daemon(instance: dg.DagsterInstance, began: datetime) -> None:

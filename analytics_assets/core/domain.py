@@ -6,6 +6,7 @@ Does not belong here: finding domains (``registry.py``), a word of any of them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     import dagster as dg
 
 
+# What the domains that are imported read of the environment.
+VARIABLES: set[str] = set()
+# The default of a setting without which a domain makes up its input.
+SAMPLE, SAMPLE_DATABASE = "the generated sample", "a generated database on the embedded server"
+
+
 @dataclass(frozen=True)
 class Setting:
     """An environment variable that the domain reads; ``default``: what it is without one."""
@@ -24,6 +31,9 @@ class Setting:
     variable: str
     default: str
     description: str
+
+    def __post_init__(self) -> None:
+        VARIABLES.add(self.variable)
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,14 @@ class Domain:
     definitions: dg.Definitions | None = None
     last_job: str = ""
     commands: tuple[Command, ...] = ()
+
+    @property
+    def is_made_up(self) -> bool:
+        """Whether any of its input is the generated sample, as nothing names another."""
+        return any(
+            setting.default in (SAMPLE, SAMPLE_DATABASE) and not os.environ.get(setting.variable)
+            for setting in self.settings
+        )
 
     def __post_init__(self) -> None:
         if not self.tables:

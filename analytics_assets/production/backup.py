@@ -3,9 +3,10 @@
 Belongs here: making, verifying, keeping and restoring them.
 Does not belong here: jobs and schedules (``automation/maintenance.py``), the lake's own versions.
 
-A backup is a folder named after its moment: the dump, the build ledger as Parquet, and a manifest
-with the rows and checksum of everything that readers see, taken in the dump's own snapshot. It is
-made in a hidden folder and renamed into place when a restored copy has given the same checksums.
+A backup is a folder named after its moment: the dump, the build ledger as Parquet, what is sealed
+by a passphrase where there is one (``sealing.py``), and a manifest with the rows and checksum of
+everything that readers see, taken in the dump's own snapshot. It is made in a hidden folder and
+renamed into place when a restored copy has given the same checksums.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from analytics_assets.production.dump import (
 )
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
+from analytics_assets.production.sealing import SealError, put_back, seal
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.durable import checksum, clear_drafts, delete, drafted
 from analytics_assets.warehouse.lake import open_lake
@@ -47,6 +49,7 @@ from analytics_assets.warehouse.ledger import Build, BuildLedger
 
 LATEST = "latest"
 _DUMP, _BUILDS, _MANIFEST, _LOCK = "production.dump", "builds.parquet", "manifest.json", ".lock"
+_SEALED = "sealed"
 _NAME = "%Y-%m-%dT%H-%M-%SZ"
 _MONTHS_KEPT = 12
 _LOCK_TIMEOUT = "60s"
@@ -71,6 +74,11 @@ class Backup:
     def totals(self) -> dict[str, Total]:
         """``schema.relation`` -> what it held."""
         return {name: Total(**total) for name, total in self.manifest["totals"].items()}
+
+    @property
+    def sealed(self) -> Path | None:
+        """Keys and settings, where a passphrase was given."""
+        return self.folder / _SEALED if _SEALED in self.manifest["files"] else None
 
     @property
     def bytes(self) -> int:
@@ -118,13 +126,7 @@ def restore(
     it is done. What it held of the backup's schemas is replaced; what others made there is not
     touched. Raises ``BackupError``.
     """
-    found = {backup.name: backup for backup in backups(settings.backup_folder)}
-    backup = found[max(found)] if name == LATEST and found else found.get(name)
-    if backup is None:
-        raise BackupError(
-            f"There is no backup {name!r} in {settings.backup_folder}; there are:"
-            f" {', '.join(found) or 'none'}"
-        )
+    backup = _named(settings, name)
     if database and confirm != database:
         raise BackupError(
             f"This replaces what is in the database {database!r}. Set confirm to its name to say"
@@ -138,6 +140,44 @@ def restore(
         else:
             with _restore_engine(settings) as engine:
                 _load(engine, backup, log, keep=True, rights=False)
+    return backup
+
+
+def restore_everything(
+    settings: Settings, tables: Sequence[Table], name: str, log: logging.Logger
+) -> tuple[Backup, list[str]]:
+    """Put back on an empty machine all that a backup holds; returns it and what was put where.
+
+    Keys and settings first: what the warehouse computes with another key is another table.
+    Production must not hold anything yet. Raises ``BackupError``.
+    """
+    if _promoted(settings):
+        raise BackupError(
+            "Production is not empty. This is for a machine where nothing was promoted yet; to"
+            " replace production, name its database in database and confirm"
+        )
+    backup = _named(settings, name)
+    done = []
+    with _explained(settings.backup_folder):
+        if backup.sealed:
+            passphrase = settings.backup_passphrase
+            if not passphrase:
+                raise BackupError("Set BACKUP_PASSPHRASE to what the backup was sealed with")
+            done = put_back(settings, backup.sealed.read_bytes(), passphrase)
+    database = sa.make_url(server.urls(settings).promoter).database or ""
+    restore(settings, backup.name, database, database, log)
+    return backup, [*done, database]
+
+
+def _named(settings: Settings, name: str) -> Backup:
+    """The backup of a name, or the latest."""
+    found = {backup.name: backup for backup in backups(settings.backup_folder)}
+    backup = found[max(found)] if name == LATEST and found else found.get(name)
+    if backup is None:
+        raise BackupError(
+            f"There is no backup {name!r} in {settings.backup_folder}; there are:"
+            f" {', '.join(found) or 'none'}"
+        )
     return backup
 
 
@@ -187,7 +227,7 @@ def _explained(folder: Path) -> Iterator[None]:
     except (sa.exc.DBAPIError, psycopg2.Error) as error:
         reason = str(getattr(error, "orig", error)).strip().rstrip(".")
         raise BackupError(f"PostgreSQL: {reason}. Nothing was changed") from error
-    except DumpError as error:
+    except (DumpError, SealError) as error:
         raise BackupError(f"{error}. Nothing was changed") from error
 
 
@@ -227,6 +267,10 @@ def _make(
         log.info("Dumped; reading what readers see")
         seen = totals(connection, _seen(schemas))
     builds, versions = _save_builds(settings, tables, draft / _BUILDS)
+    names = [_DUMP, _BUILDS]
+    if settings.backup_passphrase:
+        (draft / _SEALED).write_bytes(seal(settings, settings.backup_passphrase))
+        names.append(_SEALED)
     manifest: dict[str, Any] = {
         "as_of": as_of.isoformat(),
         "pg_dump": found.major,
@@ -236,7 +280,7 @@ def _make(
         "lake_versions": versions,
         "files": {
             name: {"bytes": (draft / name).stat().st_size, "sha256": checksum(draft / name)}
-            for name in (_DUMP, _BUILDS)
+            for name in names
         },
     }
     (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1))

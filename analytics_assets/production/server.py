@@ -1,7 +1,7 @@
 """The PostgreSQL servers: the embedded one by default, or those that the settings name.
 
-Belongs here: starting the embedded server, its databases and roles, and the URLs to reach them.
-Does not belong here: what is stored.
+Belongs here: starting the embedded server, and the URLs to reach what is there.
+Does not belong here: roles and databases (``roles.py``), or what is stored in them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import warnings
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,17 +18,19 @@ from urllib.parse import quote
 
 import psutil
 import psycopg2
-from psycopg2 import sql
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from analytics_assets.production import roles
+from analytics_assets.production.roles import (
+    METADATA,
+    METADATA_DATABASE,
+    PRODUCTION_DATABASE,
+    PROMOTER,
+    READER,
+    RESTORE_DATABASE,
+)
 from analytics_assets.settings import Settings
-
-PROMOTER, READER, METADATA = "promoter", "dashboard_reader", "dagster"
-PRODUCTION_DATABASE, METADATA_DATABASE = "analytics", "dagster"
-RESTORE_DATABASE = "analytics_restore"
-# Raised with every change of the set-up, which is then done again in homes that exist.
-_SET_UP = "2"
 
 
 class UrlError(ValueError):
@@ -77,10 +79,8 @@ def own_database(settings: Settings, name: str) -> str:
     with closing(connection), connection.cursor() as admin:
         admin.execute("select 1 from pg_database where datname = %s", [name])
         if not admin.fetchone():
-            identifier = sql.Identifier(name)
-            admin.execute(sql.SQL("create role {} login").format(identifier))
-            admin.execute(sql.SQL("create database {} owner {}").format(identifier, identifier))
-            _keep_to_owner(admin, name)
+            roles.create_role(admin, name)
+            roles.create_database(admin, name, name)
     return _url(name, socket, name)
 
 
@@ -124,15 +124,16 @@ def _start(folder: Path) -> str:
     socket = Path(str(server.get_postmaster_info().socket_dir))
     _close(socket, folder)
     marker = folder / "analytics_assets_ready"
-    if not marker.exists() or marker.read_text() != _SET_UP:
-        _set_up(str(socket))
-        marker.write_text(_SET_UP)
+    if not marker.exists() or marker.read_text() != roles.SET_UP:
+        roles.set_up_embedded(str(socket))
+        marker.write_text(roles.SET_UP)
     return str(socket)
 
 
 def _forget_the_dead(server: Any) -> None:
     """Before this process signs off: one that was killed could not, and the server would stay."""
-    with server._lock:
+    # A home that was deleted has no users.
+    with suppress(FileNotFoundError), server._lock:
         users = server.global_process_id_list
         users.put([pid for pid in users._get() if psutil.pid_exists(pid)])
 
@@ -140,57 +141,13 @@ def _forget_the_dead(server: Any) -> None:
 def _close(socket: Path, folder: Path) -> None:
     """Keep other users of the machine out: the server trusts whoever reaches its socket.
 
-    The data folder is closed. A socket elsewhere, because the path would be too long, is not.
+    The data folder is closed. A socket elsewhere, because the path would be too long, is not. For
+    a server of root's, which runs as another user, the folders above are opened: passing is enough.
     """
+    above = folder.parent
+    if above.stat().st_mode & 0o066 and above.stat().st_uid == os.geteuid() == 0:
+        above.chmod(0o711)
     if socket.resolve() != folder.resolve():
         owner = folder.stat()
         os.chown(socket, owner.st_uid, owner.st_gid)
         socket.chmod(0o700)
-
-
-def _set_up(socket: str) -> None:
-    """Roles and databases; the only thing ever done as superuser."""
-    connection = psycopg2.connect(host=socket, user="postgres", dbname="postgres")
-    connection.autocommit = True
-    with closing(connection), connection.cursor() as admin:
-        for role in (PROMOTER, READER, METADATA):
-            admin.execute("select 1 from pg_roles where rolname = %s", [role])
-            if not admin.fetchone():
-                admin.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
-        for database, owner in (
-            (PRODUCTION_DATABASE, PROMOTER),
-            # Restoring a backup to try it takes a database; this one spares the promoter the
-            # right to create any.
-            (RESTORE_DATABASE, PROMOTER),
-            (METADATA_DATABASE, METADATA),
-        ):
-            admin.execute("select 1 from pg_database where datname = %s", [database])
-            if not admin.fetchone():
-                create = sql.SQL("create database {} owner {}")
-                admin.execute(create.format(sql.Identifier(database), sql.Identifier(owner)))
-            _keep_to_owner(admin, database)
-        for database in ("postgres", "template1"):
-            _keep_to_owner(admin, database)
-        admin.execute(f"grant connect on database {PRODUCTION_DATABASE} to {READER}")
-        for statement in _READER_LIMITS:
-            admin.execute(f"alter role {READER} {statement}")
-        # Losing the last moments of Dagster's event log in a crash costs a rerun, not data;
-        # waiting for the disk at every event costs minutes of a long backfill.
-        admin.execute(f"alter database {METADATA_DATABASE} set synchronous_commit = off")
-        admin.execute("alter system set max_wal_size = '2GB'")
-        # From the next start on: the moment before the socket's folder is closed is closed, too.
-        admin.execute("alter system set unix_socket_permissions = '0700'")
-        admin.execute("select pg_reload_conf()")
-
-
-# A dashboard can neither write nor take all connections, or keep one busy or waiting for ever.
-_READER_LIMITS = (
-    "connection limit 20",
-    "set default_transaction_read_only = on",
-    "set statement_timeout = '60s'",
-    "set idle_in_transaction_session_timeout = '60s'",
-)
-
-
-def _keep_to_owner(admin: psycopg2.extensions.cursor, database: str) -> None:
-    admin.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(database)))

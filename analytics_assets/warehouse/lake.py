@@ -27,6 +27,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from analytics_assets.core.contracts import arrow_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, shifted
+from analytics_assets.settings import user
 from analytics_assets.warehouse.delta_log import DeltaLog
 
 T = TypeVar("T")
@@ -220,6 +221,7 @@ class Lake:
             for file in staged
         ]
         keys = sorted(replaced)
+        said = {**notes, "user": user()}
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
                 with self.log_of(table).explained(writing=True):
@@ -230,7 +232,7 @@ class Lake:
                         schema=storage_schema(table),
                         partition_by=[KEY, FINGERPRINT],
                         partition_filters=[(KEY, "in", keys)],
-                        commit_properties=CommitProperties(custom_metadata=dict(notes)),
+                        commit_properties=CommitProperties(custom_metadata=said),
                     )
                 break
             except CommitFailedError:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ import pyarrow.parquet
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
+from analytics_assets.settings import user
 from analytics_assets.warehouse.lake import Lake, commit_moments, version_at
 
 _COMMIT_ATTEMPTS = 8
@@ -42,6 +43,7 @@ _SCHEMA = pyarrow.schema(
         ("meaning", pyarrow.string()),
         ("fails", pyarrow.string()),
         ("published", pyarrow.string()),
+        ("by_user", pyarrow.string()),
         ("checksum", pyarrow.string()),
     ]
 )
@@ -56,6 +58,7 @@ class Build:
     no build ever passed. The live rows were last judged by the contract ``contract_version`` and
     fail its checks ``fails``. ``meaning`` is the text of what both versions stand for.
     ``published`` is one word for the rows that were published, empty where it is not known.
+    ``by_user``: whose command or service wrote the entry; an earlier release did not know.
     """
 
     table: str
@@ -71,6 +74,7 @@ class Build:
     meaning: str = ""
     fails: str = ""
     published: str = ""
+    by_user: str = ""
 
     @staticmethod
     def from_row(row: Mapping[str, Any]) -> Build:
@@ -122,8 +126,9 @@ class BuildLedger:
         return current.delta.count() - len(current.content) if current else 0
 
     def record(self, builds: Iterable[Build]) -> None:
-        """Add entries, or replace those of the same table and partition."""
-        new = {(build.table, build.partition): build for build in builds}
+        """Add entries, or replace those of the same table and partition; they are this user's."""
+        who = user()
+        new = {(build.table, build.partition): replace(build, by_user=who) for build in builds}
         if not new:
             return
         for attempt in range(_COMMIT_ATTEMPTS):

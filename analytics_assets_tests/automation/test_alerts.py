@@ -35,9 +35,9 @@ from dagster._utils.error import SerializableErrorInfo
 
 from analytics_assets import settings
 from analytics_assets.automation import notify
-from analytics_assets.automation.alerts import look
+from analytics_assets.automation.alerts import _due, look
 from analytics_assets.automation.notify import Alert, post
-from analytics_assets.automation.problems import Watch
+from analytics_assets.automation.problems import Problem, Watch
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.definitions import build
 from analytics_assets.warehouse.ledger import now
@@ -489,3 +489,20 @@ def test_the_sensor_keeps_what_it_knows_in_its_cursor(
     )
     tick = other.get_sensor_def("alerts").evaluate_tick(context)
     assert tick.skip_message == "0 problems, 0 alerts."
+
+
+def test_warnings_that_are_planted_in_a_sample_are_told_nobody() -> None:
+    def problem(warns: bool) -> Problem:
+        return Problem("check", "a check", "what", "to do", "link", 100.0, 100.0, warns=warns)
+
+    keys = {
+        "check births/fact_births volume": True,
+        "check production/births/agg_yearly size_budget": True,
+        "check births/agg_yearly equals_warehouse": False,
+        "check clinic/app_profile traffic_source_values": True,
+    }
+    watch = Watch(problems={key: problem(warns) for key, warns in keys.items()})
+    told = len(list(_due(watch, 200.0, 1000.0, ["births"])))
+    assert told == 2
+    # They are told when the domain has input of its own.
+    assert len(list(_due(watch, 200.0, 1000.0, []))) == 2

@@ -123,7 +123,9 @@ def test_partitions_are_archived_and_brought_back(toy: Toy) -> None:
     back = toy.run("restore_archive", table="toy/fact_sales", partitions=["2024-01-05"])
     assert told(back)["rows"] == 1
     assert toy.workspace.warehouse(count) == [(1,)]
-    assert "no table 'toy/x'" in why(toy.run("archive_partitions", table="toy/x", before="2024"))
+    assert "no table or domain 'toy/x'" in why(
+        toy.run("archive_partitions", table="toy/x", before="2024")
+    )
 
 
 def test_a_scrub_fails_with_what_is_damaged_and_the_refresh_mends_it(toy: Toy) -> None:

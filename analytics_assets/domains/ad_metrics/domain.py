@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from analytics_assets.core.domain import Domain, Setting
+from analytics_assets.core.domain import SAMPLE, Domain, Setting
 from analytics_assets.domains.ad_metrics.landing import META_ADS, MIXPANEL
 from analytics_assets.domains.ad_metrics.sample import generate
 from analytics_assets.domains.ad_metrics.tables import TABLES
@@ -21,8 +21,8 @@ DOMAIN = Domain(
     about="Mixpanel and Meta exports to daily metrics",
     tables=TABLES,
     settings=(
-        Setting("MIXPANEL_SOURCE", "the generated sample", "landing folder of Mixpanel's exports"),
-        Setting("META_ADS_SOURCE", "the generated sample", "landing folder of Meta's exports"),
+        Setting("MIXPANEL_SOURCE", SAMPLE, "landing folder of Mixpanel's exports"),
+        Setting("META_ADS_SOURCE", SAMPLE, "landing folder of Meta's exports"),
         Setting(
             "MIXPANEL_EVENT_NAMES",
             "`RC Trial started` and so on, or RevenueCat's `rc_trial_started_event`",

@@ -39,7 +39,7 @@ from analytics_assets.production import records
 from analytics_assets.production.dependents import made_over, put_aside
 from analytics_assets.production.encoding import view_sql
 from analytics_assets.production.promotion import PROMOTION
-from analytics_assets.production.server import READER
+from analytics_assets.production.roles import READER
 from analytics_assets.production.standing import accept_view
 
 KEEP = timedelta(days=30)

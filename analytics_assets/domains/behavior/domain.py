@@ -1,6 +1,6 @@
 """What the behavioural events bring to the platform."""
 
-from analytics_assets.core.domain import Domain, Setting
+from analytics_assets.core.domain import SAMPLE_DATABASE, Domain, Setting
 from analytics_assets.domains.behavior.monitoring import DEFINITIONS
 from analytics_assets.domains.behavior.sources import prepare_sample
 from analytics_assets.domains.behavior.tables import TABLES
@@ -12,7 +12,7 @@ DOMAIN = Domain(
     settings=(
         Setting(
             "BEHAVIOR_SOURCE_URL",
-            "a generated database on the embedded server",
+            SAMPLE_DATABASE,
             "operational database with `behavioral_events`; a secret",
         ),
         Setting(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from analytics_assets.core.domain import Command, Domain, Setting
+from analytics_assets.core.domain import SAMPLE, Command, Domain, Setting
 from analytics_assets.domains.births.download import download_year
 from analytics_assets.domains.births.landing import LANDING
 from analytics_assets.domains.births.sample import generate
@@ -22,7 +22,7 @@ DOMAIN = Domain(
     about="Brazilian birth records to 20 aggregates",
     tables=TABLES,
     settings=(
-        Setting("SINASC_SOURCE", "the generated sample", "landing folder"),
+        Setting("SINASC_SOURCE", SAMPLE, "landing folder"),
         Setting("SINASC_DOWNLOAD_URL", "off", "template of the official files' address"),
         Setting(
             "BIRTHS_PUBLISH_MUNICIPALITY_DAILY", "off", "1 promotes `agg_municipality_daily`, too"

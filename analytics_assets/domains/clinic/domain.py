@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from analytics_assets.core.domain import Domain, Setting
+from analytics_assets.core.domain import SAMPLE, Domain, Setting
 from analytics_assets.domains.clinic.landing import DROPPED
 from analytics_assets.domains.clinic.sample import generate
 from analytics_assets.domains.clinic.tables import TABLES
@@ -12,7 +12,7 @@ DOMAIN = Domain(
     " attendance",
     tables=TABLES,
     settings=(
-        Setting("CLINIC_SOURCE", "the generated sample", "drop folder"),
+        Setting("CLINIC_SOURCE", SAMPLE, "drop folder"),
         Setting("CLINIC_FIRST_DAY", "`2000-01-01`", "appointments before hold their month back"),
         Setting("CLINIC_LAST_DAY", "none", "appointments after it hold their month back"),
         Setting(
