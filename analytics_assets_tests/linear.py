@@ -36,6 +36,17 @@ class _Rows:
         self.right.append(right)
         self.count += len(right)
 
+    def beside(self, other: _Rows, columns: int) -> None:
+        """Those of somebody else, whose columns are so many further on."""
+        for row, column, weight, right in zip(
+            other.row, other.column, other.weight, other.right, strict=True
+        ):
+            self.row.append(row + self.count)
+            self.column.append(column + columns)
+            self.weight.append(weight)
+            self.right.append(right)
+        self.count += other.count
+
     def matrix(self, columns: int) -> tuple[csr_array, np.ndarray]:
         if not self.count:
             return csr_array((0, columns)), np.zeros(0)
@@ -58,6 +69,14 @@ class Numbers:
         first = len(self.values)
         self.values = np.concatenate([self.values, np.full(count, np.nan)])
         return np.arange(first, first + count)
+
+    def beside(self, other: Numbers) -> int:
+        """Take in all that somebody else knows; where those numbers begin."""
+        first = len(self.values)
+        self.values = np.concatenate([self.values, other.values])
+        self._equal.beside(other._equal, first)
+        self._most.beside(other._most, first)
+        return first
 
     def equal(self, row: np.ndarray, column: np.ndarray, weight: np.ndarray, rows: int) -> None:
         """The weighted numbers of each row are nothing together."""

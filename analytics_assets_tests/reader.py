@@ -161,7 +161,37 @@ class Attack:
 
     def recovered(self) -> list[tuple[Name, str]]:
         """What nobody may know, and follows."""
-        computed = self.numbers.computed()
+        return self._recovered(self.numbers.computed())
+
+    def with_earlier(self, earlier: Attack, unchanged: Callable[[Name], bool]) -> list:
+        """What follows, if one keeps an earlier release and knows what has not changed since: of
+        either release, and of the small differences between them."""
+        numbers = earlier.numbers
+        first = numbers.beside(self.numbers)
+        each = np.arange(self._size)
+        small: dict[int, tuple[Name, str]] = {}
+        for name, row in self.at.items():
+            was, now = earlier._rows[earlier.at[name]] + each, self._rows[row] + first + each
+            if unchanged(name):
+                numbers.equal(
+                    np.tile(each, 2), np.concatenate([was, now]), np.repeat([1.0, -1.0], len(each)),
+                    len(each),
+                )  # fmt: skip
+                continue
+            changes = self._truth.cells[name] - earlier._truth.cells[name]
+            for measure, at in self._at.items():
+                change = changes[self._truth.at[measure]]
+                if 0 < abs(change) < self._k and measure not in self._known.ranges:
+                    few = numbers.more(1)
+                    smaller, larger = (was, now) if change > 0 else (now, was)
+                    self._add_up_to(numbers, larger[[at]], [smaller[[at]], few])
+                    small[int(few[0])] = name, f"change of {measure}"
+        computed = numbers.computed()
+        later = {p - first: v for p, v in computed.items() if p >= first}
+        found = [what for position, what in small.items() if position in computed]
+        return earlier._recovered(computed) + self._recovered(later) + found
+
+    def _recovered(self, computed: Mapping[int, float]) -> list[tuple[Name, str]]:
         found = [
             (name, measure)
             for name, measures in self._truth.small(self._k).items()
@@ -278,7 +308,11 @@ class Attack:
         return [names for names in relations if all(name in self._at for name in names)]
 
     def _add_up(self, whole: np.ndarray, parts: list[np.ndarray]) -> None:
-        self.numbers.equal(
+        self._add_up_to(self.numbers, whole, parts)
+
+    @staticmethod
+    def _add_up_to(numbers: Numbers, whole: np.ndarray, parts: list[np.ndarray]) -> None:
+        numbers.equal(
             np.tile(np.arange(len(whole)), len(parts) + 1),
             np.concatenate([whole, *parts]),
             np.repeat([-1.0] + [1.0] * len(parts), len(whole)),

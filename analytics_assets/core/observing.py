@@ -168,8 +168,8 @@ group by all"""
 # A year that is withheld while its row is not is known not to be zero, and to leave something.
 _MEASURED = f"""
 select table_name, year, level, measure, node, own, parent, own_parent, family, tree, tier,
-    parent_tier, keys, bound, depth, of_measure, any_value(threshold) as threshold, count(*) as cells,
-    count(*) filter (where small) as small_cells, sum(amount) as total,
+    parent_tier, keys, bound, depth, of_measure, any_value(threshold) as threshold,
+    count(*) as cells, count(*) filter (where small) as small_cells, sum(amount) as total,
     count(*) filter (where amount > 0) as above_zero,
     count(*) filter (
         where amount > greatest(least, if(level = {YEAR} and kind <> 'whole', 1, 0))
