@@ -102,14 +102,14 @@ def _withheld_table(protected: list[Table]) -> Table:
         ),
         reads=tuple(protected),
         reads_itself=True,
-        checks=(_none_alone(key, cells),),
+        checks=(_none_alone(key, cells, protected[0].measures),),
         description=f"What is withheld from readers of the aggregates of {fact.name}, in each year:"
         " small cells, those from which they could be computed, and what was withheld before."
         " Never promoted.",
     )
 
 
-def _none_alone(key: str, cells: Sequence[Cells]) -> Check:
+def _none_alone(key: str, cells: Sequence[Cells], measures: MeasureList) -> Check:
     """Where the parent is published in the same grain, one withheld child would be computed."""
     published = {(table.level, table.node) for table in cells}
     within = [t for t in cells if t.tier and (t.level, t.parent) in published]
@@ -119,13 +119,18 @@ def _none_alone(key: str, cells: Sequence[Cells]) -> Check:
         for t in within
     )
     name = key.replace("/", ".")
+    # A row whose total is withheld is left out, whatever else is listed of it.
+    names = [measure.name for measure in measures.measures]
+    listed = "string_split(measures, ',')"
+    every = ", ".join(f"'{measure}'" for measure in names)
+    hidden = f"if(list_contains({listed}, '{names[0]}'), [{every}], {listed})"
     return Check(
         "none_alone",
         "No withheld cell is the only one of a published sum",
         sql=f"""
 with cells as (
     select _partition, year, level, node, parent, family, table_name,
-        unnest(string_split(measures, ',')) as measure
+        unnest({hidden}) as measure
     from {name}
 )
 select _partition, level, table_name, measure, parent, any_value(node) as node
