@@ -184,7 +184,7 @@ class Post(Built):
         return found
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(parcels)
 def test_no_small_number_follows_from_all_tables_together(parcels: Parcels) -> None:
     post = Post()

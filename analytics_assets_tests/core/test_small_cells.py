@@ -124,7 +124,7 @@ def sold(sales: list[Sale]) -> Memory:
     return source
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(sales)
 def test_subtraction_recovers_no_small_cell(sales: list[Sale]) -> None:
     tables = with_threshold(toy_tables(Memory()))
