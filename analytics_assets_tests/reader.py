@@ -171,6 +171,8 @@ class Attack:
         each = np.arange(self._size)
         small: dict[int, tuple[Name, str]] = {}
         for name, row in self.at.items():
+            if name not in earlier.at:
+                continue
             was, now = earlier._rows[earlier.at[name]] + each, self._rows[row] + first + each
             if unchanged(name):
                 numbers.equal(
