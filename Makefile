@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize status scrub repair api test test-slow test-faults test-damage test-nights mutate lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
+.PHONY: run materialize status scrub repair api test test-slow test-faults test-damage test-nights test-cells mutate lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
 
 run: $(VENV)/.installed  ## the UI on 127.0.0.1:3000, and behind it the sample, all assets and a table of what was done
 	@$(BIN)/analytics-assets run
@@ -37,6 +37,9 @@ test-damage: $(VENV)/.installed-dev  ## make test-damage PLACES=1000 SEED=1: dam
 
 test-nights: $(VENV)/.installed-dev  ## make test-nights SEEDS=20: sixty nightly loads of ads give what one load gives
 	@SEEDS=$(SEEDS) $(BIN)/python -m pytest analytics_assets_tests/ad_metrics/test_reference.py -m slow -k sixty --numprocesses 2
+
+test-cells: $(VENV)/.installed-dev  ## make test-cells YEARS=all: attack what readers of the published files see with linear programs
+	@YEARS=$(YEARS) $(BIN)/python -m pytest analytics_assets_tests/births/test_small_cells.py -m slow -s
 
 mutate: $(VENV)/.installed-dev  ## make mutate BUDGET=30 SEED=1: minutes of small changes of the code, which tests should notice
 	@$(BIN)/python -m analytics_assets_tests.mutate $(or $(BUDGET),30) $(or $(SEED),1)

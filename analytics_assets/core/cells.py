@@ -1,9 +1,11 @@
 """How protected tables add up: the trees and levels that their cells stand in.
 
-Belongs here: declarations -> where the cells of each table stand, and what each measure counts a
-part of.
-Does not belong here: which cells are withheld (``withholding.py``), the tables that result
-(``small_cells.py``).
+Belongs here: declarations -> where the cells of each table stand.
+Does not belong here: what measures say of each other (``counted.py``), which cells are withheld
+(``withholding.py``), the tables that result (``small_cells.py``).
+
+Tables that count one fact by the same keys are of the same places, by whatever a row is counted
+there: a birth may count for one municipality both by its place and by the mother's.
 """
 
 from __future__ import annotations
@@ -11,18 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analytics_assets.core.columns import DeclarationError, Dimension, Measure, MeasureList
+from analytics_assets.core.columns import DeclarationError, Dimension
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.observing import MONTH, WHOLE, WITHIN_MONTH, YEAR, Cells
 from analytics_assets.core.partitions import WEEKLY, YEARLY
-from analytics_assets.core.withholding import (
-    MONTH,
-    WHOLE,
-    WITHIN_MONTH,
-    YEAR,
-    Cells,
-    Counted,
-    Kind,
-)
 
 
 def _base(table: Table) -> Table:
@@ -47,10 +41,17 @@ class _Tree:
     base: str
     keys: tuple[str, ...]
 
+    def place_sql(self) -> str:
+        """Of tables of any base."""
+        return f"concat_ws('/', '{self.keys[-1]}', {self._values()})" if self.keys else f"'{WHOLE}'"
+
     def node_sql(self) -> str:
         if not self.keys:
             return f"'{WHOLE}'"
-        return f"concat_ws('/', '{self.base}.{self.keys[0]}', {', '.join(self.keys)})"
+        return f"concat_ws('/', '{self.base}.{self.keys[0]}', {self._values()})"
+
+    def _values(self) -> str:
+        return ", ".join(self.keys)
 
 
 _ROOT = _Tree("", ())
@@ -64,7 +65,8 @@ def _time(table: Table) -> Dimension:
 
 
 def _tree(table: Table) -> _Tree:
-    keys = tuple(name for axis in table.grain if not axis.date_sql for name in axis.key_names)
+    axes = [axis for axis in table.grain if not axis.date_sql]
+    keys = tuple(name for axis in axes for name in axis.key_names)
     return _Tree(_base(table).name, keys) if keys else _ROOT
 
 
@@ -85,14 +87,12 @@ def _parent(table: Table, protected: Sequence[Table]) -> _Tree:
     )
 
 
-def _tier(table: Table, protected: Sequence[Table]) -> int:
-    """How many steps the table's nodes are from the whole."""
-    if _tree(table) == _ROOT:
+def _tier(tree: _Tree, protected: Sequence[Table]) -> int:
+    """How many steps the nodes are from the whole, in the table of these keys where it is most."""
+    if tree == _ROOT:
         return 0
-    parent = _parent(table, protected)
-    if parent == _ROOT:
-        return 1
-    return 1 + min(_tier(other, protected) for other in protected if _tree(other) == parent)
+    parents = {_parent(table, protected) for table in protected if _tree(table).keys == tree.keys}
+    return 1 + max((_tier(parent, protected) for parent in parents), default=0)
 
 
 def _level(table: Table, protected: Sequence[Table]) -> int:
@@ -125,41 +125,28 @@ def cells_of(table: Table, protected: Sequence[Table]) -> Cells:
         level=_level(table, protected),
         threshold=table.publish.threshold,
         node=tree.node_sql(),
+        place=tree.place_sql(),
         parent=parent.node_sql() if parent else "'-'",
+        parent_place=parent.place_sql() if parent else "'-'",
         family=f"concat_ws('/', {family})",
-        tier=_tier(table, protected),
+        tier=_tier(tree, protected),
+        parent_tier=_tier(parent, protected) if parent else -1,
         keys=keys_sql(table),
         day=str(table.time),
         last_day=last_day(table),
+        decides=_decides(table),
     )
 
 
-def measures_counted(measures: MeasureList, key: str) -> list[Counted]:
-    """What each measure counts a part of; the first one counts the rows."""
-    first = measures.measures[0]
-    if first.sql != "count(*)":
-        raise DeclarationError(f"{key}: with a threshold, the first measure is count(*)")
-    position = {measure.name: n for n, measure in enumerate(measures.measures, 1)}
-    found: list[Counted] = []
-    for measure in measures.measures:
-        whole = _whole_of(measures, measure)
-        depth = 0 if measure == first else 1 if whole == first.name else 2
-        found.append(Counted(measure.name, _kind(measures, measure), position[whole], depth))
-    return found
-
-
-def _whole_of(measures: MeasureList, measure: Measure) -> str:
-    """The narrowest denominator of the measure's ratios, else the number of rows."""
-    first = measures.measures[0].name
-    denominators = [r.denominator for r in measures.ratios if r.numerator == measure.name]
-    return next((name for name in denominators if name != first), first)
-
-
-def _kind(measures: MeasureList, measure: Measure) -> Kind:
-    first = measures.measures[0]
-    if measure == first:
-        return "whole"
-    if measure.unit != first.unit:
-        return "sum"
-    is_part = any(ratio.numerator == measure.name for ratio in measures.ratios)
-    return "part" if is_part else "known"
+def _decides(table: Table) -> dict[str, str]:
+    """Measure -> SQL of whether it is counted by the column that a row's category is of."""
+    of: dict[str, list[str]] = {}
+    for value, names in table.decides.items():
+        for name in names:
+            of.setdefault(name, []).append(value)
+    which = f"concat_ws('/', {', '.join(table.each)})"
+    listed = {
+        name: ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+        for name, values in of.items()
+    }
+    return {name: f"{which} in ({values})" for name, values in listed.items()}

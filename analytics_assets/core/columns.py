@@ -108,6 +108,11 @@ class Measure:
     where there is no value. ``withheld``: NULL where readers may not see it (``small_cells.py``).
     ``late``: it goes on changing long after its day, so that no change of it puts a promotion on
     hold.
+    What follows from one measure for another, where small cells are withheld: ``part_of``: earlier
+    ones that count all the rows that it counts, beside those that a ratio divides it by;
+    ``apart_from``: earlier ones that count none of these; ``same_as``: the first one that is
+    always the same number; ``elsewhere``: it counts the rows that other tables of the same keys
+    count by another value, so that what it leaves is the same number in all of them.
     """
 
     name: str
@@ -120,6 +125,10 @@ class Measure:
     withheld: bool = False
     late: bool = False
     rolls_up: RollsUp | None = None
+    part_of: tuple[str, ...] = ()
+    apart_from: tuple[str, ...] = ()
+    same_as: str = ""
+    elsewhere: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name, "measure")
@@ -203,6 +212,9 @@ class MeasureList:
             if usual is not None and usual not in names and not _NUMBER.fullmatch(usual):
                 why = no_such("number or earlier measure", usual, names)
                 raise _refused("measure", measure.name, f"of its usual value, {why}")
+            for name in (*measure.part_of, *measure.apart_from, *filter(None, [measure.same_as])):
+                if name not in names:
+                    raise _refused("measure", measure.name, no_such("earlier measure", name, names))
             names.append(measure.name)
         for ratio in self.ratios:
             for name in (ratio.numerator, ratio.denominator):

@@ -86,9 +86,11 @@ class Table:
     ``time_column`` (date) or an axis of time in the grain decides the partition of a row.
     ``keeps_rows``: one row for each row that it reads. ``measured_from``: the table whose rows the
     measures count (only those that are ``measured_where``), all of them for each value of the
-    columns ``each``. ``proven_by``: the own checks that hold a partition back whose measures are
-    wrong, where they are no sums over one table. ``parts_of``: the aggregate to whose rows these
-    add up, where that does not follow from ``rollup_of``.
+    columns ``each``. ``decides``: value of these (joined by /) -> measures that are counted by the
+    column of its categories, so that the rows of a category are parts of them, too.
+    ``proven_by``: the own checks that hold a partition back whose measures are wrong, where they
+    are no sums over one table. ``parts_of``: the aggregate to whose rows these add up, where that
+    does not follow from ``rollup_of``.
     ``reads_itself``: the SQL also reads, under the table's own name, the live rows of the
     partitions that it builds, and ``getvariable('run_id')`` and ``getvariable('run_time')``. It
     must give the same rows again where nothing else that it reads has changed.
@@ -128,6 +130,7 @@ class Table:
     measured_from: Table | None = None
     measured_where: str = ""
     each: tuple[str, ...] = ()
+    decides: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     proven_by: tuple[str, ...] = ()
     parts_of: Table | None = None
     alike_in: str = ""

@@ -5,8 +5,7 @@ one that readers get in its place.
 Does not belong here: how protected tables add up (``cells.py``), the rule that chooses the cells
 (``withholding.py``), or promotion.
 
-Differences between measures (low minus very low birth weight) and what is known from elsewhere
-(which facility is in which municipality) are out of scope.
+What is known from elsewhere (which facility is in which municipality) is out of scope.
 """
 
 from __future__ import annotations
@@ -14,17 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analytics_assets.core.cells import (
-    cells_of,
-    counted_table,
-    keys_sql,
-    last_day,
-    measures_counted,
-)
+from analytics_assets.core.cells import cells_of, counted_table, keys_sql, last_day
 from analytics_assets.core.columns import Column, DeclarationError, MeasureList
+from analytics_assets.core.counted import measures_counted
 from analytics_assets.core.declaration import Check, Publish, Table
+from analytics_assets.core.observing import Cells
 from analytics_assets.core.partitions import YEARLY
-from analytics_assets.core.withholding import Cells, withheld_sql
+from analytics_assets.core.withholding import withheld_sql
 
 _SUFFIX = "_public"
 _WITHHELD = " NULL: withheld, because it or a cell that it would give away is small."
@@ -95,38 +90,54 @@ def _withheld_table(protected: list[Table]) -> Table:
             Column("node", "text", "What the keys stand for.", nullable=False),
             Column("parent", "text", "What it is a part of.", nullable=False),
             Column("family", "text", "The parts that add up to that.", nullable=False),
+            Column("threshold", "integer", "Below it, counts are small.", nullable=False),
             Column("measures", "text", "Measures withheld, joined by commas.", nullable=False),
             Column("cells", "integer", "Cells withheld.", "cells", False, minimum=1),
             Column("small_cells", "integer", "Of these, small ones.", "cells", False, minimum=0),
         ),
         time_column="make_date(year, 1, 1)",
         unique=("year", "table_name", "keys"),
-        sql=withheld_sql(measures_counted(protected[0].measures, protected[0].key), cells),
+        sql=withheld_sql(
+            measures_counted(protected[0].measures, protected[0].key), cells, key.replace("/", ".")
+        ),
         reads=tuple(protected),
-        checks=(_none_alone(key, cells),),
+        reads_itself=True,
+        checks=(_none_alone(key, cells, protected[0].measures),),
         description=f"What is withheld from readers of the aggregates of {fact.name}, in each year:"
-        " small cells, and those from which they could be computed. Never promoted.",
+        " small cells, those from which they could be computed, and what was withheld before."
+        " Never promoted.",
     )
 
 
-def _none_alone(key: str, cells: Sequence[Cells]) -> Check:
+def _none_alone(key: str, cells: Sequence[Cells], measures: MeasureList) -> Check:
     """Where the parent is published in the same grain, one withheld child would be computed."""
     published = {(table.level, table.node) for table in cells}
-    within = [t.table for t in cells if t.tier and (t.level, t.parent) in published]
-    listed = ", ".join(f"'{name}'" for name in within) or "''"
+    within = [t for t in cells if t.tier and (t.level, t.parent) in published]
+    several = " union ".join(
+        f"select '{t.table}' as table_name, year({t.day}) as year, {t.parent} as parent,"
+        f" {t.family} as family from {t.table} group by all having count(distinct {t.node}) > 1"
+        for t in within
+    )
     name = key.replace("/", ".")
+    # A row whose total is withheld is left out, whatever else is listed of it.
+    names = [measure.name for measure in measures.measures]
+    listed = "string_split(measures, ',')"
+    every = ", ".join(f"'{measure}'" for measure in names)
+    hidden = f"if(list_contains({listed}, '{names[0]}'), [{every}], {listed})"
     return Check(
         "none_alone",
         "No withheld cell is the only one of a published sum",
         sql=f"""
 with cells as (
-    select _partition, level, node, parent, family, table_name,
-        unnest(string_split(measures, ',')) as measure
+    select _partition, year, level, node, parent, family, table_name,
+        unnest({hidden}) as measure
     from {name}
 )
 select _partition, level, table_name, measure, parent, any_value(node) as node
 from cells
-where table_name in ({listed})
+where (table_name, year, parent, family) in (
+        select (table_name, year, parent, family) from ({several or "select * from cells limit 0"})
+    )
     and (_partition, level, parent, measure) not in (
         select (_partition, level, node, measure) from cells
     )
@@ -152,6 +163,7 @@ def _public(table: Table, withheld: Table) -> Table:
         measured_from=None,
         measured_where="",
         each=(),
+        decides={},
         parts_of=None,
         sql=_public_sql(table, withheld),
         reads=(table, withheld),
@@ -227,14 +239,12 @@ def _small(table: Table) -> dict[str, str]:
     """Measure -> SQL of whether its cell is small, or what it leaves of what it is a part of."""
     assert table.publish
     assert table.measures
-    found, between = {}, f"between 1 and {table.publish.threshold - 1}"
-    for counted in measures_counted(table.measures, table.key):
-        if counted.kind != "sum":
-            found[counted.name] = f"{counted.name} {between}"
-        if counted.kind == "part":
-            whole = table.measures.measures[counted.of - 1].name
-            found[counted.name] += f" or {whole} - {counted.name} {between}"
-    return found
+    return {
+        name: counted.small_sql(table.publish.threshold)
+        for counted in measures_counted(table.measures, table.key)
+        if counted.kind != "sum"
+        for name in counted.names
+    }
 
 
 def _shown_as_counted(table: Table, withheld: Table) -> Check:

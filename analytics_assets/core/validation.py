@@ -108,6 +108,11 @@ def _check_proof(table: Table) -> None:
     _known(table, "column, for each,", table.each, columns)
     if (table.each or table.measured_where) and not counted:
         raise table.refused("each and measured_where say how measured_from counts; give that, too")
+    if table.decides and not table.each:
+        raise table.refused("decides says what the categories of each decide; give each, too")
+    measures = [m.name for m in table.measures.measures] if table.measures else []
+    decided = [name for names in table.decides.values() for name in names]
+    _known(table, "measure, for decides,", decided, measures)
     blocking = [check.name for check in table.checks if check.blocking]
     _known(table, "blocking check of its own, for proven_by,", table.proven_by, blocking)
     if table.measures and not (table.rollup_of or counted or table.proven_by):

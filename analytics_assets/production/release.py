@@ -24,6 +24,7 @@ from analytics_assets.production.promotion import (
 )
 from analytics_assets.production.recovery import Recovery, verify
 from analytics_assets.production.review import Change, holds, put_on_hold, release_holds
+from analytics_assets.production.small_changes import small_changes
 from analytics_assets.production.standing import (
     Standing,
     look,
@@ -79,8 +80,9 @@ def release(
 
     ``tables`` are those of one domain, ``only`` some partitions of them. What follows from the same
     input moves together; a change of a total by more than ``gate_percent`` of the larger value puts
-    it on hold. What somebody else wrote is compared with the lake and mended. With ``dry_run``
-    nothing stays. Raises ``PromotionError``, and nothing was changed.
+    it on hold, and so does one that is small where small cells are withheld. What somebody else
+    wrote is compared with the lake and mended. With ``dry_run`` nothing stays. Raises
+    ``PromotionError``, and nothing was changed.
     """
     try:
         with engine.begin() as connection:
@@ -180,16 +182,15 @@ class _Release:
     def _gate(
         self, moves: Iterable[Move], groups: Mapping[Place, int], percent: float
     ) -> dict[Place, str]:
-        """Put on hold what changes too much; with the reasons."""
+        """Put on hold what changes too much, or too little to be told; with the reasons."""
         confirmed = {place for place, hold in holds(self._connection).items() if hold.confirmed}
         on_hold: dict[Place, str] = {}
         for move in moves:
-            found: dict[str, tuple[str, str]] = {}
-            for change in move.changes:
-                share, name = change.largest(move.table)
-                if 100 * share > percent and (move.table.key, change.partition) not in confirmed:
-                    why = f"{change.told(move.table, name)}, more than {percent:g} %"
-                    found[change.partition] = (move.offer.fingerprint(change.partition), why)
+            found = {
+                partition: (move.offer.fingerprint(partition), why)
+                for partition, why in self._doubts(move, percent).items()
+                if (move.table.key, partition) not in confirmed
+            }
             for partition, reason in found.items():
                 group = groups[move.table.key, partition]
                 decision = f"{self._run_id}/{group}"
@@ -198,6 +199,17 @@ class _Release:
                 )
                 on_hold[move.table.key, partition] = reason[1]
         return on_hold
+
+    def _doubts(self, move: Move, percent: float) -> dict[str, str]:
+        """Partition -> why somebody has to confirm it."""
+        replaced = [key for key in move.copied if key in move.present]
+        found = small_changes(self._connection, move.table, replaced, move.incoming)
+        for change in move.changes:
+            share, name = change.largest(move.table)
+            if 100 * share > percent:
+                why = f"{change.told(move.table, name)}, more than {percent:g} %"
+                found[change.partition] = why
+        return found
 
     def _put_in_place(self, move: Move, standing: Standing) -> None:
         table = move.table

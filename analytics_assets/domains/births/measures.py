@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from analytics_assets.core.columns import Column, Measure, MeasureList, Ratio, Type
 
@@ -16,13 +17,18 @@ from analytics_assets.core.columns import Column, Measure, MeasureList, Ratio, T
 class Flag:
     """A yes-or-no fact of a birth; NULL when the column that it reads is unknown.
 
-    ``common``: nearly all births have it.
+    ``common``: nearly all births have it. ``within``: an earlier flag that all births have that
+    have this one; ``apart_from``: one that none of them has. ``elsewhere``: the two places of those
+    that have it are not one.
     """
 
     name: str
     rule: str
     description: str
     common: bool = False
+    within: str = ""
+    apart_from: str = ""
+    elsewhere: bool = False
 
     @property
     def measure(self) -> str:
@@ -53,18 +59,54 @@ FLAGS: tuple[Flag, ...] = (
         # Class 8 of the older form is 28 to 36 weeks.
         "coalesce(nullif(GESTACAO, '8') in ('1', '2', '3'), SEMAGESTAC < 32)",
         "Born before 32 weeks.",
+        within="is_preterm",
     ),
     Flag("is_low_birth_weight", "PESO < 2500", "Birth weight under 2500 g."),
-    Flag("is_very_low_birth_weight", "PESO < 1500", "Birth weight under 1500 g."),
-    Flag("is_extremely_low_birth_weight", "PESO < 1000", "Birth weight under 1000 g."),
-    Flag("is_high_birth_weight", "PESO >= 4000", "Birth weight of 4000 g or more."),
+    Flag(
+        "is_very_low_birth_weight",
+        "PESO < 1500",
+        "Birth weight under 1500 g.",
+        within="is_low_birth_weight",
+    ),
+    Flag(
+        "is_extremely_low_birth_weight",
+        "PESO < 1000",
+        "Birth weight under 1000 g.",
+        within="is_very_low_birth_weight",
+    ),
+    Flag(
+        "is_high_birth_weight",
+        "PESO >= 4000",
+        "Birth weight of 4000 g or more.",
+        apart_from="is_low_birth_weight",
+    ),
     Flag("is_low_apgar1", "APGAR1 < 7", "Apgar score under 7 in the first minute."),
     Flag("is_low_apgar5", "APGAR5 < 7", "Apgar score under 7 in the fifth minute."),
-    Flag("is_critical_apgar1", "APGAR1 <= 3", "Apgar score of 3 or less in the first minute."),
-    Flag("is_critical_apgar5", "APGAR5 <= 3", "Apgar score of 3 or less in the fifth minute."),
+    Flag(
+        "is_critical_apgar1",
+        "APGAR1 <= 3",
+        "Apgar score of 3 or less in the first minute.",
+        within="is_low_apgar1",
+    ),
+    Flag(
+        "is_critical_apgar5",
+        "APGAR5 <= 3",
+        "Apgar score of 3 or less in the fifth minute.",
+        within="is_low_apgar5",
+    ),
     Flag("is_adolescent_pregnancy", "IDADEMAE < 20", "Mother under 20 years."),
-    Flag("is_very_young_pregnancy", "IDADEMAE < 15", "Mother under 15 years."),
-    Flag("is_geriatric_pregnancy", "IDADEMAE >= 35", "Mother of 35 years or more."),
+    Flag(
+        "is_very_young_pregnancy",
+        "IDADEMAE < 15",
+        "Mother under 15 years.",
+        within="is_adolescent_pregnancy",
+    ),
+    Flag(
+        "is_geriatric_pregnancy",
+        "IDADEMAE >= 35",
+        "Mother of 35 years or more.",
+        apart_from="is_adolescent_pregnancy",
+    ),
     Flag("is_prenatal_adequate", "CONSULTAS = '4'", "Seven prenatal visits or more."),
     Flag("is_first_pregnancy", "QTDGESTANT = 0", "No pregnancy before."),
     Flag("has_previous_cesarean", "QTDPARTCES > 0", "Mother had a caesarean before."),
@@ -76,6 +118,7 @@ FLAGS: tuple[Flag, ...] = (
         "case when right(CODMUNNASC, 5) <> '00000' and right(CODMUNRES, 5) <> '00000'"
         " then CODMUNNASC <> CODMUNRES end",
         "Born in another municipality than the mother's.",
+        elsewhere=True,
     ),
 )
 
@@ -94,14 +137,19 @@ def _measures() -> list[Measure]:
     # What is known by the same columns is known of the same births.
     known_by: dict[tuple[str, ...], str] = {}
 
-    def known(stem: str, reads: tuple[str, ...], sql: str, description: str) -> Measure:
+    def known(stem: str, reads: tuple[str, ...], sql: str, text: str, **declared: Any) -> Measure:
         name = f"{stem}_known"
-        usually = known_by.get(reads, _TOTAL)
-        known_by.setdefault(reads, name)
-        return Measure(name, sql, description, "births", usually=usually)
+        usually = known_by.setdefault(reads, name)
+        # Of several columns, flags may take what is unknown in different ways.
+        same = usually if len(reads) == 1 and usually != name else ""
+        usually = _TOTAL if usually == name else usually
+        return Measure(name, sql, text, "births", usually=usually, same_as=same, **declared)
 
     for flag in FLAGS:
         stem, text = flag.measure, flag.description.rstrip(".").lower()
+        what = f"Births of which it is known: {text}."
+        within, apart = (_of(name) for name in (flag.within, flag.apart_from))
+        known_within = tuple(f"{of.measure}_known" for of in within)
         found.append(
             Measure(
                 f"{stem}_count",
@@ -109,10 +157,13 @@ def _measures() -> list[Measure]:
                 f"Births: {text}.",
                 "births",
                 usually=_TOTAL if flag.common else "0",
+                part_of=tuple(f"{of.measure}_count" for of in within),
+                apart_from=tuple(f"{of.measure}_count" for of in apart),
+                elsewhere=flag.elsewhere,
             )
         )
-        what = f"Births of which it is known: {text}."
-        found.append(known(stem, flag.reads, f"count({flag.name})", what))
+        sql = f"count({flag.name})"
+        found.append(known(stem, flag.reads, sql, what, part_of=known_within))
     for name, column, unit, type_ in _MEANS:
         text = name.replace("_", " ")
         found.append(
@@ -121,6 +172,16 @@ def _measures() -> list[Measure]:
         what = f"Births of which {text} is known."
         found.append(known(name, (column,), f"count({column})", what))
     return found
+
+
+def _of(name: str) -> tuple[Flag, ...]:
+    return tuple(flag for flag in FLAGS if flag.name == name)
+
+
+def counted_by(column: str) -> tuple[str, ...]:
+    """The measures of the flags that read a column of the record."""
+    stems = [flag.measure for flag in FLAGS if column in flag.reads]
+    return tuple(f"{stem}_{what}" for stem in stems for what in ("count", "known"))
 
 
 def _ratios() -> list[Ratio]:

@@ -37,7 +37,12 @@ from analytics_assets.domains.births.grains import (
     WEEK,
     YEAR,
 )
-from analytics_assets.domains.births.measures import BIRTH_MEASURES, CORE_MEASURES, FLAGS
+from analytics_assets.domains.births.measures import (
+    BIRTH_MEASURES,
+    CORE_MEASURES,
+    FLAGS,
+    counted_by,
+)
 from analytics_assets.domains.births.rejected import BIRTH_DATE, LOSSES, REASON, counts
 from analytics_assets.domains.births.sources import HealthFacilitySource, SinascSource
 from analytics_assets.landing.readable import rows_still_landed
@@ -222,6 +227,8 @@ _BREAKDOWNS = {
     "delivery": "PARTO",
     "robson_group": "TPROBSON",
 }
+# What the classes are made of.
+_READ_BY = {"maternal_age_group": "IDADEMAE", "birth_weight_class": "PESO"}
 
 agg_municipality_daily = _from_births(
     "agg_municipality_daily",
@@ -320,6 +327,7 @@ agg_demographic_yearly = _from_births(
     BREAKDOWN,
     period=YEARLY,
     each=("breakdown",),
+    decides={name: counted_by(_READ_BY.get(name, column)) for name, column in _BREAKDOWNS.items()},
     parts_of=agg_state_yearly,
     publish=_publish("breakdown, year"),
     words={
