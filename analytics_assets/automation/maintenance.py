@@ -14,6 +14,7 @@ from pydantic import Field
 from analytics_assets import settings
 from analytics_assets.automation.failures import explained
 from analytics_assets.automation.jobs import one_op_job
+from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.production import backup
@@ -66,6 +67,7 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
     """Jobs and schedules: production's backup and restore, the lake's scrub, clean-up, archive."""
 
     @dg.op
+    @in_our_words
     def back_up(context: dg.OpExecutionContext) -> None:
         with explained(*_REASONS):
             made, deleted = backup.back_up(settings.load(), tables, now(), context.log)
@@ -84,6 +86,7 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
         )
 
     @dg.op
+    @in_our_words
     def restore(context: dg.OpExecutionContext, config: RestoreProduction) -> None:
         current = settings.load()
         with explained(*_REASONS):
@@ -101,6 +104,7 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
         )
 
     @dg.op
+    @in_our_words
     def vacuum(context: dg.OpExecutionContext) -> None:
         current, as_of = settings.load(), now()
         lake = open_lake(current.lake)
@@ -125,6 +129,7 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
         )
 
     @dg.op
+    @in_our_words
     def read_again(context: dg.OpExecutionContext, config: ScrubLake) -> None:
         current = settings.load()
         share = config.percent or current.scrub_share_percent
@@ -136,6 +141,7 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
             raise dg.Failure("\n".join(done.damaged), allow_retries=False)
 
     @dg.op
+    @in_our_words
     def archive_old(context: dg.OpExecutionContext, config: ArchivePartitions) -> None:
         def archived(lake: Lake, table: Table, folder: Path) -> list[archive.Archived]:
             run_id = context.run_id
@@ -144,6 +150,7 @@ def maintenance_definitions(tables: Sequence[Table]) -> dg.Definitions:
         _move(context, tables, config, archived)
 
     @dg.op
+    @in_our_words
     def restore_archived(context: dg.OpExecutionContext, config: RestoreArchive) -> None:
         def restored(lake: Lake, table: Table, folder: Path) -> list[archive.Archived]:
             return archive.restore(lake, table, config.partitions, folder, context.run_id)

@@ -19,6 +19,7 @@ from analytics_assets import settings
 from analytics_assets.automation.failures import explained
 from analytics_assets.automation.jobs import one_op_job
 from analytics_assets.automation.plan import by_domain
+from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.production import review, rollback_production, server
@@ -65,6 +66,7 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
     published = [table for table in tables if table.publish]
 
     @dg.op
+    @in_our_words
     def roll_back_table(context: dg.OpExecutionContext, config: RollbackTable) -> None:
         chosen = _chosen(tables, config.table)
         target = _target(config, chosen)
@@ -82,6 +84,7 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
         _show(context, rows)
 
     @dg.op
+    @in_our_words
     def roll_back_production(context: dg.OpExecutionContext, config: RollbackProduction) -> None:
         _refuse_beside_runs(context)
         current = settings.load()
@@ -103,6 +106,7 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
         _show(context, rows)
 
     @dg.op
+    @in_our_words
     def compare_promotion(context: dg.OpExecutionContext, config: SomePartitions) -> None:
         chosen = {table.key for table in _chosen(published, config.table)}
         domains = [own for own in by_domain(tables) if chosen & {table.key for table in own}]
@@ -113,6 +117,7 @@ def rollback_jobs(tables: Sequence[Table]) -> list[dg.JobDefinition]:
         _show(context, rows)
 
     @dg.op
+    @in_our_words
     def confirm_what_is_on_hold(context: dg.OpExecutionContext, config: SomePartitions) -> None:
         chosen, found = _chosen(tables, config.table), []
         snapshot = Snapshot(open_lake(settings.load().lake))

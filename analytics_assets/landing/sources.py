@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.source import Landing, SourceError, Tally
+from analytics_assets.core.telling import header
 from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile, files_of, unchanged
@@ -395,5 +396,5 @@ def _report_rest(landing: Landing, rows: str, column: str) -> None:
     ).fetchall()
     if found:
         landing.report["other fields, kept as JSON"] = ", ".join(
-            f"{name}: {count:,}" for name, count in found
+            f"{header(name)}: {count:,}" for name, count in found
         )

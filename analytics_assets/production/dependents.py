@@ -1,3 +1,5 @@
+from analytics_assets.core.telling import foreign
+
 """Views that others made over a promoted one: out of the way while it changes, and back again.
 
 Belongs here: finding such views and making them again as they were.
@@ -86,7 +88,7 @@ def _make(connection: sa.Connection, view: _View) -> None:
         with connection.begin_nested():
             _run(connection, f"create view {view.name} as {view.sql}")
     except sa.exc.ProgrammingError as error:
-        reason = str(error.orig).splitlines()[0]
+        reason = foreign(error)
         raise DependentError(
             f"{view.name} is made from it and does not fit it any more: {reason}. Drop it, try"
             " again, and make it anew"

@@ -27,6 +27,7 @@ from typing import Any
 import pyarrow
 
 from analytics_assets.core.source import SourceError
+from analytics_assets.core.telling import word
 from analytics_assets.domains.bank_kpis.error_cells import tells_errors
 from analytics_assets.domains.bank_kpis.months import SERIALS, as_text, month_of
 from analytics_assets.domains.bank_kpis.numbers import NULLS, decimal_mark, number
@@ -290,13 +291,13 @@ class _Rows:
         for place, name in places.values.items():
             own[name], readable = _value(cells[place], mark, self._layout.ratios)
             if not readable:
-                unreadable.append(f"{_letter(place)}{position} {name} = {own[name]}")
+                unreadable.append(f"{_letter(place)}{position} {name} = {word(own[name] or '')}")
         if code:
             beside = None if places.name is None else as_text(row[places.name])
             after = re.sub(r"^\d+[\s:.-]*", "", named or "")
             if name := beside or after.lstrip("0"):
                 self._names.setdefault(code, name)
-        why_not = None if code else f"institution {named or 'blank'} is no code"
+        why_not = None if code else f"institution {word(named) if named else 'blank'} is no code"
         self._found.setdefault(f"{month:%Y-%m}", []).append(
             {
                 "institution_code": code or "",

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.core.telling import header
 from analytics_assets.domains.births.columns import (
     COLUMN_NAMES,
     KNOWN_BUT_LEFT_OUT,
@@ -145,7 +146,8 @@ class FileReader:
             found.setdefault(ours, []).append(_text_sql(quoted(name), relation.blanks))
         unnamed = {name for name in found if name.startswith("_COLUMN_")}
         if "DTNASC" not in found:
-            shown = [name.upper() for name in names if name.upper() not in unnamed]
+            # Without a header somebody's data stands there: of other names only the shape is told.
+            shown = [header(name.upper()) for name in names if name.upper() not in unnamed]
             raise self._error(
                 "it has no column DTNASC (date of birth); its columns are "
                 + ", ".join(shown[:12])
@@ -168,7 +170,7 @@ class FileReader:
 
     def _note(self, what: str, names: Sequence[str]) -> None:
         if names:
-            self._landing.report[f"{self._file.path.name}: {what}"] = ", ".join(names)
+            self._landing.report[f"{self._file.path.name}: {what}"] = ", ".join(map(header, names))
 
     def _dated(self, source: str) -> list[str]:
         """The columns, with the day before the month."""
