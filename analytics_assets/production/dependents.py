@@ -1,5 +1,3 @@
-from analytics_assets.core.telling import foreign
-
 """Views that others made over a promoted one: out of the way while it changes, and back again.
 
 Belongs here: finding such views and making them again as they were.
@@ -16,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+
+from analytics_assets.core.telling import foreign
 
 # A view may be reached by several ways; the longest says what has to be there before it.
 _OVER = """

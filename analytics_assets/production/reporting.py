@@ -91,8 +91,8 @@ def _retry(context: dg.OpExecutionContext, domain: str, error: sa.exc.Operationa
             max_retries=_RETRIES, seconds_to_wait=2 ** (context.retry_number + 1)
         ) from error
     raise dg.Failure(
-        f"{domain}: PostgreSQL, asked {_RETRIES + 1} times: {foreign(error)}. Readers keep what they"
-        " have. See that it runs and its disk has room, and run again",
+        f"{domain}: PostgreSQL, asked {_RETRIES + 1} times: {foreign(error)}. Readers keep"
+        " what they have. See that it runs and its disk has room, and run again",
         allow_retries=False,
     ) from error
 
