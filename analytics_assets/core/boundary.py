@@ -1,7 +1,7 @@
 """Where our code hands an error to Dagster, which keeps and shows it with all that it came from.
 
 Belongs here: what every asset, op, check, schedule and sensor does with an error that leaves it.
-Does not belong here: what is told of one (``telling.py``).
+Does not belong here: what is told of one (``troubles.py``, ``telling.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import dagster as dg
 
-from analytics_assets.core.telling import told
+from analytics_assets.core.troubles import said
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +30,7 @@ def our_words() -> Iterator[None]:
     except (dg.Failure, dg.RetryRequested) as error:
         raise error from None
     except Exception as error:
-        raise dg.Failure(told(error)).with_traceback(error.__traceback__) from None
+        raise dg.Failure(said(error)).with_traceback(error.__traceback__) from None
 
 
 def in_our_words(function: F) -> F:

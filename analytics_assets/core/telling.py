@@ -147,7 +147,7 @@ def foreign(error: BaseException) -> str:
     lines = [" ".join(line.split()) for line in _COLOURS.sub("", str(error)).splitlines()]
     said: list[str] = []
     for line in filter(None, lines):
-        if line.startswith(_QUOTING):
+        if line.startswith(_QUOTING) or line.endswith("?"):
             break
         said.append(line)
     if _OF_NO_ROW.intersection(cls.__name__ for cls in type(error).__mro__):

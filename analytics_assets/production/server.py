@@ -22,6 +22,8 @@ from psycopg2 import sql
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from analytics_assets.core.source import SourceError
+from analytics_assets.core.telling import foreign
 from analytics_assets.settings import Settings
 
 PROMOTER, READER, METADATA = "promoter", "dashboard_reader", "dagster"
@@ -29,6 +31,7 @@ PRODUCTION_DATABASE, METADATA_DATABASE = "analytics", "dagster"
 RESTORE_DATABASE = "analytics_restore"
 # Raised with every change of the set-up, which is then done again in homes that exist.
 _SET_UP = "2"
+_PATIENCE = 10
 
 
 class UrlError(ValueError):
@@ -105,6 +108,22 @@ def given(variable: str, url: str | None) -> str | None:
         password = str(parsed.query["password"])
         parsed = parsed.difference_update_query(["password"]).set(password=password)
     return parsed.render_as_string(hide_password=False)
+
+
+def reach(variable: str, url: str) -> None:
+    """``SourceError`` where the database of a URL cannot be used."""
+    try:
+        parsed = make_url(url).set(drivername="postgresql")
+        psycopg2.connect(
+            parsed.render_as_string(hide_password=False), connect_timeout=_PATIENCE
+        ).close()
+    except psycopg2.Error as error:
+        raise SourceError(
+            f"PostgreSQL cannot be used: {foreign(error)}",
+            variable,
+            "See that it runs, and that the URL has its address, a database that is there and the"
+            " right password",
+        ) from None
 
 
 def _url(role: str, folder: str, database: str = PRODUCTION_DATABASE) -> str:
