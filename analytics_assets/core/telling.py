@@ -37,6 +37,11 @@ _NUMBERED = re.compile(r"\d{5}")
 _LONG_NUMBER = re.compile(r"\d(?:[ .,/-]?\d){6,}")
 # From the first quote of a line to its last: a value may have quotes in it.
 _QUOTED = re.compile(r"""(?<!\w)(?:'.*'|".*"|`.*`)(?!\w)""")
+_ORDINARY = re.compile(
+    r"[\d.,()<>=-]*|'\.\.\.'|Could|Cannot|Unable|Unknown|Invalid|Malformed|Expected|Failed|Type|Time"
+    r"|Casting|Conversion|Overflow|Out|Value|String|Python|NULL|UTF-?\d*|(?:U?[A-Z]*INT|FLOAT|DOUBLE"
+    r"|DECIMAL|DATE|TIME|TIMESTAMP|VARCHAR|BOOLEAN|INTEGER|JSON|CSV)[\d(),]*"
+)
 _KIND = re.compile(r"(?:[A-Z]\w+ )*(?:Error|Exception): ")
 _COLOURS = re.compile("\x1b" + r"\[[0-9;]*m|↳")
 # How lines begin in which PostgreSQL, DuckDB and SQLAlchemy quote what they speak of.
@@ -150,15 +155,26 @@ def foreign(error: BaseException) -> str:
         if line.startswith(_QUOTING) or line.endswith("?"):
             break
         said.append(line)
-    if _OF_NO_ROW.intersection(cls.__name__ for cls in type(error).__mro__):
+    if _OF_NO_ROW & kinds(error):
         return " ".join(said)[:_LONGEST_ERROR].rstrip(".")
     return masked(said[0] if said else "")
 
 
 def masked(line: str) -> str:
-    """A line of others: nothing that is quoted, no long number, nothing after a colon."""
-    text = _LONG_NUMBER.sub("...", _QUOTED.sub("'...'", _KIND.sub("", line)))
-    return text.partition(": ")[0][:_LONGEST_ERROR].rstrip(".")
+    """A line of others: nothing that is quoted or stands after a colon, no long number, and of
+    words with capitals those alone that begin such lines, or are types."""
+    text = _LONG_NUMBER.sub("...", _QUOTED.sub("'...'", _KIND.sub("", line))).partition(": ")[0]
+    words = [
+        word if word.islower() or _ORDINARY.fullmatch(word) else "..." for word in text.split()
+    ]
+    return re.sub(r"\.\.\.( \.\.\.)+", "...", " ".join(words))[:_LONGEST_ERROR].rstrip(".")
+
+
+def kinds(error: BaseException) -> frozenset[str]:
+    """The names of what an error is; of DuckDB's its own, which others come under that do not fit:
+    what it says of a value is a ``ProgrammingError``, and no memory an ``OperationalError``."""
+    classes = [cls for cls in type(error).__mro__ if "duckdb" not in cls.__module__]
+    return frozenset(cls.__name__ for cls in (type(error), *classes))
 
 
 def told(error: BaseException) -> str:

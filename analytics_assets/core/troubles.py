@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from analytics_assets.core.telling import foreign, told
+from analytics_assets.core.telling import foreign, kinds, told
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -42,24 +42,24 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _sentence(error: BaseException) -> str:
-    kinds = {cls.__name__ for cls in type(error).__mro__}
+    names = kinds(error)
     if is_full(error):
         return (
             f"{_where(error)}the disk is full. What is published stays whole: make room and run"
             " again."
         )
-    if kinds & _SERVER:
+    if names & _SERVER:
         return (
             f"PostgreSQL cannot be used: {foreign(error)}. See that it runs, and that"
             " PRODUCTION_URL and DAGSTER_PG_URL, where they are set, name it, a database that is"
             " there and the right password. What is published stays whole; run again."
         )
-    if "NoSuchProcess" in kinds:
+    if "NoSuchProcess" in names:
         return (
             "The PostgreSQL server of this home was killed. What is published stays whole: run"
             " again, which starts it."
         )
-    if isinstance(error, MemoryError) or "OutOfMemoryException" in kinds:
+    if isinstance(error, MemoryError) or "OutOfMemoryException" in names:
         return (
             "There is not enough memory. Set ANALYTICS_MEMORY_LIMIT (DuckDB's, such as 2GB) higher,"
             " or stop what else uses the machine, and run again."

@@ -84,7 +84,8 @@ class FileSource:
         """See which files there are now; only those with news are read."""
         files, day = files_of(self.feed), reading.today()
         known = [(look.where, look.on, list(look.contents)) for look in self._last]
-        if known != [(self._where, day, files)]:
+        hindered = any(c.passes for look in self._last for c in look.contents.values())
+        if hindered or known != [(self._where, day, files)]:
             self._last[:] = [self._looked(contents(self.feed, files), day)]
         return self._last[0]
 
@@ -295,7 +296,7 @@ class FileSource:
 
     def _refuse(self, look: Look, key: str) -> None:
         for file in look.unreadable.get(key, ()):
-            raise SourceError(*look.contents[file].problem)
+            raise look.contents[file].refusal
         there = key in look.parts or key in look.named
         if not there and self.feed.expected and key in self.feed.expected():
             # Days that lack one say the same, so that people are told of a gap and not of its days.

@@ -7,7 +7,6 @@ Does not belong here: backfills, whose daemon takes minutes (``test_ui_backfill.
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -141,7 +140,7 @@ def test_a_foreign_page_in_a_real_browser_reads_and_changes_nothing(dev: Dagster
     port = dev.url.rpartition(":")[2]
     rebound = f"http://evil.example:{port}"
     before = dev.query(_SEEN)
-    with closing(ThreadingHTTPServer(("127.0.0.1", 0), _Page)) as server, sync_playwright() as all_:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server, sync_playwright() as all_:
         Thread(target=server.serve_forever, daemon=True).start()
         arguments = ["--host-resolver-rules=MAP evil.example 127.0.0.1", "--no-proxy-server"]
         browser = all_.chromium.launch(

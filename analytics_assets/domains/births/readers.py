@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.core.source import Landing, SourceError, SourceHindered
 from analytics_assets.core.telling import header
 from analytics_assets.domains.births.columns import (
     COLUMN_NAMES,
@@ -126,13 +126,13 @@ class FileReader:
             with opened(self._landing.session, inner, self._scratch, counted) as relation:
                 yield relation
         except SourceError as error:
-            what, _, to_do = error.parts
-            raise self._error(what, to_do) from error
+            raise error.of(str(self._file.path)) from error
         except OSError as error:
             if error.errno in NOT_THE_FILE:
                 raise
-            raise self._error(
-                f"it cannot be read ({error.strerror or error})",
+            raise SourceHindered(
+                f"it cannot be read ({error.strerror or type(error).__name__})",
+                str(self._file.path),
                 "Give the user that runs this the right to read it, or fetch it again",
             ) from error
 
