@@ -50,6 +50,8 @@ def build(behind: str | None, began: datetime) -> bool:
         config = environment.prepare()
         registry.prepare()
         logging.getLogger("dagster").setLevel(logging.CRITICAL)
+        # Of a server that is gone dagster-postgres would tell each of its tries.
+        logging.getLogger().addFilter(lambda record: "Retrying failed database" not in record.msg)
         with dg.DagsterInstance.get() as instance:
             end_own(instance, config)
             if behind:

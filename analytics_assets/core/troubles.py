@@ -44,10 +44,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _sentence(error: BaseException) -> str:
     names = kinds(error)
     if is_full(error):
-        return (
-            f"{_where(error)}the disk is full. What is published stays whole: make room and run"
-            " again."
-        )
+        where = _where(error) + "the disk is full"
+        return f"{where[0].upper()}{where[1:]}. What is published stays whole: make room and run again."
     if names & _SERVER:
         return (
             f"PostgreSQL cannot be used: {foreign(error)}. See that it runs, and that"

@@ -359,8 +359,7 @@ class FileSource:
         report["rows offered"] = offered
         report["rows landed"] = landed
         report["rows repeated"] = offered - landed
-        unknown = {name for part in parts for name in look.contents[part.file].unknown}
-        if unknown:
+        if unknown := {name for part in parts for name in look.contents[part.file].unknown}:
             report["columns left out"] = ", ".join(sorted(unknown))
         mended = [
             f"{part.file.path.name}: {note}"

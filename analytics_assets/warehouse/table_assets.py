@@ -25,6 +25,7 @@ from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.telling import foreign
+from analytics_assets.core.troubles import is_full
 from analytics_assets.warehouse.audit import CONTRACT, RECONCILES, Finding, told
 from analytics_assets.warehouse.build import Builder, check_names
 from analytics_assets.warehouse.builds import Snapshot
@@ -223,8 +224,9 @@ def _explained(what: str, where: str) -> Iterator[None]:
     except DamagedLog as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     except (OSError, duckdb.IOException, DeltaError) as error:
+        reason = "the disk is full" if is_full(error) else foreign(error)
         raise dg.Failure(
-            f"{what} could not be written to {where}: {foreign(error)}. Readers see whole versions"
+            f"{what} could not be written to {where}: {reason}. Readers see whole versions"
             " only. Mend the cause, such as a disk that is full or read-only, and run again"
         ) from error
 

@@ -202,7 +202,7 @@ def test_troubles_are_one_sentence_with_what_to_do() -> None:
     wrapped = RuntimeError("it failed")
     wrapped.__cause__ = duckdb.IOException('IO Error: Could not write file "x": No space left on'
                                            " device")  # fmt: skip
-    assert said(wrapped).startswith("the disk is full. ")
+    assert said(wrapped).startswith("The disk is full. ")
     rights = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/home/x")
     assert said(rights) == (
         "/home/x: Permission denied. Give the user that runs this the right to read and write it."
