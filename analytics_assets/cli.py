@@ -201,6 +201,14 @@ def _duckdb(options: argparse.Namespace) -> int:
             f"There is no warehouse in {config.home} yet: run `make materialize`.", file=sys.stderr
         )
         return 1
+    from analytics_assets.warehouse.catalogue import is_of_another_place, mend_catalogue
+
+    if is_of_another_place(config):
+        from analytics_assets import registry
+        from analytics_assets.warehouse.builds import Snapshot
+        from analytics_assets.warehouse.lake import open_lake
+
+        mend_catalogue(config, Snapshot(open_lake(config.lake)), registry.tables())
     try:
         catalogue = duckdb.connect(str(config.catalogue), read_only=True)
     except duckdb.Error:

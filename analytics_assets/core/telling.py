@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from analytics_assets.core.columns import Column
 
 # A number of so many digits may be somebody's; the total of many rows may be longer.
-_EXACT, _EXACT_TOTAL = 10**6, 10**9
+_EXACT, _EXACT_TOTAL = 10**5, 10**9
 _LONGEST_WORD, _LONGEST_SHAPE, _LONGEST_ERROR = 80, 20, 300
 # Short numbers, dates and months; where a code or label is expected, letters of no name.
 _PLAIN = re.compile(
-    r"-?\d{1,4}([.,]\d{1,2})?|(19|20)\d\d(-?\d\d|-\d\d-\d\d)|\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}"
+    r"-?\d{1,5}([.,]\d{1,2})?|(19|20)\d\d(-?\d\d|-\d\d-\d\d)|\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}"
 )
-_CODE = re.compile(r"[A-Z]{2,3}|[a-z][a-z_]{0,11}")
+_CODE = re.compile(r"[A-Z]{2,3}|[a-z][a-z_]{0,11}(_?\d{1,4})?")
 _NEAR, _LONGER = 0.8, 2
 _COLUMN = re.compile(r"[^\W\d][\w.$-]{0,39}|_column_\d+")
 _NUMBERED = re.compile(r"\d{5}")

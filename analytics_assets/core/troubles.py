@@ -45,7 +45,8 @@ def _sentence(error: BaseException) -> str:
     names = kinds(error)
     if is_full(error):
         where = _where(error) + "the disk is full"
-        return f"{where[0].upper()}{where[1:]}. What is published stays whole: make room and run again."
+        where = where[0].upper() + where[1:]
+        return f"{where}. What is published stays whole: make room and run again."
     if names & _SERVER:
         return (
             f"PostgreSQL cannot be used: {foreign(error)}. See that it runs, and that"

@@ -28,7 +28,7 @@ import pyarrow
 
 from analytics_assets.core.source import SourceError
 from analytics_assets.core.telling import word
-from analytics_assets.domains.bank_kpis.error_cells import tells_errors
+from analytics_assets.domains.bank_kpis.error_cells import ERRORS, tells_errors
 from analytics_assets.domains.bank_kpis.months import SERIALS, as_text, month_of
 from analytics_assets.domains.bank_kpis.numbers import NULLS, decimal_mark, number
 from analytics_assets.domains.bank_kpis.sheets import Sheet, sheets
@@ -291,7 +291,9 @@ class _Rows:
         for place, name in places.values.items():
             own[name], readable = _value(cells[place], mark, self._layout.ratios)
             if not readable:
-                unreadable.append(f"{_letter(place)}{position} {name} = {word(own[name] or '')}")
+                unreadable.append(
+                    f"{_letter(place)}{position} {name} = {word(own[name] or '', ERRORS)}"
+                )
         if code:
             beside = None if places.name is None else as_text(row[places.name])
             after = re.sub(r"^\d+[\s:.-]*", "", named or "")

@@ -156,7 +156,9 @@ class FileReader:
             )
         known = {*COLUMN_NAMES, *KNOWN_BUT_LEFT_OUT, *unnamed}
         self._note("columns missing", [name for name in COLUMN_NAMES if name not in found])
-        self._note("unknown columns left out", sorted(found.keys() - known))
+        self._note(
+            "unknown columns left out", [header(name) for name in sorted(found.keys() - known)]
+        )
         present = {
             name: f"coalesce({', '.join(found[name])})" for name in COLUMN_NAMES if name in found
         }
@@ -170,7 +172,7 @@ class FileReader:
 
     def _note(self, what: str, names: Sequence[str]) -> None:
         if names:
-            self._landing.report[f"{self._file.path.name}: {what}"] = ", ".join(map(header, names))
+            self._landing.report[f"{self._file.path.name}: {what}"] = ", ".join(names)
 
     def _dated(self, source: str) -> list[str]:
         """The columns, with the day before the month."""
