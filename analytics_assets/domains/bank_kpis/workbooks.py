@@ -291,9 +291,8 @@ class _Rows:
         for place, name in places.values.items():
             own[name], readable = _value(cells[place], mark, self._layout.ratios)
             if not readable:
-                unreadable.append(
-                    f"{_letter(place)}{position} {name} = {word(own[name] or '', ERRORS)}"
-                )
+                said_of_it = word(own[name] or "", ERRORS)
+                unreadable.append(f"{_letter(place)}{position} {name} = {said_of_it}")
         if code:
             beside = None if places.name is None else as_text(row[places.name])
             after = re.sub(r"^\d+[\s:.-]*", "", named or "")
