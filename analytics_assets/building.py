@@ -121,6 +121,8 @@ def _instance() -> Iterator[tuple[Settings, dg.DagsterInstance]]:
     config = environment.prepare()
     registry.prepare()
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    # Of a server that is gone dagster-postgres would tell each of its tries.
+    logging.getLogger().addFilter(lambda record: "Retrying failed database" not in record.msg)
     with dg.DagsterInstance.get() as instance:
         end_own(instance, config)
         yield config, instance

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets import environment, home, interrupts, settings
-from analytics_assets.core.refusals import DeclarationError
+from analytics_assets.core import troubles
 from analytics_assets.core.source import SourceError
 
 
@@ -38,15 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = int(options.command(options))
             sys.stdout.flush()
             return code
-    except (DeclarationError, SourceError) as error:
-        print(error, file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # Whoever read the output has seen enough; Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        print(troubles.said(error), file=sys.stderr)
+        return 1
 
 
 def _add_own(commands: Any) -> None:

@@ -39,6 +39,8 @@ def prepare() -> settings.Settings:
             file=sys.stderr,
         )
     os.environ["DAGSTER_PG_URL"] = server.urls(config).dagster
+    # Dagster itself would try for a while, in a hundred lines and several processes.
+    server.reach("DAGSTER_PG_URL", os.environ["DAGSTER_PG_URL"])
     os.environ["DAGSTER_HOME"] = str(config.dagster_home)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     # Materialisation events are the cost of a long backfill; on PostgreSQL they go in batches.

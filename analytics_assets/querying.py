@@ -16,9 +16,12 @@ from typing import Any
 import duckdb
 import sqlalchemy as sa
 
-from analytics_assets import settings
+from analytics_assets import registry, settings
 from analytics_assets.production import server
 from analytics_assets.production.promotion import production_engine
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.catalogue import is_of_another_place, mend_catalogue
+from analytics_assets.warehouse.lake import open_lake
 
 
 def warehouse(sql: str | None) -> int:
@@ -29,6 +32,8 @@ def warehouse(sql: str | None) -> int:
             f"There is no warehouse in {config.home} yet: run `make materialize`.", file=sys.stderr
         )
         return 1
+    if is_of_another_place(config):
+        mend_catalogue(config, Snapshot(open_lake(config.lake)), registry.tables())
     try:
         catalogue = duckdb.connect(str(config.catalogue), read_only=True)
     except duckdb.Error:

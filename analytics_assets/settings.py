@@ -6,11 +6,18 @@ Does not belong here: settings of one domain (its ``sources.py`` has them).
 
 from __future__ import annotations
 
+import math
 import os
 import pwd
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+
+from analytics_assets.core.source import SourceError
+
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -88,27 +95,51 @@ def load() -> Settings:
         production_url=os.environ.get("PRODUCTION_URL") or None,
         production_reader_url=os.environ.get("PRODUCTION_READER_URL") or None,
         dagster_pg_url=os.environ.get("DAGSTER_PG_URL") or None,
-        memory_limit=os.environ.get("ANALYTICS_MEMORY_LIMIT") or "1200MB",
-        threads=int(os.environ.get("ANALYTICS_THREADS") or os.cpu_count() or 2),
-        production_budget_mb=float(os.environ.get("PRODUCTION_BUDGET_MB") or 350),
+        memory_limit=_memory("ANALYTICS_MEMORY_LIMIT", "1200MB"),
+        threads=_number("ANALYTICS_THREADS", os.cpu_count() or 2, int, 1),
+        production_budget_mb=_number("PRODUCTION_BUDGET_MB", 350),
         ui_url=(
             os.environ.get("ANALYTICS_URL")
             or f"http://127.0.0.1:{os.environ.get('ANALYTICS_PORT') or 3000}"
         ).rstrip("/"),
         alert_webhook_url=os.environ.get("ALERT_WEBHOOK_URL") or None,
-        alert_repeat=timedelta(hours=float(os.environ.get("ALERT_REPEAT_HOURS") or 24)),
-        promotion_gate_percent=float(os.environ.get("PROMOTION_GATE_PERCENT") or 80),
+        alert_repeat=timedelta(hours=_number("ALERT_REPEAT_HOURS", 24)),
+        promotion_gate_percent=_number("PROMOTION_GATE_PERCENT", 80),
         backup_folder=Path(os.environ.get("BACKUP_FOLDER") or home / "backups").absolute(),
-        backups_kept=int(os.environ.get("BACKUPS_KEPT") or 7),
+        backups_kept=_number("BACKUPS_KEPT", 7, int),
         backup_passphrase=os.environ.get("BACKUP_PASSPHRASE") or None,
         restore_url=os.environ.get("RESTORE_URL") or None,
-        lake_retention=timedelta(days=float(os.environ.get("LAKE_RETENTION_DAYS") or 30)),
-        lake_older_mb=float(os.environ.get("LAKE_OLDER_MB") or 1_000_000),
-        history_retention=timedelta(days=float(os.environ.get("HISTORY_DAYS") or 90)),
-        lake_verify_percent=float(os.environ.get("LAKE_VERIFY_PERCENT") or 100),
-        scrub_share_percent=float(os.environ.get("SCRUB_SHARE_PERCENT") or 7.5),
-        landing_max_columns=int(os.environ.get("LANDING_MAX_COLUMNS") or 2000),
-        landing_unpacked_mb=float(os.environ.get("LANDING_UNPACKED_MB") or 1500),
-        landing_reader_mb=float(os.environ.get("LANDING_READER_MB") or 1500),
-        landing_reader_seconds=float(os.environ.get("LANDING_READER_SECONDS") or 600),
+        lake_retention=timedelta(days=_number("LAKE_RETENTION_DAYS", 30)),
+        lake_older_mb=_number("LAKE_OLDER_MB", 1_000_000),
+        history_retention=timedelta(days=_number("HISTORY_DAYS", 90)),
+        lake_verify_percent=_number("LAKE_VERIFY_PERCENT", 100),
+        scrub_share_percent=_number("SCRUB_SHARE_PERCENT", 7.5),
+        landing_max_columns=_number("LANDING_MAX_COLUMNS", 2000, int),
+        landing_unpacked_mb=_number("LANDING_UNPACKED_MB", 1500),
+        landing_reader_mb=_number("LANDING_READER_MB", 1500),
+        landing_reader_seconds=_number("LANDING_READER_SECONDS", 600),
     )
+
+
+def _number(variable: str, default: float, kind: type = float, least: float = 0) -> Any:
+    """A setting that is a number; ``SourceError`` that names it if it is none from ``least``."""
+    text = os.environ.get(variable) or str(default)
+    try:
+        value = kind(text)
+        if not least <= value < math.inf:
+            raise ValueError
+    except ValueError:
+        whole = "whole " if kind is int else ""
+        raise SourceError(
+            f"{text!r} is not allowed",
+            variable,
+            f"Give a {whole}number from {least:g}, such as {default}",
+        ) from None
+    return value
+
+
+def _memory(variable: str, default: str) -> str:
+    text = os.environ.get(variable) or default
+    if not _MEMORY.fullmatch(text):
+        raise SourceError(f"{text!r} is no size", variable, f"Give one such as {default} or 4GB")
+    return text

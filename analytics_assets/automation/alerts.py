@@ -23,6 +23,7 @@ from analytics_assets.automation.problems import (
     read_staleness,
     read_ticks,
 )
+from analytics_assets.core.boundary import in_our_words
 from analytics_assets.warehouse.ledger import now
 
 _SECONDS = 60
@@ -43,6 +44,7 @@ def alerts_sensor(made_up: Callable[[], Collection[str]] = tuple) -> dg.SensorDe
         description="Tells people of failed runs and checks, stale tables and failed ticks: in the"
         " log, in alerts.jsonl, and to ALERT_WEBHOOK_URL if that is set.",
     )
+    @in_our_words
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         repository = context.repository_def
         checks = repository.asset_graph.asset_check_keys if repository else None

@@ -15,6 +15,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from analytics_assets import home, running_code, settings
 from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, by_domain, job_name, plan
 from analytics_assets.automation.turns import end_own, under_way
+from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS
 from analytics_assets.core.source import SourceError
@@ -124,6 +125,7 @@ def _nightly(
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Looks at the sources and asks for the partitions whose input changed.",
     )
+    @in_our_words
     def nightly(context):
         if why := left():
             return why
@@ -147,6 +149,7 @@ def changes_sensor(
         description="Asks for partitions whose input changed since they were built or promoted."
         " Waits while such runs are under way.",
     )
+    @in_our_words
     def changes(context: dg.SensorEvaluationContext):
         if why := left():
             return why

@@ -18,6 +18,7 @@ import dagster as dg
 from analytics_assets import environment
 from analytics_assets.automation.summary import failures
 from analytics_assets.automation.turns import in_this_process
+from analytics_assets.core.boundary import our_words
 from analytics_assets.core.declaration import Table
 
 
@@ -45,7 +46,8 @@ class Operation:
         """A job of one op, whose configuration the UI describes."""
 
         def act(context, config):
-            context.add_output_metadata(dict(self.do(tables, context, config)))
+            with our_words():
+                context.add_output_metadata(dict(self.do(tables, context, config)))
 
         act.__annotations__ = {"context": dg.OpExecutionContext, "config": self.config}
         op = dg.op(name=self.do.__name__)(act)

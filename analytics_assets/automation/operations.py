@@ -16,6 +16,7 @@ import dagster as dg
 from analytics_assets.automation.failures import explained
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.staleness import Lag, minute, stale, staleness
+from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.source import SourceError
@@ -50,6 +51,7 @@ def staleness_definitions(tables: Sequence[Table]) -> dg.Definitions:
             )
         ],
     )
+    @in_our_words
     def operations_staleness(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         as_of = now()
         before = _first_seen(context.instance)

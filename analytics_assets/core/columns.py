@@ -60,7 +60,8 @@ class Column:
     regular expression (RE2) that a whole text has to match. ``max_length`` is that of a text in
     characters; one that is part of a key has one in any case. ``personal`` columns identify a
     person: they are shown in no log, preview or finding, and are promoted only where ``Publish``
-    says so.
+    says so. ``told``: its text is a word of a code book, a pseudonym or the name of a file, which
+    messages and previews may show; of other text they show the shape (``telling.py``).
     """
 
     name: str
@@ -74,6 +75,8 @@ class Column:
     pattern: str = ""
     max_length: int | None = None
     personal: bool = False
+    # What people alone read: a column that differs in it has the same rows.
+    told: bool = field(default=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         check_name(self.name, "column")
@@ -90,10 +93,17 @@ def text(
     nullable: bool = True,
     values: tuple[str, ...] = (),
     max_length: int | None = None,
+    told: bool = False,
 ) -> Column:
     """A column of text."""
     return Column(
-        name, "text", description, nullable=nullable, values=values, max_length=max_length
+        name,
+        "text",
+        description,
+        nullable=nullable,
+        values=values,
+        max_length=max_length,
+        told=told,
     )
 
 

@@ -56,7 +56,11 @@ class Configured:
             self.code.append(value)
         elif _is_frozen(value):
             self._seen.append(value)
-            own = ((f"{name}.{one.name}", getattr(value, one.name)) for one in fields(value))
+            own = (
+                (f"{name}.{one.name}", getattr(value, one.name))
+                for one in fields(value)
+                if one.compare
+            )
             self._add_all(own, frozen=True)
         else:
             self._add_callable(name, value)

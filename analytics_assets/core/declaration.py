@@ -50,7 +50,10 @@ class Check:
     ``_sent`` and ``_live`` the same table and, of another input, the live rows that it replaces.
     ``at_fault`` (SQL over ``_broken``, a row of ``sql``, and ``_row``, one of the table) says which
     rows go into quarantine; by default those with the unique columns of ``_broken``. ``told`` is a
-    column of ``sql`` whose values are told in messages, which otherwise hold no value of a row.
+    column of ``sql`` that is told in messages: a sentence that holds no value of a row, or, where
+    ``words`` are given, values, of which these words are told, and of others only what
+    ``telling.word`` lets pass; ``times``: a column that says of how many rows. ``shows``: columns
+    of ``sql`` that are none of the table, and whose text is ours.
     ``warns``: a column of the SQL of a blocking check that is true where a row only warns.
     ``confirmable``: somebody may let what it holds back be built, with a warning.
     """
@@ -62,6 +65,9 @@ class Check:
     blocking: bool = True
     at_fault: str = ""
     told: str = ""
+    words: tuple[str, ...] | None = None
+    times: str = ""
+    shows: tuple[str, ...] = ()
     warns: str = ""
     confirmable: bool = False
 

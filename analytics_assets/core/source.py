@@ -108,10 +108,27 @@ class OutspokenSource(Source, Protocol):
 class SourceError(Exception):
     """Input that cannot be landed: says what, where and what to do; retrying cannot pass."""
 
+    # Whether the same input may be landed another time, so that nothing is held against it.
+    passes = False
+
     def __init__(self, what: str, where: str, to_do: str) -> None:
         super().__init__(f"{where}: {what}. {to_do}")
         self.parts = (what, where, to_do)
 
+    def of(self, where: str) -> SourceError:
+        """The same, said of another place."""
+        what, _, to_do = self.parts
+        return type(self)(what, where, to_do)
+
+
+class SourceHindered(SourceError):
+    """Input that cannot be landed as things are here: a limit, a right, a package, a bad moment of
+    a disk. It is tried again as it is."""
+
+    passes = True
+
 
 class SourceUnavailable(SourceError):
     """A source that cannot be reached now, which can pass: nothing is held against its input."""
+
+    passes = True

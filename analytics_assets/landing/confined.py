@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets import settings
-from analytics_assets.core.source import SourceError
+from analytics_assets.core.source import SourceError, SourceHindered
 
 MB = 1_000_000
 # Trouble of this machine, not of a file.
@@ -75,19 +75,16 @@ def confined(work: Callable[..., Any], path: Path, *targets: Path) -> Any:
         said = answer.read()
     if status == 0:
         return json.loads(said)
-    if status == _REFUSED:
-        raise SourceError(*json.loads(said))
+    if status in (_REFUSED, _HINDERED):
+        raise (SourceError if status == _REFUSED else SourceHindered)(*json.loads(said))
     if status == _FAILED:
         raise OSError(*json.loads(said))
     raise _broken(path, status)
 
 
-def beyond(path: Path, what: str, variable: str) -> SourceError:
+def beyond(path: Path, what: str, variable: str) -> SourceHindered:
     """What is said of a file that is beyond a limit, which the setting ``variable`` is."""
-    # Sent again, since what was refused is not looked at again before it changes.
-    return SourceError(
-        what, str(path), f"If it is what it should be, set {variable} higher and send it again"
-    )
+    return SourceHindered(what, str(path), f"If it is what it should be, set {variable} higher")
 
 
 def too_large(path: Path) -> SourceError:
@@ -111,7 +108,7 @@ def _broken(path: Path, status: int) -> SourceError:
 
 # ---- in the child -------------------------------------------------------------------------------
 
-_REFUSED, _FAILED, _NO_MEMORY = 65, 66, 67
+_REFUSED, _FAILED, _NO_MEMORY, _HINDERED = 65, 66, 67, 68
 
 
 def _work(order: dict[str, Any]) -> int:
@@ -128,14 +125,14 @@ def _work(order: dict[str, Any]) -> int:
     try:
         answer = getattr(importlib.import_module(module), name)(*paths)
     except SourceError as error:
-        status, answer = _REFUSED, error.parts
+        status, answer = _HINDERED if error.passes else _REFUSED, error.parts
     except MemoryError:
         status, answer = _NO_MEMORY, None
     except OSError as error:
         status, answer = _failed(error, paths[0])
     except ModuleNotFoundError as error:
         answer = f"it cannot be read here ({error})", str(paths[0]), "Install that package"
-        status = _REFUSED
+        status = _HINDERED
     json.dump(answer, sys.stdout)
     return status
 
@@ -147,7 +144,7 @@ def _failed(error: OSError, path: Path) -> tuple[int, Any]:
     if error.errno in NOT_THE_FILE:
         return _FAILED, (error.errno, said)
     to_do = "Give the user that runs this the right to read it, or fetch it again"
-    return _REFUSED, (f"it cannot be read ({said})", str(path), to_do)
+    return _HINDERED, (f"it cannot be read ({said})", str(path), to_do)
 
 
 if __name__ == "__main__":

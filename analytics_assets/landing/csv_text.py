@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from analytics_assets.core.source import SourceError
+from analytics_assets.core.telling import foreign
 
 _BLOCK = 1 << 22
 # A longer line is no record of some sixty short values; reading on would only cost memory.
@@ -131,7 +132,7 @@ def read_header(path: Path, encoding: str) -> Header:
     try:
         names = next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
-        raise NotText(f"its header cannot be read ({error})") from error
+        raise NotText(f"its header cannot be read ({foreign(error)})") from error
     header = Header([name.strip() for name in names], delimiter)
     # R writes its row names in front of the columns, and no name over them.
     wider = Header(["", *header.names], delimiter)

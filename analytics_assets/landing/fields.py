@@ -13,6 +13,7 @@ from pathlib import Path
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.source import SourceError
+from analytics_assets.core.telling import header
 from analytics_assets.landing.feed import MISSING, Feed, Layout
 from analytics_assets.landing.formats import Relation
 from analytics_assets.warehouse.session import literal
@@ -87,7 +88,8 @@ def _of_layout(feed: Feed, layout: Layout, names: Sequence[str]) -> Fields:
 
 
 def _shown(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(re.sub(r"^_column_(\d+)$", r"column \1, which has no name", n) for n in names)
+    told = (re.sub(r"^_column_(\d+)$", r"column \1, which has no name", header(n)) for n in names)
+    return tuple(dict.fromkeys(told))
 
 
 def _text(sql: str, values: Collection[str] = ()) -> str:

@@ -9,6 +9,8 @@ CSV with ``,`` ``;`` tab or ``|``, in UTF-8 or Latin-1; JSON as lines, an array,
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +22,10 @@ import duckdb
 
 from analytics_assets import settings
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.source import SourceError
+from analytics_assets.core.source import SourceError, SourceHindered
+from analytics_assets.core.troubles import is_full
 from analytics_assets.landing import csv_text, json_text
-from analytics_assets.landing.confined import beyond, confined
+from analytics_assets.landing.confined import NOT_THE_FILE, beyond, confined
 from analytics_assets.landing.unpacking import (
     AGAIN,
     dbf_as_parquet,
@@ -91,21 +94,26 @@ def opened(session: Any, path: Path, scratch: Path, counted: bool = True) -> Ite
             relation = _csv_rows(inner, scratch, line_by_line=True)
         yield relation
     except OSError as error:
-        raise SourceError(
+        if error.errno in NOT_THE_FILE:
+            raise
+        raise SourceHindered(
             f"it cannot be read ({error.strerror or type(error).__name__})",
             str(path),
             "Give the user that runs this the right to read it, or fetch it again",
         ) from error
     except SourceError as error:
         # What is told is the file that came, not what was unpacked from it.
-        raise SourceError(error.parts[0], str(path), error.parts[2]) from error
+        raise error.of(str(path)) from error
     except csv_text.NotText as error:
         raise SourceError(
             str(error), str(path), "Save it as UTF-8 with lines that end in LF"
         ) from error
-    except duckdb.OutOfMemoryException:
-        raise
+    except duckdb.OutOfMemoryException as error:
+        what = "reading it takes more memory than there is"
+        raise beyond(path, what, "ANALYTICS_MEMORY_LIMIT") from error
     except duckdb.Error as error:
+        if is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch)) from None
         # What DuckDB says of a line may quote it, and a line may be about a person.
         hidden = ValueError(type(error).__name__)
         raise SourceError(

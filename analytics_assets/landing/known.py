@@ -7,6 +7,7 @@ Does not belong here: reading a file (``reading.py``), which rows count (``sourc
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
@@ -18,6 +19,8 @@ from analytics_assets.landing.files import LandedFile
 from analytics_assets.landing.reading import READER, Content, look_into
 from analytics_assets.warehouse.notes import note, noted
 from analytics_assets.warehouse.session import open_session
+
+_AGAIN_AFTER = 60.0
 
 
 def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Content]:
@@ -35,7 +38,8 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
         state = f"{file.state}-{_digest(file)}" if again else file.state
         before = known.get(file.path.name)
         # One that has left the lookback was noted with its digest.
-        if before and (before["state"] == state or before["state"].startswith(f"{state}-")):
+        is_known = before and (before["state"] == state or before["state"].startswith(f"{state}-"))
+        if before and is_known and not _may_have_passed(before):
             found[file.path.name] = before
         else:
             changed.append((file, state))
@@ -45,10 +49,17 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
                 content = look_into(session, feed, file)
                 before = known.get(file.path.name)
                 then = {"left": _left(before, content), "had": _had(before)}
-                found[file.path.name] = {"state": state, **asdict(content), **then}
+                tried = {"tried": time.time()} if content.passes else {}
+                found[file.path.name] = {"state": state, **asdict(content), **then, **tried}
     if found != known:
         note(name, found)
     return {file: _content(found[file.path.name]) for file in files}
+
+
+def _may_have_passed(noted: Mapping[str, Any]) -> bool:
+    """Whether a file that could not be read as things were is tried again: not by every look of one
+    run, since it may be one that takes minutes until it is refused."""
+    return bool(noted.get("passes")) and time.time() - noted["tried"] > _AGAIN_AFTER
 
 
 def _left(before: Mapping[str, Any] | None, content: Content) -> dict[str, Any]:
@@ -83,6 +94,6 @@ def _digest(file: LandedFile) -> str:
 
 
 def _content(noted: dict[str, Any]) -> Content:
-    kept = {name: value for name, value in noted.items() if name != "state"}
+    kept = {name: value for name, value in noted.items() if name not in ("state", "tried")}
     tuples = {name: tuple(kept[name]) for name in ("unknown", "notes", "problem")}
     return Content(**kept | tuples)

@@ -66,6 +66,7 @@ def values_still_readable(
         _ADVICE,
         at_fault="" if key else "false",
         told="lost",
+        shows=("column_name",),
         confirmable=True,
     )
 
@@ -86,6 +87,7 @@ order by all""",
         _ADVICE,
         at_fault="false",
         told="lost",
+        shows=("file", "reason"),
         confirmable=True,
     )
 

@@ -24,7 +24,7 @@ from analytics_assets import settings
 from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import key_rules, quoted, sql_type
 from analytics_assets.core.partitions import START
-from analytics_assets.core.source import SourceError
+from analytics_assets.core.source import SourceError, SourceHindered
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.fields import Fields, fields_of
 from analytics_assets.landing.files import LandedFile
@@ -54,7 +54,8 @@ class Content:
     without a name of ours. ``moving``: row -> day, of those that may move to another; ``left``: the
     same with the time of change, as the file had them before it was replaced. ``had``: day ->
     fingerprint -> time of change, of the rows of a day as the file had them then. ``notes``: what
-    was mended. ``problem`` says why nothing of the file is landed.
+    was mended. ``problem`` says why nothing of the file is landed, ``passes`` that it may
+    be another time.
     """
 
     days: Mapping[str, str] = field(default_factory=dict)
@@ -72,11 +73,17 @@ class Content:
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problem: tuple[str, ...] = ()
+    passes: bool = False
+
+    @property
+    def refusal(self) -> SourceError:
+        """The problem as an error."""
+        return (SourceHindered if self.passes else SourceError)(*self.problem)
 
     @property
     def said(self) -> str:
         """The problem as a sentence; empty: there is none."""
-        return str(SourceError(*self.problem)) if self.problem else ""
+        return str(self.refusal) if self.problem else ""
 
 
 @contextmanager
@@ -138,7 +145,7 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
             draft.replace(kept)
             content = _content(session, feed, name)
     except SourceError as error:
-        return Content(problem=error.parts)
+        return Content(problem=error.parts, passes=error.passes)
     why = ""
     if content.reason in feed.refuses:
         why = f"its row {content.first_row:,} cannot be landed, nor the file: {content.reason}"

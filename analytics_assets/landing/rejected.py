@@ -41,11 +41,11 @@ def rejected_table(tables: TableSet, source: Source) -> Table:
         "rejected_record",
         source,
         columns=(
-            Column("feed", "text", "What it was meant for."),
-            Column("file", "text", "The file.", nullable=False),
+            Column("feed", "text", "What it was meant for.", told=True),
+            Column("file", "text", "The file.", nullable=False, told=True),
             Column("file_rows", "bigint", "Rows that the file offers.", "rows"),
             Column("file_row", "bigint", "Number of the row, of a line that is no row its line."),
-            Column("reason", "text", "Why it is in no table.", nullable=False),
+            Column("reason", "text", "Why it is in no table.", nullable=False, told=True),
             Column("record", "text", "The record as JSON, or the line.", personal=True),
         ),
         checks=(

@@ -50,5 +50,6 @@ order by rejected / offered desc, file""",
         # Of the rejected there is no row in the table: they are asked for where they are kept.
         at_fault="false",
         told="counted",
+        shows=("file", "reason"),
         warns="only_told",
     )

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.source import Landing, SourceError, Tally
+from analytics_assets.core.telling import header
 from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile, files_of, unchanged
@@ -83,7 +84,8 @@ class FileSource:
         """See which files there are now; only those with news are read."""
         files, day = files_of(self.feed), reading.today()
         known = [(look.where, look.on, list(look.contents)) for look in self._last]
-        if known != [(self._where, day, files)]:
+        hindered = any(c.passes for look in self._last for c in look.contents.values())
+        if hindered or known != [(self._where, day, files)]:
             self._last[:] = [self._looked(contents(self.feed, files), day)]
         return self._last[0]
 
@@ -294,7 +296,7 @@ class FileSource:
 
     def _refuse(self, look: Look, key: str) -> None:
         for file in look.unreadable.get(key, ()):
-            raise SourceError(*look.contents[file].problem)
+            raise look.contents[file].refusal
         there = key in look.parts or key in look.named
         if not there and self.feed.expected and key in self.feed.expected():
             # Days that lack one say the same, so that people are told of a gap and not of its days.
@@ -357,8 +359,7 @@ class FileSource:
         report["rows offered"] = offered
         report["rows landed"] = landed
         report["rows repeated"] = offered - landed
-        unknown = {name for part in parts for name in look.contents[part.file].unknown}
-        if unknown:
+        if unknown := {name for part in parts for name in look.contents[part.file].unknown}:
             report["columns left out"] = ", ".join(sorted(unknown))
         mended = [
             f"{part.file.path.name}: {note}"
@@ -395,5 +396,5 @@ def _report_rest(landing: Landing, rows: str, column: str) -> None:
     ).fetchall()
     if found:
         landing.report["other fields, kept as JSON"] = ", ".join(
-            f"{name}: {count:,}" for name, count in found
+            f"{header(name)}: {count:,}" for name, count in found
         )

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from analytics_assets import settings
 from analytics_assets.core.source import SourceError
+from analytics_assets.core.telling import foreign
 from analytics_assets.landing.confined import MB, confined, too_large
 
 AGAIN = "Fetch it again"
@@ -46,10 +47,10 @@ def unpacked(path: Path, scratch: Path, formats: Sequence[str]) -> Path:
                 with archive.open(name) as packed:
                     _copy(path, packed, target)
     except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise SourceError(f"it is damaged ({error})", str(path), AGAIN) from error
+        raise SourceError(f"it is damaged ({foreign(error)})", str(path), AGAIN) from error
     except RuntimeError as error:  # a password, a rare compression
         raise SourceError(
-            f"it cannot be unpacked ({error})", str(path), "Unpack it by hand"
+            f"it cannot be unpacked ({foreign(error)})", str(path), "Unpack it by hand"
         ) from error
     if not target.stat().st_size:
         raise SourceError("the file in it is empty", str(path), AGAIN)
@@ -107,7 +108,9 @@ def write_dbf(path: Path, dbf: Path, target: Path) -> None:
                 for batch in reader:
                     writer.write_table(pyarrow.Table.from_batches([batch]).cast(text))
     except (RuntimeError, ValueError, TypeError) as error:  # pyogrio's and pyarrow's are such
-        raise SourceError(f"it is damaged, or no DBF file ({error})", str(path), AGAIN) from error
+        raise SourceError(
+            f"it is damaged, or no DBF file ({foreign(error)})", str(path), AGAIN
+        ) from error
 
 
 def write_first_sheet(path: Path, target: Path) -> list[str]:

@@ -29,6 +29,7 @@ import sqlalchemy as sa
 
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
+from analytics_assets.core.telling import foreign
 from analytics_assets.production import server
 from analytics_assets.production.dump import (
     DumpError,
@@ -225,8 +226,7 @@ def _explained(folder: Path) -> Iterator[None]:
             " another place; the backups that are there were kept"
         ) from error
     except (sa.exc.DBAPIError, psycopg2.Error) as error:
-        reason = str(getattr(error, "orig", error)).strip().rstrip(".")
-        raise BackupError(f"PostgreSQL: {reason}. Nothing was changed") from error
+        raise BackupError(f"PostgreSQL: {foreign(error)}. Nothing was changed") from error
     except (DumpError, SealError) as error:
         raise BackupError(f"{error}. Nothing was changed") from error
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from analytics_assets.core.telling import foreign
+
 # A view may be reached by several ways; the longest says what has to be there before it.
 _OVER = """
 with recursive found (oid, depth) as (
@@ -86,7 +88,7 @@ def _make(connection: sa.Connection, view: _View) -> None:
         with connection.begin_nested():
             _run(connection, f"create view {view.name} as {view.sql}")
     except sa.exc.ProgrammingError as error:
-        reason = str(error.orig).splitlines()[0]
+        reason = foreign(error)
         raise DependentError(
             f"{view.name} is made from it and does not fit it any more: {reason}. Drop it, try"
             " again, and make it anew"

@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from analytics_assets import settings
+from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.columns import DeclarationError
 from analytics_assets.core.contracts import table_schema
 from analytics_assets.core.declaration import Table
@@ -76,6 +77,7 @@ def _by_domain(tables: Sequence[Table]) -> dict[str, list[Table]]:
 
 def _release_job(domain: str, tables: list[Table]) -> dg.JobDefinition:
     @dg.op(name=f"release_{domain}")
+    @in_our_words
     def step(context: dg.OpExecutionContext) -> None:
         with released(context, tables) as report:
             report.tell(report.done.tables)
@@ -113,6 +115,7 @@ def _step_asset(domain: str, all_tables: list[Table], tables: list[Table]) -> dg
         backfill_policy=dg.BackfillPolicy.single_run() if period.definition else None,
         can_subset=True,
     )
+    @in_our_words
     def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
         chosen = [table for table in tables if production_key(table) in context.selected_asset_keys]
         if not chosen:
@@ -184,6 +187,7 @@ def _size_check(domain: str, published: list[Table]) -> dg.AssetChecksDefinition
         asset=production_key(published[-1]),
         description=f"All of {domain} in production, indexes included, fits the configured budget.",
     )
+    @in_our_words
     def size_budget() -> dg.AssetCheckResult:
         return _size_result(published)
 

@@ -24,6 +24,7 @@ from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.small_cells import share_sql
 from analytics_assets.core.source import SourceError
+from analytics_assets.core.telling import foreign
 from analytics_assets.production import server
 from analytics_assets.production.encoding import stored_name
 from analytics_assets.production.parity import Comparison, compare
@@ -77,9 +78,9 @@ def _explained(context: dg.OpExecutionContext, domain: str) -> Iterator[None]:
     except sa.exc.OperationalError as error:
         _retry(context, domain, error)
     except sa.exc.DBAPIError as error:
-        reason = " ".join(str(error.orig).split()).rstrip(".")
         raise dg.Failure(
-            f"{domain}: PostgreSQL: {reason}. Readers keep what they have", allow_retries=False
+            f"{domain}: PostgreSQL: {foreign(error)}. Readers keep what they have",
+            allow_retries=False,
         ) from error
 
 
@@ -89,10 +90,9 @@ def _retry(context: dg.OpExecutionContext, domain: str, error: sa.exc.Operationa
         raise dg.RetryRequested(
             max_retries=_RETRIES, seconds_to_wait=2 ** (context.retry_number + 1)
         ) from error
-    reason = " ".join(str(error.orig).split()).rstrip(".")
     raise dg.Failure(
-        f"{domain}: PostgreSQL, asked {_RETRIES + 1} times: {reason}. Readers keep what they have."
-        " See that it runs and its disk has room, and run again",
+        f"{domain}: PostgreSQL, asked {_RETRIES + 1} times: {foreign(error)}. Readers keep"
+        " what they have. See that it runs and its disk has room, and run again",
         allow_retries=False,
     ) from error
 

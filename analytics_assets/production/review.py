@@ -19,11 +19,17 @@ from sqlalchemy.dialects import postgresql
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.telling import number
 from analytics_assets.production import encoding, records, schema
 from analytics_assets.settings import user
 
 _BOTH = ("before", "after")
 _TOO_FEW = 30
+
+
+def _said(total: int) -> str:
+    shown = number(total, is_total=True)
+    return shown if isinstance(shown, str) else f"{shown:,}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Change:
         total = _total_of(table)
         names = [name] if name in ("rows", total) or total not in self.totals else [name, total]
         said = [
-            f"{each} {'would go ' if each == name else ''}from {before:,} to {after:,}"
+            f"{each} {'would go ' if each == name else ''}from {_said(before)} to {_said(after)}"
             for each in names
             for before, after in [self.totals[each]]
         ]
@@ -78,7 +84,10 @@ class Change:
             "rows added": self.added,
             "rows removed": self.removed,
             "rows changed": self.changed,
-            **{name: f"{before:,} -> {after:,}" for name, (before, after) in shown.items()},
+            **{
+                name: f"{_said(before)} -> {_said(after)}"
+                for name, (before, after) in shown.items()
+            },
         }
 
 

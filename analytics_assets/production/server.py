@@ -21,6 +21,8 @@ import psycopg2
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from analytics_assets.core.source import SourceError
+from analytics_assets.core.telling import foreign
 from analytics_assets.production import roles
 from analytics_assets.production.roles import (
     METADATA,
@@ -31,6 +33,8 @@ from analytics_assets.production.roles import (
     RESTORE_DATABASE,
 )
 from analytics_assets.settings import Settings
+
+_PATIENCE = 10
 
 
 class UrlError(ValueError):
@@ -105,6 +109,22 @@ def given(variable: str, url: str | None) -> str | None:
         password = str(parsed.query["password"])
         parsed = parsed.difference_update_query(["password"]).set(password=password)
     return parsed.render_as_string(hide_password=False)
+
+
+def reach(variable: str, url: str) -> None:
+    """``SourceError`` where the database of a URL cannot be used."""
+    try:
+        parsed = make_url(url).set(drivername="postgresql")
+        psycopg2.connect(
+            parsed.render_as_string(hide_password=False), connect_timeout=_PATIENCE
+        ).close()
+    except psycopg2.Error as error:
+        raise SourceError(
+            f"PostgreSQL cannot be used: {foreign(error)}",
+            variable,
+            "See that it runs, and that the URL has its address, a database that is there and the"
+            " right password",
+        ) from None
 
 
 def _url(role: str, folder: str, database: str = PRODUCTION_DATABASE) -> str:

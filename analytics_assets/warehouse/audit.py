@@ -7,12 +7,15 @@ Does not belong here: what happens to a partition that fails (``build.py``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
 
+from analytics_assets.core import telling
+from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import Rule, failure_cases, quoted, rules
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.rollups import totals_sql
@@ -188,11 +191,11 @@ def _contract(
         cases = failure_cases(table, frame.drop(columns="_partition"))
         summary = "; ".join(f"{name}: {count:,} rows" for name, count in list(counts.items())[:4])
         summary += f"; and {len(counts) - 4} more rules" if len(counts) > 4 else ""
-        personal = _personal(table)
         rows = [
-            {**_shown(frame.iloc[int(c["index"])].to_dict(), personal), **_named(c, personal)}
-            for c in cases
-            if c["index"].isdigit()
+            {**_shown(table, row), **_named(table, case, row)}
+            for case in cases
+            if case["index"].isdigit()
+            for row in (frame.iloc[int(case["index"])].to_dict(),)
         ]
         findings.append(
             Finding(
@@ -206,18 +209,18 @@ def _contract(
     return findings
 
 
-def _named(case: dict[str, str], personal: Collection[str]) -> dict[str, str]:
+def _named(table: Table, case: dict[str, str], row: Mapping[Any, Any]) -> dict[str, Any]:
+    name = case["column"]
     return {
-        "failed column": case["column"],
+        "failed column": name,
         "failed check": case["check"],
-        "value": "(personal)" if case["column"] in personal else case["failure_case"],
+        "value": telling.cell(row.get(name), _columns(table).get(name)),
     }
 
 
-def _shown(row: Mapping[Any, Any], personal: Collection[str]) -> dict[str, Any]:
+def _shown(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
     # The first columns say which row it is; a wide fact would hide that.
-    shown = [(str(name), value) for name, value in row.items() if name not in personal]
-    return dict(shown[:6])
+    return dict(list(telling.row(row, _columns(table)).items())[:6])
 
 
 def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
@@ -228,7 +231,7 @@ def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:
             CONTRACT,
             partition,
             f"{len(own):,} values of ({keys}) stand more than once",
-            own[:SHOWN_ROWS],
+            [telling.row(row, _columns(table)) for row in own[:SHOWN_ROWS]],
             advice=_ADVICE[CONTRACT],
         )
         for partition, own in _by_partition(table, rows).items()
@@ -289,9 +292,9 @@ def _totals(
                 Finding(
                     RECONCILES,
                     row["_partition"],
-                    f"{first['measure']} is {first['here']}, but {first[finer.key]} in {finer.key}"
-                    f"{more}",
-                    wrong[:SHOWN_ROWS],
+                    f"{first['measure']} is {_total(first['here'])}, but"
+                    f" {_total(first[finer.key])} in {finer.key}{more}",
+                    [_told_totals(table, one) for one in wrong[:SHOWN_ROWS]],
                     advice=_ADVICE[RECONCILES],
                 )
             )
@@ -302,6 +305,16 @@ def _totals(
     ]
 
 
+def _total(value: Any) -> Any:
+    return value if value is None else telling.number(value, is_total=True)
+
+
+def _told_totals(table: Table, wrong: Mapping[str, Any]) -> dict[str, Any]:
+    each = telling.row({name: wrong[name] for name in table.each}, _columns(table))
+    others = {name: value for name, value in wrong.items() if name not in each}
+    return each | {n: v if n == "measure" else _total(v) for n, v in others.items()}
+
+
 def _own_check(session: duckdb.DuckDBPyConnection, table: Table, check: Check) -> list[Finding]:
     rows = _dicts(session.execute(check.sql))
     return [
@@ -309,7 +322,7 @@ def _own_check(session: duckdb.DuckDBPyConnection, table: Table, check: Check) -
             check.name,
             partition,
             f"{check.description}: {len(alike):,} found{_told(check, alike)}",
-            alike[:SHOWN_ROWS],
+            [_told_row(table, check, row) for row in alike[:SHOWN_ROWS]],
             blocking,
             check.advice,
         )
@@ -327,10 +340,28 @@ def _by_severity(check: Check, rows: list[dict[str, Any]]) -> dict[bool, list[di
     return found
 
 
+def _told_row(table: Table, check: Check, row: Mapping[str, Any]) -> dict[str, Any]:
+    said = telling.row(row, _columns(table), check.shows)
+    return said | ({check.told: _said(check, row)} if check.told else {})
+
+
 def _told(check: Check, rows: Sequence[Mapping[str, Any]]) -> str:
-    values = sorted({str(row[check.told]) for row in rows}) if check.told else []
+    if not check.told:
+        return ""
+    # Values that are told by their shape may be many of one.
+    counted: Counter[str] = Counter()
+    for row in rows:
+        counted[_said(check, row)] += row[check.times] if check.times else 1
+    values = [f"{v}: {n}" for v, n in counted.items()] if check.times else sorted(counted)
     more = f" and {len(values) - 5} more" if len(values) > 5 else ""
     return f" ({', '.join(values[:5])}{more})" if values else ""
+
+
+def _said(check: Check, row: Mapping[str, Any]) -> str:
+    value = row[check.told]
+    if check.words is None:
+        return str(value)
+    return telling.word(value, check.words) if isinstance(value, str) else str(telling.cell(value))
 
 
 def _dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -340,16 +371,15 @@ def _dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 
 def _by_partition(table: Table, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each partition, without personal columns: they are shown to people."""
-    hidden = {"_partition", *_personal(table)}
+    """The rows of each partition."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         key = partition_of(table, row["_partition"])
         found.setdefault(key, []).append(
-            {name: value for name, value in row.items() if name not in hidden}
+            {name: value for name, value in row.items() if name != "_partition"}
         )
     return found
 
 
-def _personal(table: Table) -> set[str]:
-    return {column.name for column in table.stored_columns if column.personal}
+def _columns(table: Table) -> dict[str, Column]:
+    return {column.name: column for column in table.stored_columns}

@@ -244,7 +244,9 @@ class Builder:
                 ]
             found = [refused(chunk[0], error)]
             outcome.findings += found
-            return self._refusals(table, found)
+            # What can pass is asked for again.
+            can_pass = isinstance(error, SourceError) and error.passes
+            return [] if can_pass else self._refusals(table, found)
         except BaseException:
             self._lake.discard(staged.files)
             raise

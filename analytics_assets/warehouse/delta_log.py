@@ -22,6 +22,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from analytics_assets.core.source import SourceError
+from analytics_assets.core.telling import foreign
 
 T = TypeVar("T")
 LOG = "_delta_log"
@@ -118,8 +119,7 @@ class DeltaLog(Generic[T]):
             if writing and not faults:
                 raise
             where = f"{self._uri}/{LOG}/{min(faults)}" if faults else f"{self._uri}/{LOG}"
-            lines = str(error).splitlines() or [type(error).__name__]
-            why = faults[min(faults)] if faults else lines[0].rstrip(".")
+            why = faults[min(faults)] if faults else foreign(error) or type(error).__name__
             raise DamagedLog(
                 f"the table's log cannot be read: {why}",
                 where,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from analytics_assets.core import telling
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.source import SourceError, SourceUnavailable
 from analytics_assets.warehouse.audit import CONTRACT, Finding
@@ -51,10 +52,8 @@ def refused(partition: str, error: Exception) -> Finding:
     """A partition that cannot be built from what there is."""
     if isinstance(error, SourceError):
         return Finding(CONTRACT, partition, str(error))
-    what = str(error).splitlines()[0].removeprefix("Conversion Error: ")
-    return Finding(
-        CONTRACT, partition, f"a value is not of its column's type: {what}", advice=_TYPE
-    )
+    what = f"a value is not of its column's type: {telling.foreign(error)}"
+    return Finding(CONTRACT, partition, what, advice=_TYPE)
 
 
 def unavailable(partition: str, error: SourceUnavailable, untried: int) -> Finding:

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
+from analytics_assets.core import telling
 from analytics_assets.core.columns import Dimension, Measure
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
@@ -71,7 +72,8 @@ def _drawn(session: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: Table)
         " where _partition = ? limit ?",
         [keys[-1], PREVIEW_ROWS],
     ).fetchall()
-    preview = [dict(zip(names, row, strict=True)) for row in rows]
+    columns = {column.name: column for column in table.stored_columns}
+    preview = [telling.row(dict(zip(names, row, strict=True)), columns) for row in rows]
     found = {"preview": dg.MetadataValue.md(rows_as_markdown(preview))}
     measure = _counted(table)
     if measure and len(keys) > 1:
@@ -124,7 +126,7 @@ def _series(
         " group by 1 order by 1"
     ).fetchall()
     return [
-        (key, value if isinstance(value, int) else float(value))
+        (key, telling.rounded(value if isinstance(value, int) else float(value)))
         for key, value in rows
         if value is not None
     ]

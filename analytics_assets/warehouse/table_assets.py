@@ -7,7 +7,6 @@ Tables of one layer and period are one multi-asset, as dagster-dbt does it: they
 UI and can be selected one by one, but a run pays Dagster's cost of a step once, not per table.
 """
 
-import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +19,13 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from deltalake.exceptions import DeltaError
 
 from analytics_assets import settings
+from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.contracts import table_schema
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.core.telling import foreign
+from analytics_assets.core.troubles import is_full
 from analytics_assets.warehouse.audit import CONTRACT, RECONCILES, Finding, told
 from analytics_assets.warehouse.build import Builder, check_names
 from analytics_assets.warehouse.builds import Snapshot
@@ -37,7 +39,6 @@ from analytics_assets.warehouse.pictures import PREVIEW_ROWS, pictures_of, total
 from analytics_assets.warehouse.quarantine import view_name
 from analytics_assets.warehouse.session import open_session
 
-_COLOURS = re.compile("\x1b" + r"\[[0-9;]*m")
 # Dagster calls these checks non-blocking, as they stop no run: what is built of other partitions
 # goes on. So they say what becomes of the one that fails.
 _HOLDS_BACK = "What fails keeps the rows it had; other partitions go on."
@@ -91,6 +92,7 @@ def _step_asset(
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
         can_subset=True,
     )
+    @in_our_words
     def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
         selected = [table for table in tables if asset_key(table) in context.selected_asset_keys]
         if not selected:
@@ -222,10 +224,10 @@ def _explained(what: str, where: str) -> Iterator[None]:
     except DamagedLog as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     except (OSError, duckdb.IOException, DeltaError) as error:
-        reason = " ".join(_COLOURS.sub("", str(error)).replace("↳", "").split())
+        reason = "the disk is full" if is_full(error) else foreign(error)
         raise dg.Failure(
-            f"{what} could not be written to {where}: {reason}. Readers see whole versions only."
-            " Mend the cause, such as a disk that is full or read-only, and run again"
+            f"{what} could not be written to {where}: {reason}. Readers see whole versions"
+            " only. Mend the cause, such as a disk that is full or read-only, and run again"
         ) from error
 
 

@@ -285,7 +285,8 @@ def test_unknown_events_and_fields_are_counted_and_kept(settled: Path) -> None:
         assert mixpanel_events.source is not None
         with mixpanel_events.source.land(landing) as selects:
             found = session.execute(f"select * from ({selects[0]})").df()
-    assert "RC Odd: 1" in report["other events, kept and not counted"]
+    # What an event is called may be somebody's, where columns are shifted.
+    assert "aa aaa: 1" in report["other events, kept and not counted"]
     assert "mood: 2" in report["other fields, kept as JSON"]
     assert (found.event == "RC Odd").sum() == 1
     assert found.other_fields.str.contains("sunny").sum() == 2

@@ -64,7 +64,7 @@ def closing_bank(site: Site, defect: Defect) -> str:
     with at_bank(site) as (bank, _):
         bank.write(PORTFOLIO, portfolio(portfolio_row(INVEX, MAY, **overdue)))
         bank.write("ICAP.xlsx", [["Cve_Inst", "FECHA", "ICAP"], [INVEX, MAY, 12.0]])
-        return judged(bank, defect, "INVEX")
+        return judged(bank, defect, "aaaaa")
 
 
 def judged(bank: Bank, defect: Defect, shown: str) -> str:
@@ -165,7 +165,7 @@ DEFECTS = (
         "segments_add_up",
         "consumer credit that is not in the total",
         ("Mend it",),
-        in_workbook("INVEX", portfolio_row(INVEX, MAY, Créditos_de_Consumo_Etapa_1=7.0)),
+        in_workbook("aaaaa", portfolio_row(INVEX, MAY, Créditos_de_Consumo_Etapa_1=7.0)),
         quarantined=1,
     ),
     Defect(
@@ -188,7 +188,9 @@ DEFECTS = (
         "institutions_readable",
         "a row that names a bank without its code",
         ("Write the regulator's code",),
-        in_workbook("Bolsa", portfolio_row("Bolsa", MAY), portfolio_row(INVEX, MAY)),
+        in_workbook(
+            "institution aaaaa is no code", portfolio_row("Bolsa", MAY), portfolio_row(INVEX, MAY)
+        ),
         quarantined=1,
     ),
     Defect(
@@ -209,7 +211,7 @@ DEFECTS = (
         "legacy_agrees",
         "an older table whose ratios are percentages",
         ("older table has other units",),
-        in_older_table("INVEX", "2023-05-01,INVEX,5.0"),
+        in_older_table("aaaaa", "2023-05-01,INVEX,5.0"),
         blocks=False,
     ),
     Defect(

@@ -78,7 +78,7 @@ DEFECTS = (
     Defect(
         "traffic_source_share",
         "a file in which one source in ten is of no list",
-        ("are one of Referral", "(TikTok: 10)", "send the file again"),
+        ("are one of Referral", "(aaaaaa: 10)", "send the file again"),
         in_clinic(
             "app_profile",
             "all",
@@ -92,7 +92,7 @@ DEFECTS = (
     Defect(
         "traffic_source_values",
         "a source of a patient that is of no list",
-        ("Not quite all", "(TikTok: 1)"),
+        ("Not quite all", "(aaaaaa: 1)"),
         in_clinic(
             "app_profile",
             "all",
@@ -106,7 +106,7 @@ DEFECTS = (
     Defect(
         "appointment_status_share",
         "a month in which a status in ten is of no list",
-        ("are one of Attended, Not Attended", "(No-show: 10)"),
+        ("are one of Attended, Not Attended", "(aa-aaaa: 10)"),
         in_clinic(
             "appointment",
             "2025-03",
@@ -117,7 +117,7 @@ DEFECTS = (
     Defect(
         "appointment_status_values",
         "a status that is of no list",
-        ("Not quite all", "(No-show: 1)"),
+        ("Not quite all", "(aa-aaaa: 1)"),
         in_clinic(
             "appointment",
             "2025-03",

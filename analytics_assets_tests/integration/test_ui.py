@@ -7,14 +7,20 @@ Does not belong here: backfills, whose daemon takes minutes (``test_ui_backfill.
 from __future__ import annotations
 
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
 
+import httpx
 import pytest
+from playwright.sync_api import sync_playwright
 
 from analytics_assets.domains.births.tables import TABLES
 from analytics_assets_tests.integration.dagster_dev import DagsterDev, wait_for
 from analytics_assets_tests.integration.landing import BIRTHS, YEAR
 from analytics_assets_tests.workspace import Workspace
 
+CHROMIUM = "/usr/bin/chromium"
 # A backfill starts from one kind of partitions, and each domain has its own.
 BIRTHS_ASSETS = [
     key
@@ -71,3 +77,98 @@ def test_the_nightly_run_lands_the_new_year(dev: DagsterDev, module_workspace: W
     assert module_workspace.warehouse("select count(*) from births.raw_births") == [(BIRTHS,)]
     assert dev.partition_counts()["births/raw_births"]["numMaterialized"] == 1
     assert dev.check_results()["births/raw_births", "contract"] == "SUCCEEDED"
+
+
+# ---- whom the UI answers ------------------------------------------------------------------------
+
+
+def test_the_real_webserver_answers_no_foreign_name_and_no_foreign_page(dev: DagsterDev) -> None:
+    local, foreign = dev.url, "http://evil.example"
+    body = {"json": {"query": "{ version }"}}
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Protocol": "graphql-ws",
+    }
+
+    def status(method: str, path: str, headers: dict[str, str], **more: Any) -> int:
+        # Of an upgrade only the first line is read.
+        with httpx.stream(method, f"{local}{path}", headers=headers, timeout=30, **more) as answer:
+            return answer.status_code
+
+    assert status("GET", "/server_info", {}) == 200
+    assert status("GET", "/server_info", {"Host": "evil.example"}) == 403
+    assert status("POST", "/graphql", {"Host": "evil.example"}, **body) == 403
+    assert status("POST", "/graphql", {"Origin": local}, **body) == 200
+    assert status("POST", "/graphql", {"Origin": foreign}, **body) == 403
+    assert status("GET", "/graphql?query=mutation%7BsetNuxSeen%7D", {}) == 403
+    assert status("GET", "/graphql", {**upgrade, "Origin": local}) == 101
+    assert status("GET", "/graphql", {**upgrade, "Origin": foreign}) == 403
+
+
+_ATTACK = """async (url) => {
+  const asked = {};
+  const body = JSON.stringify({query: "mutation { setNuxSeen }"});
+  const tried = (name, promise) => promise.then(
+    (answer) => { asked[name] = answer.type === "opaque" ? "opaque" : answer.status; },
+    () => { asked[name] = "blocked"; });
+  await tried("plain", fetch(url + "/graphql?query=mutation%7BsetNuxSeen%7D",
+    {method: "POST", mode: "no-cors", body: ""}));
+  await tried("json", fetch(url + "/graphql",
+    {method: "POST", headers: {"content-type": "application/json"}, body}));
+  asked.image = await new Promise((done) => {
+    const image = new Image();
+    image.onload = () => done("loaded");
+    image.onerror = () => done("blocked");
+    image.src = url + "/graphql?query=mutation%7BsetNuxSeen%7D";
+  });
+  asked.socket = await new Promise((done) => {
+    const socket = new WebSocket(url.replace("http", "ws") + "/graphql", "graphql-ws");
+    socket.onopen = () => done("open");
+    socket.onerror = () => done("blocked");
+  });
+  return asked;
+}"""
+_SEEN = "query { shouldShowNux }"
+
+
+@pytest.mark.slow
+def test_a_foreign_page_in_a_real_browser_reads_and_changes_nothing(dev: DagsterDev) -> None:
+    """By its own requests, and by a name of its own that suddenly means this machine."""
+    port = dev.url.rpartition(":")[2]
+    rebound = f"http://evil.example:{port}"
+    before = dev.query(_SEEN)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server, sync_playwright() as all_:
+        Thread(target=server.serve_forever, daemon=True).start()
+        arguments = ["--host-resolver-rules=MAP evil.example 127.0.0.1", "--no-proxy-server"]
+        browser = all_.chromium.launch(
+            executable_path=CHROMIUM, args=arguments, chromium_sandbox=False
+        )
+        page = browser.new_page()
+        page.goto(f"http://evil.example:{server.server_port}/")
+        found = page.evaluate(_ATTACK, dev.url)
+        assert (found["json"], found["image"], found["socket"]) == ("blocked",) * 3
+        assert dev.query(_SEEN) == before
+        answer = page.goto(f"{rebound}/runs")
+        assert answer
+        assert answer.status == 403
+        # The page itself is refused, so nothing of that origin can ask on; its own UI works.
+        page.goto(f"{dev.url}/overview/activity")
+        page.get_by_text("Catalog").first.wait_for(timeout=60_000)
+        browser.close()
+        server.shutdown()
+
+
+class _Page(BaseHTTPRequestHandler):
+    """Somebody else's page."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<title>Nothing to see</title>")
+
+    def log_message(self, *_: Any) -> None:
+        """It says nothing."""

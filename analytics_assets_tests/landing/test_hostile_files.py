@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -11,19 +12,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from analytics_assets import registry
+from analytics_assets import registry, settings
+from analytics_assets.core import troubles
 from analytics_assets.core.source import SourceError
+from analytics_assets.landing import formats, known
 from analytics_assets.landing.confined import confined
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import files_of
 from analytics_assets.landing.known import contents
+from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.landing import hostile
 from analytics_assets_tests.landing.probe import READINGS, declare, new_folder, query, send, settle
 
 BOMB = "it unpacks to more than 25 MB"
-HIGHER = "If it is what it should be, set {} higher and send it again"
+HIGHER = "If it is what it should be, set {} higher"
 
 
 def feeds_of(name: str) -> list[Feed]:
@@ -167,3 +172,50 @@ def test_what_a_reader_writes_is_limited_too(
 def test_a_reader_knows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRODUCTION_URL", "postgresql://u:secret@host/db")
     assert not [n for n in confined(hostile.tells_surroundings, tmp_path) if "URL" in n]
+
+
+def test_what_a_limit_refused_is_tried_again_as_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the next look, though nobody sent it again; what is damaged waits until it changes."""
+    monkeypatch.setattr(known, "_AGAIN_AFTER", 0.0)
+    monkeypatch.setenv("LANDING_MAX_COLUMNS", "2")
+    send(folder, "levels 2024-01-02.csv", [("Chur", "2024-01-02 06:00:00", "7")])
+    landed, rejected = declare(replace(READINGS, files="levels*{days}*"))
+    (finding, *_) = settle(landed, rejected)
+    assert "more than 2" in finding.summary
+    assert not query("select * from probe.readings", landed)
+    monkeypatch.delenv("LANDING_MAX_COLUMNS")
+    settle(landed, rejected)
+    assert query("select station, level_cm from probe.readings", landed) == [("Chur", 7)]
+
+
+def test_a_file_that_may_not_be_read_for_a_moment_is_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "_AGAIN_AFTER", 0.0)
+    send(folder, "levels 2024-01-02.csv", [("Chur", "2024-01-02 06:00:00", "7")])
+    landed, rejected = declare(replace(READINGS, files="levels*{days}*"))
+    with monkeypatch.context() as patch:
+
+        def fails(*_: Any) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        patch.setattr(formats.csv_text, "look_at", fails)
+        (finding, *_) = settle(landed, rejected)
+        assert "it cannot be read (Input/output error)" in finding.summary
+    settle(landed, rejected)
+    assert query("select station, level_cm from probe.readings", landed) == [("Chur", 7)]
+
+
+def test_a_full_disk_is_no_fault_of_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = send(folder, "levels 2024-01-02.csv", [("Chur", "2024-01-02 06:00:00", "7")])
+    full = duckdb.IOException("IO Error: Could not write to file: No space left on device")
+    with (
+        open_session(settings.load()) as session,
+        pytest.raises(OSError, match="No space left") as caught,
+        formats.opened(session, path, folder),
+    ):
+        raise full
+    assert caught.value.errno == errno.ENOSPC
+    assert troubles.said(caught.value).startswith(f"{folder}: the disk is full. ")

@@ -222,7 +222,7 @@ DEFECTS = (
     Defect(
         "contract",
         "a value of another type than its column",
-        ("not of its column's type", "'ten'", "Mend"),
+        ("not of its column's type", "convert string '...' to INT32", "Mend"),
         in_warehouse(sql("fact_sales", ", cents", ", 'ten' as cents"), "fact_sales", DAY),
     ),
     Defect(

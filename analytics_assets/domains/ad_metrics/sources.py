@@ -13,6 +13,7 @@ from typing import Any
 
 from analytics_assets.core.columns import text
 from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.core.telling import word
 from analytics_assets.domains.ad_metrics.columns import AD_IDS
 from analytics_assets.domains.ad_metrics.landing import covered
 from analytics_assets.domains.ad_metrics.words import BREAKDOWNS, EVENT_NAMES, NO_ID
@@ -53,7 +54,7 @@ class EventsSource(FileSource):
         ).fetchall()
         if unknown:
             landing.report["other events, kept and not counted"] = ", ".join(
-                f"{name}: {count:,}" for name, count in unknown
+                f"{word(name, EVENT_NAMES)}: {count:,}" for name, count in unknown
             )
         (sandbox,) = landing.session.execute(
             f"select count(*) from {rows} where upper(environment) = 'SANDBOX'"

@@ -24,7 +24,9 @@ DATE_OF_ID = (
 BANK_ID = Column("bank_id", "integer", "Bank: the institution's code as a number.", nullable=False)
 METRIC_ID = Column("metric_id", "integer", "Metric, of dim_metric.", nullable=False)
 DATE_ID = Column("date_id", "integer", "Month as a number: 201812.", nullable=False)
-INSTITUTION = text("institution_code", "The regulator's code: 040059 a bank, 5 the system.", False)
+INSTITUTION = text(
+    "institution_code", "The regulator's code: 040059 a bank, 5 the system.", False, told=True
+)
 MONTH = Column("month", "date", "First day of the month.", nullable=False)
 BANK_CODE = text("bank_code", "Short name: INVEX, SISTEMA.", False)
 BANK_NAME = text("bank_name", "Name, as the regulator writes it.", False)

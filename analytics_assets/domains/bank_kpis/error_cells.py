@@ -18,6 +18,12 @@ _ERROR = re.compile(rb"<(?:\w+:)?c\s([^>]*\bt=[\"']e[\"'][^>]*)>(.*?)</(?:\w+:)?
 _UNSAVED = re.compile(
     rb"<(?:\w+:)?c\s([^>]*[^/])><(?:\w+:)?f\b(?:[^>]*/>|[^<]*</(?:\w+:)?f>)</(?:\w+:)?c>"
 )
+_NO_RESULT = "formula without a saved result"
+# What may stand there in words that are nobody's.
+ERRORS = (
+    _NO_RESULT,
+    *["#REF!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#VALUE!", "#ERROR"],
+)
 _PLACE = re.compile(rb"\br=[\"']([A-Z]+\d+)[\"']")
 _SAID = re.compile(rb"<(?:\w+:)?v>([^<]*)<")
 
@@ -49,7 +55,7 @@ def _in_sheet(xml: bytes) -> dict[str, str]:
     cells = {}
     for match in _UNSAVED.finditer(xml):
         if place := _PLACE.search(match[1]):
-            cells[place[1].decode()] = "formula without a saved result"
+            cells[place[1].decode()] = _NO_RESULT
     for match in _ERROR.finditer(xml):
         place, said = _PLACE.search(match[1]), _SAID.search(match[2])
         if place:

@@ -17,6 +17,7 @@ import pyarrow
 import sqlalchemy as sa
 
 from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.core.telling import foreign, word
 from analytics_assets.domains.bank_kpis.sources import digest
 from analytics_assets.landing.folder import refuse_no_file
 
@@ -45,15 +46,16 @@ class LegacySource:
         try:
             rows = _from_database(where) if in_database else _from_csv(Path(where))
         except (OSError, sa.exc.SQLAlchemyError, UnicodeDecodeError) as error:
-            said = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise SourceError(f"it cannot be read ({said})", shown, "Mend LEGACY_KPIS") from error
+            raise SourceError(
+                f"it cannot be read ({foreign(error)})", shown, "Mend LEGACY_KPIS"
+            ) from error
         names = set(rows[0]) if rows else set()
         if rows and not {"fecha", "banco_norm"} <= names:
             raise SourceError("it has no columns fecha and banco_norm", shown, "Rename its columns")
         for number, row in enumerate(rows, start=1):
             if not _STARTS_WITH_MONTH.match(row["fecha"] or ""):
                 raise SourceError(
-                    f"fecha of row {number} is {row['fecha']!r}",
+                    f"fecha of row {number} is {word(row['fecha'] or '')!r}",
                     shown,
                     "Write it as 2023-01-01",
                 )

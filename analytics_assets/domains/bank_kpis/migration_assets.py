@@ -13,6 +13,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from analytics_assets import settings
+from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.contracts import sql_type
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
@@ -90,6 +91,7 @@ def _shape() -> dg.TableSchema:
         ),
     ],
 )
+@in_our_words
 def migrate(context: dg.AssetExecutionContext) -> Iterator[Any]:
     """Settle, then compare."""
     wanted = wanted_phase()

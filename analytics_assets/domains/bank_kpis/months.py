@@ -13,6 +13,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from analytics_assets.core.telling import word
+
 # Days that spreadsheets number from 1899-12-30: 1982 to 2064.
 SERIALS = range(30_000, 60_000)
 _EPOCH = date(1899, 12, 30)
@@ -38,10 +40,15 @@ def month_of(period: Any, day: Any) -> tuple[date | None, str | None]:
     if named is None:
         if len(readings) == 1:
             return readings[0], None
-        return None, f"period {as_text(period)} and date {as_text(day)} do not tell a month"
+        return None, f"period {_told(period)} and date {_told(day)} do not tell a month"
     if as_text(day) is None or named in readings:
         return named, None
-    return named, f"date {as_text(day)} is not in period {named:%Y%m}"
+    return named, f"date {_told(day)} is not in period {named:%Y%m}"
+
+
+def _told(cell: Any) -> str | None:
+    text = as_text(cell)
+    return None if text is None else word(text)
 
 
 def _period(text: str | None) -> date | None:

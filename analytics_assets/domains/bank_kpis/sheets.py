@@ -19,6 +19,7 @@ from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
 from analytics_assets.core.source import SourceError
+from analytics_assets.core.telling import foreign
 from analytics_assets.domains.bank_kpis.error_cells import error_cells
 from analytics_assets.landing.confined import confined
 from analytics_assets.landing.folder import refuse_no_file
@@ -71,7 +72,9 @@ def write(path: Path, target: Path) -> list[tuple[str, bool, int, dict[str, str]
                 found.append((name, visible, len(rows), errors.get(name, {})))
     except (CalamineError, BadZipFile, KeyError, ParseError) as error:
         raise SourceError(
-            f"it cannot be read as an Excel workbook ({error})", str(path), "Fetch it again"
+            f"it cannot be read as an Excel workbook ({foreign(error)})",
+            str(path),
+            "Fetch it again",
         ) from error
     return found
 

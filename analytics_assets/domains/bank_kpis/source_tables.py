@@ -36,14 +36,14 @@ def _landed_columns(values: tuple[str, ...]) -> tuple[Column, ...]:
         text("month", "First day of the month that the row is of.", False),
         text("periodo", "Period, as landed."),
         text("fecha", "Date, as landed."),
-        text("date_problem", "How the date contradicts the period."),
-        text("institution_problem", "Why the institution cannot be read."),
+        text("date_problem", "How the date contradicts the period.", told=True),
+        text("institution_problem", "Why the institution cannot be read.", told=True),
         text("unit", "percent or ratio, what the file's numbers are; of ratios."),
         *(text(name, f"{name.replace('_', ' ').capitalize()}, as landed.") for name in values),
-        text("source_file", "Workbook that the row came in.", False),
-        text("source_sheet", "Sheet of the workbook.", False),
-        text("source_row", "Row of the sheet.", False),
-        text("unreadable_cells", "Cells that are neither a number nor a word for none."),
+        text("source_file", "Workbook that the row came in.", False, told=True),
+        text("source_sheet", "Sheet of the workbook.", False, told=True),
+        text("source_row", "Row of the sheet.", False, told=True),
+        text("unreadable_cells", "Cells that are neither a number nor a word for none.", told=True),
     )
 
 
@@ -94,10 +94,14 @@ def add_source_tables(tables: TableSet, metrics_file: Path, metrics: tuple[Metri
         layer="dimensions",
         columns=(
             METRIC_ID,
-            text("metric_code", "Code: imor.", False),
-            text("metric_name", "Name.", False),
+            text("metric_code", "Code: imor.", False, told=True),
+            text("metric_name", "Name.", False, told=True),
             text("metric_type", "Kind.", False, TYPES),
-            text("unit", "Unit in which to show it; ratios are stored as 0 to 1, shown in %."),
+            text(
+                "unit",
+                "Unit in which to show it; ratios are stored as 0 to 1, shown in %.",
+                told=True,
+            ),
             Column("precision", "integer", "Digits to show.", "digits", nullable=False, minimum=0),
             Column("is_active", "boolean", "Offered to readers.", nullable=False),
             text("formula", "SQL over the columns of bank_months.", False),

@@ -27,7 +27,8 @@ from typing import Any
 import pyarrow
 
 from analytics_assets.core.source import SourceError
-from analytics_assets.domains.bank_kpis.error_cells import tells_errors
+from analytics_assets.core.telling import word
+from analytics_assets.domains.bank_kpis.error_cells import ERRORS, tells_errors
 from analytics_assets.domains.bank_kpis.months import SERIALS, as_text, month_of
 from analytics_assets.domains.bank_kpis.numbers import NULLS, decimal_mark, number
 from analytics_assets.domains.bank_kpis.sheets import Sheet, sheets
@@ -290,13 +291,14 @@ class _Rows:
         for place, name in places.values.items():
             own[name], readable = _value(cells[place], mark, self._layout.ratios)
             if not readable:
-                unreadable.append(f"{_letter(place)}{position} {name} = {own[name]}")
+                said_of_it = word(own[name] or "", ERRORS)
+                unreadable.append(f"{_letter(place)}{position} {name} = {said_of_it}")
         if code:
             beside = None if places.name is None else as_text(row[places.name])
             after = re.sub(r"^\d+[\s:.-]*", "", named or "")
             if name := beside or after.lstrip("0"):
                 self._names.setdefault(code, name)
-        why_not = None if code else f"institution {named or 'blank'} is no code"
+        why_not = None if code else f"institution {word(named) if named else 'blank'} is no code"
         self._found.setdefault(f"{month:%Y-%m}", []).append(
             {
                 "institution_code": code or "",

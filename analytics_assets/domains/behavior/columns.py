@@ -30,7 +30,8 @@ PHASES = ("baseline_1", "intervention_A_1", "baseline_2", "intervention_A_2")
 ID_PATTERN = "^c[a-z0-9]{24}$"
 
 EVENT_COLUMNS = (
-    Column("id", "text", "The event.", nullable=False, pattern=ID_PATTERN),
+    # A random word that the application gives an event.
+    Column("id", "text", "The event.", nullable=False, pattern=ID_PATTERN, told=True),
     Column("userId", "text", "Who did it.", nullable=False, pattern=ID_PATTERN, personal=True),
     Column("eventType", "text", "What was done.", nullable=False, values=EVENT_TYPES),
     # What somebody searched for, or wrote, is theirs.

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from analytics_assets import settings
+from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.domains.behavior.sources import EXPORT_SECONDS
 from analytics_assets.domains.behavior.tables import behavioral_events
@@ -40,6 +41,7 @@ _ADVICE = {
     ],
     can_subset=True,
 )
+@in_our_words
 def _monitoring(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
     as_of = now()
     files = open_lake(settings.load().lake).files(behavioral_events)

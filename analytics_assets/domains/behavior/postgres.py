@@ -16,6 +16,7 @@ import psycopg2
 
 from analytics_assets import settings
 from analytics_assets.core.source import SourceError, SourceUnavailable
+from analytics_assets.core.telling import foreign
 from analytics_assets.production import server
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ def patiently(attempt: Callable[[], T]) -> T:
         try:
             return attempt()
         except psycopg2.Error as error:
-            reason = " ".join(str(error).split()).rstrip(".")
+            reason = foreign(error)
             if not can_pass(error):
                 raise SourceError(
                     f"it answered: {reason}",

@@ -38,6 +38,7 @@ order by all""",
     " shifted columns, other codes or another layout. Mend the file and run again.",
     at_fault="list_contains(string_split(_row.unreadable_columns, ','), _broken.column_name)",
     told="said",
+    shows=("column_name", "first_record", "last_record"),
 )
 # No number of a record is its own, so its values are counted: a later file has other rows.
 STILL_READABLE = values_still_readable(

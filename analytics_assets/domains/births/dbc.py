@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from analytics_assets.core.source import SourceError
+from analytics_assets.core.telling import foreign
 from analytics_assets.landing.confined import confined
 from analytics_assets.landing.unpacking import AGAIN, length_at, write_dbf
 
@@ -46,7 +47,9 @@ def unpack(path: Path, target: Path) -> None:
     except BaseException as error:  # a panic in Rust is no Exception
         if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)):
             raise
-        raise SourceError(f"it is damaged or cut off ({error})", str(path), AGAIN) from error
+        raise SourceError(
+            f"it is damaged or cut off ({foreign(error)})", str(path), AGAIN
+        ) from error
 
 
 def _decompress(source: Path, target: Path) -> None:

@@ -61,7 +61,7 @@ dim_occupation = _reference(
     "occupations.csv",
     "Occupations (CBO-2002, and CBO-1994 before 2006).",
     *OCCUPATION.columns,
-    text("classification", "Which classification the code is of.", False),
+    text("classification", "Which classification the code is of.", False, told=True),
 )
 CODE_LISTS = {
     "dim_birth_place": "birth_place",
@@ -89,9 +89,9 @@ for _name, _code_list in CODE_LISTS.items():
         _name,
         "code_lists.csv",
         f"Code list: {_code_list.replace('_', ' ')}.",
-        text("code", "Code as stored.", False),
-        text("label", "Meaning in English.", False),
-        text("label_pt", "Meaning in Portuguese, as the code book has it.", False),
+        text("code", "Code as stored.", False, told=True),
+        text("label", "Meaning in English.", False, told=True),
+        text("label_pt", "Meaning in Portuguese, as the code book has it.", False, told=True),
         Column("position", "integer", "Order in which to show it.", nullable=False),
         where=f"list = {literal(_code_list)}",
     )

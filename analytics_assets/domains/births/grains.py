@@ -9,20 +9,20 @@ from __future__ import annotations
 from analytics_assets.core import calendar
 from analytics_assets.core.columns import Dimension, text
 
-STATE_CODE = text("state_code", "State (IBGE code, 00 unknown).", False)
+STATE_CODE = text("state_code", "State (IBGE code, 00 unknown).", False, told=True)
 REGION = Dimension(
     "region",
     (
-        text("region_code", "Region (IBGE code, 0 unknown).", False),
-        text("region_name", "Name of the region.", False),
+        text("region_code", "Region (IBGE code, 0 unknown).", False, told=True),
+        text("region_name", "Name of the region.", False, told=True),
     ),
 )
 STATE = Dimension(
     "state",
     (
         STATE_CODE,
-        text("state_abbreviation", "Abbreviation of the state.", False),
-        text("state_name", "Name of the state.", False),
+        text("state_abbreviation", "Abbreviation of the state.", False, told=True),
+        text("state_name", "Name of the state.", False, told=True),
         *REGION.columns,
     ),
 )
@@ -33,8 +33,9 @@ MUNICIPALITY = Dimension(
             "municipality_code",
             "Municipality (IBGE, 7 digits; unknown: 00000 after the state's, or 0000000).",
             False,
+            told=True,
         ),
-        text("municipality_name", "Name of the municipality.", False),
+        text("municipality_name", "Name of the municipality.", False, told=True),
         *STATE.columns,
     ),
 )
@@ -48,15 +49,17 @@ FACILITY = Dimension(
 OCCUPATION = Dimension(
     "occupation",
     (
-        text("occupation_code", "Occupation of the mother (CBO, 000000 unknown).", False),
-        text("occupation_name", "Name of the occupation.", False),
+        text(
+            "occupation_code", "Occupation of the mother (CBO, 000000 unknown).", False, told=True
+        ),
+        text("occupation_name", "Name of the occupation.", False, told=True),
     ),
 )
 BREAKDOWN = Dimension(
     "breakdown",
     (
-        text("breakdown", "What the births are broken down by.", False),
-        text("category", "Code in the breakdown's code list, or unknown.", False),
+        text("breakdown", "What the births are broken down by.", False, told=True),
+        text("category", "Code in the breakdown's code list, or unknown.", False, told=True),
     ),
     keys=2,
 )

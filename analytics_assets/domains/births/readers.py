@@ -15,7 +15,8 @@ from typing import Any
 from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted
-from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.core.source import Landing, SourceError, SourceHindered
+from analytics_assets.core.telling import header
 from analytics_assets.domains.births.columns import (
     COLUMN_NAMES,
     KNOWN_BUT_LEFT_OUT,
@@ -125,13 +126,13 @@ class FileReader:
             with opened(self._landing.session, inner, self._scratch, counted) as relation:
                 yield relation
         except SourceError as error:
-            what, _, to_do = error.parts
-            raise self._error(what, to_do) from error
+            raise error.of(str(self._file.path)) from error
         except OSError as error:
             if error.errno in NOT_THE_FILE:
                 raise
-            raise self._error(
-                f"it cannot be read ({error.strerror or error})",
+            raise SourceHindered(
+                f"it cannot be read ({error.strerror or type(error).__name__})",
+                str(self._file.path),
                 "Give the user that runs this the right to read it, or fetch it again",
             ) from error
 
@@ -145,7 +146,8 @@ class FileReader:
             found.setdefault(ours, []).append(_text_sql(quoted(name), relation.blanks))
         unnamed = {name for name in found if name.startswith("_COLUMN_")}
         if "DTNASC" not in found:
-            shown = [name.upper() for name in names if name.upper() not in unnamed]
+            # Without a header somebody's data stands there: of other names only the shape is told.
+            shown = [header(name.upper()) for name in names if name.upper() not in unnamed]
             raise self._error(
                 "it has no column DTNASC (date of birth); its columns are "
                 + ", ".join(shown[:12])
@@ -154,7 +156,9 @@ class FileReader:
             )
         known = {*COLUMN_NAMES, *KNOWN_BUT_LEFT_OUT, *unnamed}
         self._note("columns missing", [name for name in COLUMN_NAMES if name not in found])
-        self._note("unknown columns left out", sorted(found.keys() - known))
+        self._note(
+            "unknown columns left out", [header(name) for name in sorted(found.keys() - known)]
+        )
         present = {
             name: f"coalesce({', '.join(found[name])})" for name in COLUMN_NAMES if name in found
         }

@@ -54,8 +54,8 @@ tables = dimensions.tables.copy()
 # ---- sources ---------------------------------------------------------------------
 
 _ORIGIN = (
-    text("source_file", "File that the record came in.", False),
-    text("source_state", "State that the file is of, BR for all.", False),
+    text("source_file", "File that the record came in.", False, told=True),
+    text("source_state", "State that the file is of, BR for all.", False, told=True),
     Column("source_year", "integer", "Year that the file is of.", "year", nullable=False),
     Column(
         "source_row",
@@ -101,7 +101,12 @@ raw_health_facilities = tables.source(
 
 
 _FACT_COLUMNS = (
-    text("birth_id", "State, year and row number of the record in its source: stable.", False),
+    text(
+        "birth_id",
+        "State, year and row number of the record in its source: stable.",
+        False,
+        told=True,
+    ),
     *(column.declared() for column in SOURCE_COLUMNS),
     *(flag.column() for flag in FLAGS),
     text("birth_municipality_code", "Municipality of birth, 0000000 unknown.", False),

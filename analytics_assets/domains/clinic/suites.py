@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from analytics_assets.core.columns import DeclarationError
 from analytics_assets.core.contracts import quoted
@@ -58,19 +59,19 @@ group by all"""
     return _both(
         column,
         f"of {column} at least {threshold:.0%} are one of {', '.join(values)}",
-        _counted(sql, "value"),
+        f"{sql} order by rows desc, value",
         _ADVICE,
         at_fault,
+        told="value",
+        words=(*values, "(blank)"),
+        times="rows",
     )
 
 
-def _counted(sql: str, column: str) -> str:
-    """The rows with ``<value>: <rows>`` as ``counted``, the most frequent value first."""
-    said = f"left(cast({column} as varchar), 40) || ': ' || rows"
-    return f"select *, {said} as counted from ({sql}) order by rows desc, {column}"
-
-
-def _both(name: str, description: str, sql: str, advice: str, at_fault: str) -> tuple[Check, Check]:
+def _both(
+    name: str, description: str, sql: str, advice: str, at_fault: str, **told: Any
+) -> tuple[Check, Check]:
+    """What holds back and what warns; ``told``: what both say of what they find."""
     described = description[0].upper() + description[1:]
     return (
         Check(
@@ -79,7 +80,7 @@ def _both(name: str, description: str, sql: str, advice: str, at_fault: str) -> 
             sql.replace("{compared}", "<"),
             advice,
             at_fault=at_fault,
-            told="counted",
+            **told,
         ),
         Check(
             f"{name}_values",
@@ -87,7 +88,7 @@ def _both(name: str, description: str, sql: str, advice: str, at_fault: str) -> 
             sql.replace("{compared}", ">="),
             advice,
             blocking=False,
-            told="counted",
+            **told,
         ),
     )
 
@@ -106,28 +107,28 @@ LAST_DAY = _bound("CLINIC_LAST_DAY", date.max)
 _WITHIN_BOUNDS = Check(
     "appointment_date_within_bounds",
     f"Appointments are from {FIRST_DAY} to {LAST_DAY}",
-    sql=_counted(
-        f"""
+    sql=f"""
 select left(_partition, 7) as _partition, day, count(*) as rows from clinic.appointment
-where day not between date '{FIRST_DAY}' and date '{LAST_DAY}' group by all""",
-        "day",
-    ),
+where day not between date '{FIRST_DAY}' and date '{LAST_DAY}' group by all
+order by rows desc, day""",
     advice="Mend the dates, or set CLINIC_FIRST_DAY and CLINIC_LAST_DAY.",
     at_fault="_row.day = _broken.day",
-    told="counted",
+    told="day",
+    words=(),
+    times="rows",
 )
 _AGES = Check(
     "age_plausible",
     f"Ages are whole years from 0 to {GREATEST_AGE}",
-    sql=_counted(
-        f"""
+    sql=f"""
 select left(_partition, 7) as _partition, age, count(*) as rows from clinic.appointment
-where age is not null and {age_sql("age")} is null group by all""",
-        "age",
-    ),
+where age is not null and {age_sql("age")} is null group by all
+order by rows desc, age""",
     advice=f"{_ADVICE} The age is NULL in staging and marts.",
     blocking=False,
-    told="counted",
+    told="age",
+    words=(),
+    times="rows",
 )
 _BOOKED_BEFORE = Check(
     "booked_before_visit",
@@ -171,6 +172,7 @@ where rows > 0
         {KNOWN_PATIENTS} * of_rows""",
         "Send app_data.csv with these patients.",
         "not _row.known_patient",
+        told="counted",
     )
 
 

@@ -61,7 +61,7 @@ _EXPECTED = timedelta(days=7) if os.environ.get(DROPPED.variable) else None
 
 
 def _hash(name: str, description: str) -> Column:
-    return Column(name, "text", f"{description} (keyed hash).", nullable=False)
+    return Column(name, "text", f"{description} (keyed hash).", nullable=False, told=True)
 
 
 # ---- sources ------------------------------------------------------------------------------------
