@@ -70,7 +70,8 @@ def test_an_open_home_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     os.umask(before)
     assert own.stat().st_mode & 0o777 == 0o700
     assert home.open_to_others(settings.load()) == []
-    lake.mkdir(mode=0o755)
+    lake.mkdir()
+    lake.chmod(0o755)
     (own / "a key").write_text("secret")
     (own / "a key").chmod(0o644)
     assert home.open_to_others(settings.load()) == [lake]

@@ -66,6 +66,9 @@ _OF_NO_ROW = frozenset(
         "ConnectionException",
     ]
 )
+# What they add are names of tables and views, which say what is in the way.
+_OF_NAMES = frozenset(["DependentObjectsStillExist"])
+_HINT = "HINT"
 _OURS = "analytics_assets"
 
 
@@ -151,11 +154,12 @@ def foreign(error: BaseException) -> str:
     error = getattr(error, "orig", None) or error
     lines = [" ".join(line.split()) for line in _COLOURS.sub("", str(error)).splitlines()]
     said: list[str] = []
+    ending = (_HINT,) if _OF_NAMES & kinds(error) else _QUOTING
     for line in filter(None, lines):
-        if line.startswith(_QUOTING) or line.endswith("?"):
+        if line.startswith(ending) or line.endswith("?"):
             break
         said.append(line)
-    if _OF_NO_ROW & kinds(error):
+    if (_OF_NO_ROW | _OF_NAMES) & kinds(error):
         return " ".join(said)[:_LONGEST_ERROR].rstrip(".")
     return masked(said[0] if said else "")
 

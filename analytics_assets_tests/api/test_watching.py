@@ -163,7 +163,7 @@ def test_a_failure_is_logged_without_the_values_of_the_request(
 ) -> None:
     from analytics_assets.api.database import Database
 
-    async def fail(self: Database, sql: str, values: object = None) -> None:
+    async def fail(self: Database, sql: str, values: object, **_: object) -> None:
         raise RuntimeError(f"with {values}")
 
     monkeypatch.setattr(Database, "read", fail)

@@ -36,6 +36,7 @@ def test_schedules_and_sensor_run_without_being_switched_on(dev: DagsterDev) -> 
         "births_yearly_nightly": "RUNNING",
         "staleness_hourly": "RUNNING",
         "backup_production_nightly": "RUNNING",
+        "forget_history_nightly": "RUNNING",
         "vacuum_lake_weekly": "RUNNING",
         "scrub_lake_nightly": "RUNNING",
         "alerts": "RUNNING",

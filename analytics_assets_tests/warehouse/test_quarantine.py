@@ -193,7 +193,7 @@ def test_a_run_that_dies_before_it_publishes_leaves_it(
         raise MemoryError
 
     monkeypatch.setattr(Lake, "publish", die)
-    assert "MemoryError" in run(tables, raw)[0]
+    assert "not enough memory" in run(tables, raw)[0]
     assert ask(f"select cents from {VIEW}") == [(-1,)]
 
 
