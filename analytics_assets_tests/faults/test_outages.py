@@ -227,7 +227,7 @@ def test_a_server_that_stays_away_is_told(
     with held_up(lambda: stop_at_once(data)):
         told = next(found for found in (failures([ran]) for ran in runs) if found)[0]
     start(data)
-    assert re.search("agg_shop_daily: PostgreSQL, asked 4 times: .*Readers keep what they", told)
+    assert re.search("toy: PostgreSQL, asked 4 times: .*Readers keep what they", told)
     checker.whole(old, shop.content())
     assert failures(refresh(workspace)) == []
     checker.complete(shop.content())
