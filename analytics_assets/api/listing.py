@@ -149,18 +149,18 @@ class Listing:
         if after and asked["offset"]:
             raise bad_value("offset", "give it or a cursor, not both")
         label = _hash(bound, sorted(asked.items(), key=repr), names)
-        sql, values = self._statement(names, filters, order, after)
         seen = _seen(request, label)
         known_version, known_total = self._totals.get(bound, ("", 0))
-        rows = await database.read(
-            sql,
-            values
-            | {"limit": asked["limit"] + 1, "offset": asked["offset"], "key": self.table.key}
-            | {"seen": seen.versions, "any": seen.any}
-            | {"known_version": known_version, "known_total": known_total},
-            by_name=False,
-        )
-        version, total = rows[0][:2]
+        bounds = {"limit": asked["limit"] + 1, "offset": asked["offset"], "key": self.table.key}
+        bounds |= {"seen": seen.versions, "any": seen.any}
+        bounds |= {"known_version": known_version, "known_total": known_total}
+        # To plan the count takes as long as the page, so it is asked for only where it is unknown.
+        for counted in (False, True) if known_version else (True,):
+            sql, values = self._statement(names, filters, order, after, counted)
+            rows = await database.read(sql, values | bounds, by_name=False)
+            version, total = rows[0][:2]
+            if total is not None:
+                break
         if version and (seen.any or version in seen.versions):
             return Response(status_code=304, headers=_tagged(label, version))
         self._remember(bound, version, total)
@@ -192,7 +192,9 @@ class Listing:
         filters: Mapping[str, Any],
         order: _Order,
         after: Sequence[Any] | None,
+        counted: bool,
     ) -> tuple[str, dict[str, Any]]:
+        """``counted``: whether rows are counted where the total is not of this version."""
         values: dict[str, Any] = {}
         conditions = ["true"]
         for known in self.filters:
@@ -213,6 +215,7 @@ class Listing:
         beside = not computed.keys().isdisjoint(names)
         needed = ", ".join(map(quoted, self.columns if beside else names))
         view = view_of(self.table)
+        total = f"(select count(*) from {view} where {matching})" if counted else "null"
         # What is not needed is not computed: PostgreSQL evaluates a sub-select when it gets there.
         return (
             f"""
@@ -225,7 +228,7 @@ page as materialized (
 select state.version,
     case when state.version = %(known_version)s then %(known_total)s::bigint
         when {_KNOWN} then 0
-        else (select count(*) from {view} where {matching}) end as total,
+        else {total} end as total,
     page.is_row, {read}
 from state left join (select true as is_row, * from page) as page on true
 {self.beside.join if beside else ""}
