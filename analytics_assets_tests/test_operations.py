@@ -11,12 +11,14 @@ import json
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analytics_assets import cli, registry, settings
 from analytics_assets.automation.turns import HOME_TAG
+from analytics_assets.checking import check
 from analytics_assets.core.chosen import named, partitions
 from analytics_assets.core.source import SourceError
 from analytics_assets.definitions import OPERATIONS, build
@@ -88,6 +90,37 @@ def test_commands_do_what_the_jobs_do_in_somebodys_name(
     assert toy.workspace.production(who) == [("Ana",)]
     history = toy.workspace.lake.log("toy/raw_sales", lambda delta: delta).open().history(1)
     assert history[0]["user"] == "Bea"
+
+
+def test_who_confirmed_a_version_is_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [(date(2024, 1, day), "a", 100) for day in range(1, 31)]
+    toy.load({"2024-01": many * 3})
+    toy.memory.months = {"2024-01": many[:5]}
+    (told,) = failures(toy.workspace.refresh(toy.definitions, toy.tables))
+    assert "would go from 90 to 5" in told
+    monkeypatch.setenv("ANALYTICS_USER", "Bea")
+    assert "toy/agg_yearly" in toy.type("confirm toy")
+    who = "select distinct confirmed_by, confirmed from promotion.hold"
+    assert toy.workspace.production(who) == [("Bea", True)]
+    assert not failures(toy.workspace.refresh(toy.definitions, toy.tables))
+    assert toy.workspace.production("select sales from toy.agg_yearly") == [(5,)]
+
+
+def test_check_tries_everything_and_says_what_fails(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trials = {trial.what: trial for trial in check(send=False)}
+    assert not [str(trial) for trial in trials.values() if trial.works is False]
+    taken = tmp_path / "file"
+    taken.touch()
+    monkeypatch.setenv("BACKUP_FOLDER", str(taken))
+    monkeypatch.setenv("DAGSTER_PG_URL", "postgresql://x:secret@127.0.0.1:1/dagster")
+    said = [str(trial) for trial in check(send=False) if trial.works is False]
+    assert [line.split(":")[0] for line in said] == [
+        "FAILS  BACKUP_FOLDER",
+        "FAILS  DAGSTER_PG_URL",
+    ]
+    assert "secret" not in "".join(said)
 
 
 def test_a_name_is_read_in_any_spelling_and_a_wrong_one_is_told() -> None:
