@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from analytics_assets import home, registry, settings
 from analytics_assets.automation import notify
 from analytics_assets.automation.notify import Alert
+from analytics_assets.core.telling import foreign
 from analytics_assets.production import roles, sealing, server
 from analytics_assets.production.dump import programs, server_major
 from analytics_assets.production.promotion import production_engine
@@ -61,7 +62,7 @@ def check(send: bool) -> Iterator[Trial]:
         try:
             yield from step()
         except sa.exc.DBAPIError as error:
-            yield Trial(name, False, str(error.orig).strip().splitlines()[0])
+            yield Trial(name, False, foreign(error))
         except (UrlError, OSError) as error:
             yield Trial(name, False, str(error))
         except Exception as error:

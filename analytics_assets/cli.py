@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics_assets import environment, home, interrupts, settings
-from analytics_assets.core import troubles
+from analytics_assets.core import telling, troubles
 from analytics_assets.core.source import SourceError
 
 
@@ -209,7 +209,7 @@ def _create_roles(options: argparse.Namespace) -> int:
         made = roles.set_up(url)
     except psycopg2.Error as error:
         raise SourceError(
-            str(error).strip().splitlines()[0],
+            telling.foreign(error),
             "the server of PRODUCTION_ADMIN_URL",
             "What was made before it stays; run it again when that is mended.",
         ) from error

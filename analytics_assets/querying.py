@@ -14,14 +14,9 @@ from contextlib import suppress
 from typing import Any
 
 import duckdb
-import sqlalchemy as sa
 
-from analytics_assets import registry, settings
-from analytics_assets.production import server
-from analytics_assets.production.promotion import production_engine
-from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.catalogue import is_of_another_place, mend_catalogue
-from analytics_assets.warehouse.lake import open_lake
+from analytics_assets import settings
+from analytics_assets.settings import Settings
 
 
 def warehouse(sql: str | None) -> int:
@@ -32,10 +27,8 @@ def warehouse(sql: str | None) -> int:
             f"There is no warehouse in {config.home} yet: run `make materialize`.", file=sys.stderr
         )
         return 1
-    if is_of_another_place(config):
-        mend_catalogue(config, Snapshot(open_lake(config.lake)), registry.tables())
     try:
-        catalogue = duckdb.connect(str(config.catalogue), read_only=True)
+        catalogue = _opened(config)
     except duckdb.Error:
         print(
             f"{config.catalogue} cannot be read: run `make materialize`, which writes it anew.",
@@ -52,8 +45,32 @@ def warehouse(sql: str | None) -> int:
         return _query(sql, "duckdb", execute, duckdb.Error)
 
 
+def _opened(config: Settings) -> duckdb.DuckDBPyConnection:
+    """The catalogue, read-only; written anew where its views read files elsewhere than in the lake:
+    the home was moved, or copied."""
+    catalogue = duckdb.connect(str(config.catalogue), read_only=True)
+    reading = "select sql from duckdb_views() where contains(sql, 'read_parquet') limit 1"
+    found = catalogue.execute(reading).fetchone()
+    if found is None or config.lake in found[0]:
+        return catalogue
+    catalogue.close()
+    # Only who needs it waits until Dagster and the domains are imported.
+    from analytics_assets import registry
+    from analytics_assets.warehouse.builds import Snapshot
+    from analytics_assets.warehouse.catalogue import mend_catalogue
+    from analytics_assets.warehouse.lake import open_lake
+
+    mend_catalogue(config, Snapshot(open_lake(config.lake)), registry.tables())
+    return duckdb.connect(str(config.catalogue), read_only=True)
+
+
 def production(sql: str | None) -> int:
     """Run one statement on production, read-only, and print CSV; a shell without SQL."""
+    import sqlalchemy as sa
+
+    from analytics_assets.production import server
+    from analytics_assets.production.promotion import production_engine
+
     with (
         production_engine(server.urls(settings.load()).reader, read_only=True) as engine,
         engine.connect() as connection,

@@ -139,6 +139,17 @@ def test_a_name_is_read_in_any_spelling_and_a_wrong_one_is_told() -> None:
             partitions(daily, [wrong])
 
 
+def test_a_home_that_was_moved_answers_at_once(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    toy.load(MONTHS)
+    moved = settings.load().home.rename(tmp_path / "moved")
+    monkeypatch.setenv("ANALYTICS_HOME", str(moved))
+    toy.capsys.readouterr()
+    assert cli.main(["duckdb", "select sum(cents) as cents from toy.fact_sales"]) == 0
+    assert toy.capsys.readouterr().out == "cents\n2500\n"
+
+
 def test_who_does_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ANALYTICS_USER", "SUDO_USER"):
         monkeypatch.delenv(name, raising=False)

@@ -73,9 +73,8 @@ def observed(measures: Sequence[Counted], tables: Sequence[Cells]) -> Iterator[t
         for number, day in enumerate(dict.fromkeys((table.day, table.last_day)))
     ]
     yield "observed", "\nunion all\n".join(branches)
-    numbers = ", ".join(str(position) for position in range(1, len(measures) + 1))
     shared = [position for position, m in enumerate(measures, 1) if m.shared] or [0]
-    yield "agreeing", _agreeing(shared[-1] if measures else 0)
+    yield "agreeing", _agreeing(shared[-1])
     numbers = ", ".join(str(position) for position in range(1, len(measures) + 1))
     lists = "amounts, leasts, mosts, smalls, decided, following"
     named = {"node": ("place", "own"), "parent": ("parent_place", "own_parent")}

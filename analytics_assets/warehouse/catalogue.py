@@ -80,17 +80,6 @@ def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Tabl
     )
 
 
-def is_of_another_place(settings: Settings) -> bool:
-    """Whether the views read files elsewhere than in the lake: the home was moved, or copied."""
-    reading = "select sql from duckdb_views() where contains(sql, 'read_parquet') limit 1"
-    try:
-        with duckdb.connect(str(settings.catalogue), read_only=True) as connection:
-            found = connection.execute(reading).fetchone()
-    except duckdb.Error:
-        return False
-    return found is not None and settings.lake not in found[0]
-
-
 def _known(catalogue: Path) -> dict[tuple[str, str], str] | None:
     """(schema, view or table) -> its comment; ``None`` where there is no file, or a damaged one."""
     listed = (
