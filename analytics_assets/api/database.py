@@ -16,6 +16,8 @@ from psycopg.types.numeric import FloatLoader
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from analytics_assets.api.errors import Problem
+from analytics_assets.api.kept import Kept
+from analytics_assets.api.seen import VERSIONS
 from analytics_assets.api.settings import ApiSettings
 
 T = TypeVar("T")
@@ -46,6 +48,7 @@ class Database:
     def __init__(self, url: str, settings: ApiSettings) -> None:
         self._timeout = max(1, int(settings.statement_timeout * 1000))
         self._limits = {"timeout": str(self._timeout)}
+        self.kept = Kept(self._versions, int(settings.kept_mb * 1_000_000))
         self.engine: AsyncEngine = create_async_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=settings.pool_size,
@@ -89,6 +92,11 @@ class Database:
                         await connection.invalidate()
 
         return await self.attempt(rows)
+
+    async def _versions(self, keys: Sequence[str]) -> dict[str, str]:
+        """Key -> version of the tables that are as their last release left them."""
+        rows = await self.read(VERSIONS, {"keys": list(keys)})
+        return {row.table_name: row.version for row in rows if row.untouched and row.readable}
 
     async def _in_one_go(
         self, driver: psycopg.AsyncConnection, made: Any, sql: str, values: Mapping[str, Any]

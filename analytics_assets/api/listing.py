@@ -38,10 +38,10 @@ from analytics_assets.api.models import (
     readable,
     row_model,
 )
+from analytics_assets.api.seen import version_sql
 from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
-from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
 
 MOST_ROWS = 1000
 _MOST_SKIPPED = 100_000_000
@@ -150,6 +150,10 @@ class Listing:
             raise bad_value("offset", "give it or a cursor, not both")
         label = _hash(bound, sorted(asked.items(), key=repr), names)
         seen = _seen(request, label)
+        if kept := await database.kept.standing(self.table.key, label):
+            if seen.any or kept.version in seen.versions:
+                return _unchanged(label, kept.version)
+            return _json(kept.body, label, kept.version)
         known_version, known_total = self._totals.get(bound, ("", 0))
         bounds = {"limit": asked["limit"] + 1, "offset": asked["offset"], "key": self.table.key}
         bounds |= {"seen": seen.versions, "any": seen.any}
@@ -162,7 +166,7 @@ class Listing:
             if total is not None:
                 break
         if version and (seen.any or version in seen.versions):
-            return Response(status_code=304, headers=_tagged(label, version))
+            return _unchanged(label, version)
         self._remember(bound, version, total)
         data = [dict(zip(names, row[3:], strict=True)) for row in rows if row[2]]
         more = len(data) > asked["limit"]
@@ -177,7 +181,9 @@ class Listing:
             if more and self.table.unique_columns
             else None,
         }
-        return json_response(page, label, version)
+        body = to_json(page)
+        database.kept.keep(label, version, body)
+        return _json(body, label, version)
 
     def _remember(self, bound: str, version: str, total: int) -> None:
         if version:
@@ -258,11 +264,13 @@ def serve_list(
     )
 
 
-def json_response(content: Any, label: str, version: str) -> Response:
+def _json(body: bytes, label: str, version: str) -> Response:
     """An answer with the ETag of what was asked for and of what it was computed from."""
-    return Response(
-        to_json(content), media_type="application/json", headers=_tagged(label, version)
-    )
+    return Response(body, media_type="application/json", headers=_tagged(label, version))
+
+
+def _unchanged(label: str, version: str) -> Response:
+    return Response(status_code=304, headers=_tagged(label, version))
 
 
 def _tagged(label: str, version: str) -> dict[str, str]:
@@ -287,15 +295,6 @@ def _seen(request: Request, label: str) -> _Seen:
 def view_of(table: Table) -> str:
     """The view that readers see."""
     return f"{quoted(table.domain)}.{quoted(table.published_name)}"
-
-
-def version_sql(key: str) -> str:
-    """SQL of a word that changes with every promotion of a table; empty before the first."""
-    return (
-        "coalesce((select concat(id, '-', cast(extract(epoch from promoted_at) * 1000000 as"
-        f" bigint)) from {LEDGER_SCHEMA}.ledger where table_name = {key}"
-        " order by id desc limit 1), '')"
-    )
 
 
 class _Order:

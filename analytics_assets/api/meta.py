@@ -18,10 +18,11 @@ from analytics_assets.api.gate import HEALTH, RateLimit
 from analytics_assets.api.lists import named, table_name
 from analytics_assets.api.models import NoParameters, ShortPage, ShortQuery, readable, short_page
 from analytics_assets.api.requests import Metrics
+from analytics_assets.api.seen import SEEN
 from analytics_assets.api.settings import ApiSettings
 from analytics_assets.core.contracts import sql_type
 from analytics_assets.core.declaration import Table
-from analytics_assets.production.records import SCHEMA, TRIGGER
+from analytics_assets.production.records import SCHEMA
 from analytics_assets.production.schema import view_name
 
 V1 = "/api/v1"
@@ -36,33 +37,6 @@ from (
 ) as latest
 where fingerprint <> '' group by table_name"""
 _BEHIND = f"select table_name, since, partitions, looked_at, unaudited from {SCHEMA}.behind"
-# A ledger that says "there" is not the table: PostgreSQL is asked for the very relations, triggers
-# and entries of the last release, and whether anybody wrote to them since.
-_SEEN = f"""
-with entered as (
-    select table_name, concat_ws(' ', count(*), sum(id)) as entries from (
-        select distinct on (table_name, partition) table_name, id
-        from {SCHEMA}.ledger order by table_name, partition, id desc
-    ) as latest group by table_name
-), known as (
-    select *, regexp_replace(store, '^.* ', '') as triggers,
-        cast(string_to_array(regexp_replace(store, ' [^ ]*$', ''), ' ') as oid[]) as numbers
-    from {SCHEMA}.relation
-)
-select r.table_name,
-    (select count(*) from pg_class as c where c.oid = any(r.numbers)) = cardinality(r.numbers)
-    and r.triggers = (
-        select concat(count(*), 't') from pg_trigger as t
-        where t.tgname = '{TRIGGER}' and t.tgenabled in ('O', 'A') and t.tgrelid = any(r.numbers)
-    )
-    and exists (
-        select from pg_rewrite as w
-        where w.rulename = '_RETURN' and concat_ws(' ', w.ev_class, w.xmin) = r.view
-    )
-    and r.entries = coalesce(e.entries, '')
-    and not exists (select from {SCHEMA}.written as w where w.number::oid = any(r.numbers))
-    as untouched
-from known as r left join entered as e on e.table_name = r.table_name"""
 _SHOWN = """
 select n.nspname || '.' || c.relname as table_name
 from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.relkind = 'v'"""
@@ -167,7 +141,7 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
     @router.get("/meta/counts", responses=documented(422, 503))
     async def counts(query: _Nothing) -> dict[str, Annotated[int, Field(ge=0)]]:
         """Rows of each promoted table: as the ledger has them, where nobody wrote beside it."""
-        live, seen = await _rows(database, _LIVE), await _rows(database, _SEEN)
+        live, seen = await _rows(database, _LIVE), await _rows(database, SEEN)
         shown = await _rows(database, _SHOWN)
         return {
             name: await _count(database, table, live, seen) if name in shown else 0
@@ -206,7 +180,7 @@ def meta_router(tables: Sequence[Table], database: Database) -> APIRouter:
 async def read_health(database: Database, tables: Sequence[Table]) -> Health:
     """The health of these tables now; raises ``Problem`` where production does not answer."""
     live, behind = await _rows(database, _LIVE), await _rows(database, _BEHIND)
-    seen, shown = await _rows(database, _SEEN), await _rows(database, _SHOWN)
+    seen, shown = await _rows(database, SEEN), await _rows(database, _SHOWN)
     return health_of(tables, live, behind, seen, shown, datetime.now(timezone.utc))
 
 

@@ -24,6 +24,7 @@ class ApiSettings:
     ``keys`` and ``jwt_secret`` (HS256) are secrets; with neither, only this machine is answered.
     Timeouts are in seconds. ``health_per_minute``: requests to ``/healthz`` from one address.
     ``trusted_proxies``: addresses and networks whose word on a client's address is believed.
+    ``kept_mb``: of answers that are kept while their table stands, in millions of bytes.
     ``connections``, ``client_connections``: at once, of all and of one address that is no proxy's.
     """
 
@@ -36,6 +37,7 @@ class ApiSettings:
     pool_size: int = 10
     pool_timeout: float = 5
     statement_timeout: float = 10
+    kept_mb: float = 64
     health_per_minute: int = 30
     trusted_proxies: tuple[str, ...] = ()
     connections: int = 10_000
@@ -80,14 +82,15 @@ def is_local(host: str) -> bool:
 def load() -> ApiSettings:
     """The settings as the environment has them now; raises ``ApiSettingsError``."""
 
-    def number(name: str, default: float) -> float:
+    def number(name: str, default: float, or_none: bool = False) -> float:
         text = os.environ.get(name) or str(default)
         try:
             value = float(text)
         except ValueError:
-            value = 0
-        if not 0 < value < float("inf"):
-            raise ApiSettingsError(f"{name} is {text!r}: give a number above 0")
+            value = -1
+        if not 0 <= value < float("inf") or not (value or or_none):
+            least = "of 0 or more" if or_none else "above 0"
+            raise ApiSettingsError(f"{name} is {text!r}: give a number {least}")
         return value
 
     return ApiSettings(
@@ -100,6 +103,7 @@ def load() -> ApiSettings:
         pool_size=int(number("API_POOL_SIZE", 10)),
         pool_timeout=number("API_POOL_TIMEOUT", 5),
         statement_timeout=number("API_STATEMENT_TIMEOUT", 10),
+        kept_mb=number("API_KEPT_MB", 64, or_none=True),
         trusted_proxies=_listed("API_TRUSTED_PROXIES"),
         connections=int(number("API_CONNECTIONS", 10_000)),
         client_connections=int(number("API_CLIENT_CONNECTIONS", 100)),

@@ -7,10 +7,12 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from analytics_assets.production import server
@@ -23,12 +25,14 @@ from analytics_assets_tests.api.conftest import (
     fill_births,
     fill_clinic,
 )
+from analytics_assets_tests.api.filled import TABLES, promote, rows_of
 from analytics_assets_tests.faults.test_outages import start, stop_at_once
 
 CLIENTS = 50
 SECONDS = float(os.environ.get("SECONDS") or 60)
 _WEEK = {"start_date": "2025-01-01", "end_date": "2025-01-14"}
-ASKED: tuple[tuple[str, str, bytes], ...] = (
+Asked = Sequence[tuple[str, str, bytes]]
+ASKED: Asked = (
     ("GET", "/api/v1/births/nation/yearly", b""),
     ("GET", "/api/v1/births/state/daily?limit=100", b""),
     ("GET", "/api/v1/births/municipality/monthly?state_code=35&date_from=2023-01-01", b""),
@@ -56,13 +60,15 @@ def busy(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Produ
         yield found
 
 
-async def ask_for_a_while(base: str, number: int, until: float, answers: list[Answer]) -> None:
+async def ask_for_a_while(
+    base: str, asked: Asked, number: int, until: float, answers: list[Answer]
+) -> None:
     """One client on one connection: when it asked, how long it took, status, Retry-After."""
     host, port = str(urlsplit(base).hostname), int(urlsplit(base).port or 80)
     reader, writer = await asyncio.open_connection(host, port)
     while time.monotonic() < until:
         number += 1
-        method, path, body = ASKED[number % len(ASKED)]
+        method, path, body = asked[number % len(asked)]
         head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
         begun = time.monotonic()
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -74,11 +80,11 @@ async def ask_for_a_while(base: str, number: int, until: float, answers: list[An
     writer.close()
 
 
-async def load(base: str, seconds: float) -> list[Answer]:
+async def load(base: str, seconds: float, asked: Asked = ASKED) -> list[Answer]:
     """All clients at once."""
     answers: list[Answer] = []
     until = time.monotonic() + seconds
-    await asyncio.gather(*(ask_for_a_while(base, n, until, answers) for n in range(CLIENTS)))
+    await asyncio.gather(*(ask_for_a_while(base, asked, n, until, answers) for n in range(CLIENTS)))
     return answers
 
 
@@ -90,6 +96,32 @@ def report(what: str, answers: list[Answer], seconds: float) -> None:
         f"\n{what}: {CLIENTS} clients, {seconds:.0f} s, {len(took) / seconds:.0f} requests/s,"
         f" p50 {p50:.0f} ms, p95 {p95:.0f} ms, p99 {p99:.0f} ms, statuses {statuses}"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pages", [1, 40], ids=["the same page", "forty pages"])
+@pytest.mark.parametrize("kept_mb", ["64", "0"], ids=["kept", "read each time"])
+def test_pages_of_a_hundred_rows_and_eight_columns(
+    busy: Production, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int, kept_mb: str
+) -> None:
+    """For a quarter of the time each: what a dashboard asks for again, and what it does not."""
+    table = next(table for table in TABLES if table.key == "births/agg_municipality_weekly")
+    with production_engine(busy.promoter) as engine, engine.begin() as connection:
+        some = rows_of(table)
+        weeks = [timedelta(weeks=n) for n in range(1 + 4_000 // len(some))]
+        rows = [row | {"week_start": row["week_start"] + w} for w in weeks for row in some]
+        keys = {tuple(row[name] for name in table.unique_columns): row for row in rows}
+        promote(connection, table, keys.values())
+    columns = "week_start,state_abbreviation,municipality_code,municipality_name,total_births"
+    columns += ",cesarean_count,preterm_count,cesarean_rate"
+    path = f"/api/v1/tables/{table.key.replace('/', '.')}/rows?limit=100&columns={columns}&offset="
+    asked = [("GET", f"{path}{100 * page}", b"") for page in range(pages)]
+    monkeypatch.setenv("API_KEPT_MB", kept_mb)
+    with commanded(busy, tmp_path) as (base, _):
+        assert len(httpx.get(f"{base}{asked[-1][1]}").json()["data"]) == 100
+        answers = asyncio.run(load(base, SECONDS / 4, asked))
+    report(f"{pages} pages, {kept_mb} MB kept", answers, SECONDS / 4)
+    assert {answer[2] for answer in answers} == {200}
 
 
 @pytest.mark.slow

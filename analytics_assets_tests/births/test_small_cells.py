@@ -47,6 +47,7 @@ def attack(
     for year in years:
         for measures in groups:
             assert not Attack(seen, everything, [year], K, measures).recovered(), (year, measures)
+            print(f"{year} {measures[0]} .. {measures[-1]}: nothing follows", flush=True)
 
 
 @pytest.fixture
