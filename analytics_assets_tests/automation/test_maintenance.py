@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -108,6 +110,25 @@ def test_the_lake_is_cleaned_and_read_as_before(toy: Toy, monkeypatch: pytest.Mo
     assert toy.workspace.refresh(toy.definitions, toy.tables) == []
     toy.load(MONTHS)
     assert toy.workspace.warehouse("select cents from toy.agg_yearly") == [(2500,)]
+
+
+def test_older_versions_that_take_too_much_are_kept_for_less(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.load(MONTHS)
+    toy.load(MONTHS | {"2024-01": [(date(2024, 1, 5), "a", 490), (date(2024, 1, 9), "b", 2000)]})
+    ten_days_ago = time.time() - 10 * 86_400
+    for path in Path(settings.load().lake).rglob("*"):
+        os.utime(path, (ten_days_ago, ten_days_ago))
+    done = told(toy.run("vacuum_lake"))
+    assert (done["files deleted"], done["days of versions kept"]) == (0, 30)
+    assert done["bytes of older versions"] > 500
+    monkeypatch.setenv("LAKE_OLDER_MB", "0.0001")
+    done = told(toy.run("vacuum_lake"))
+    assert (done["bytes of older versions"], done["days of versions kept"]) == (0, 7.5)
+    assert done["files deleted"] > 5
+    assert toy.workspace.refresh(toy.definitions, toy.tables) == []
+    assert toy.workspace.warehouse("select cents from toy.agg_yearly") == [(2490,)]
 
 
 def test_partitions_are_archived_and_brought_back(toy: Toy) -> None:
