@@ -25,13 +25,11 @@ from analytics_assets.production.promotion import (
 from analytics_assets.production.recovery import Recovery, verify
 from analytics_assets.production.review import Change, holds, put_on_hold, release_holds
 from analytics_assets.production.small_changes import small_changes
-from analytics_assets.production.standing import (
-    Standing,
-    look,
-    remember,
-)
+from analytics_assets.production.standing import Standing, latest, look, remember
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import by_key
+
+_ONLY_COPY = "it is of a warehouse that is gone, and this is the only copy"
 
 
 @dataclass
@@ -209,7 +207,22 @@ class _Release:
             if 100 * share > percent:
                 why = f"{change.told(move.table, name)}, more than {percent:g} %"
                 found[change.partition] = why
-        return found
+        return found | dict.fromkeys(self._only_copies(move), _ONLY_COPY)
+
+    def _only_copies(self, move: Move) -> list[str]:
+        """What would be removed, and was promoted before this lake was made: of one that is lost.
+
+        Nothing says that the new one could build it again.
+        """
+        if not move.removed:
+            return []
+        made = self._snapshot.lake.made_at(move.table)
+        entries = records.ledger.c
+        mine = sa.and_(
+            entries.table_name == move.table.key, entries.partition.in_(list(move.removed))
+        )
+        rows = self._connection.execute(latest(mine)).all()
+        return [row.partition for row in rows if made is None or row.promoted_at < made]
 
     def _put_in_place(self, move: Move, standing: Standing) -> None:
         table = move.table

@@ -179,6 +179,12 @@ class Lake:
         current = self.log_of(table).current()
         return current.number if current else None
 
+    def made_at(self, table: Table) -> datetime | None:
+        """When the table was made in this lake; ``None`` before the first version."""
+        delta = self.log_of(table).open()
+        made = delta.metadata().created_time if delta else None
+        return None if made is None else datetime.fromtimestamp(made / 1000, timezone.utc)
+
     def moments(self, table: Table) -> dict[int, datetime]:
         """Version -> when it was committed, the newest first."""
         return commit_moments(self.log_of(table).open())

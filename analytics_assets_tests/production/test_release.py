@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -467,6 +468,24 @@ def test_an_asset_that_is_materialised_by_hand_makes_the_release(toy: Toy) -> No
     assert (result.success, changed(result)) == (False, [])
     assert "toy/agg_yearly 2024: waits with what follows" in failures([(None, result)])[0]
     assert toy.total() == 4600
+
+
+def test_what_only_production_has_stays_until_somebody_says_otherwise(workspace: Workspace) -> None:
+    """A lake that was lost, and of which not all can be built again."""
+    toy = Toy(workspace)
+    toy.load(FIRST)
+    shutil.rmtree(settings.load().lake)
+    rest = {month: rows for month, rows in FIRST.items() if month != "2024-01"}
+    toy.load(rest)
+    assert toy.total() == 4300
+    assert "this is the only copy" in toy.why()["production/toy/agg_shop_daily"]
+    assert workspace.run("confirm_promotion", toy.definitions, table="toy").success
+    toy.refresh()
+    assert toy.total() == 1800
+    toy.load(rest | {"2022-05": [(date(2022, 5, 5), "a", 20)]})
+    assert toy.total() == 1820
+    toy.load(rest | {"2022-05": []})
+    assert toy.total() == 1800, "what was built here leaves by itself"
 
 
 def test_a_release_is_taken_back_by_its_number(toy: Toy) -> None:
