@@ -23,11 +23,12 @@ from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.source import SourceError
 from analytics_assets.production import backup, sealing
 from analytics_assets.production.server import UrlError
-from analytics_assets.warehouse import archive, retention, scrub
+from analytics_assets.warehouse import archive, reconciling, retention, scrub
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.lake import Lake, open_lake
 from analytics_assets.warehouse.ledger import now
+from analytics_assets.warehouse.session import open_session
 
 # Of the retention, until older versions take no more than they may.
 _SHARES = (1, 0.5, 0.25, 0.1, 0.03)
@@ -65,6 +66,15 @@ class ScrubLake(dg.Config):
         gt=0,
         le=100,
         description="How much of the lake to read, 100 for all; by default SCRUB_SHARE_PERCENT.",
+    )
+
+
+class ReconcileLake(dg.Config):
+    percent: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="How many of the years, 100 for all; by default SCRUB_SHARE_PERCENT.",
     )
 
 
@@ -179,6 +189,24 @@ def read_again(
     return {}
 
 
+def compare_with_facts(
+    tables: Sequence[Table], context: dg.OpExecutionContext, config: ReconcileLake
+) -> Mapping[str, Any]:
+    current = settings.load()
+    share = config.percent or current.scrub_share_percent
+    with open_session(current) as session:
+        snapshot = Snapshot(open_lake(current.lake))
+        done = reconciling.reconcile(session, snapshot, tables, share, now())
+    told = {
+        "partitions compared": done.partitions,
+        "left, as they are behind or archived": done.behind,
+    }
+    context.add_output_metadata(told)
+    if done.differing:
+        raise dg.Failure("\n".join(done.differing), allow_retries=False)
+    return {}
+
+
 def archive_old(
     tables: Sequence[Table], context: dg.OpExecutionContext, config: ArchivePartitions
 ) -> Mapping[str, Any]:
@@ -272,6 +300,15 @@ OPERATIONS = (
         ScrubLake,
         # An hour before sources are looked at, so that what it finds is mended the same night.
         cron=("nightly", "0 2 * * *"),
+    ),
+    Operation(
+        "reconcile_lake",
+        "reconcile",
+        "Compare the totals of live aggregates with the facts that they count, whatever is between:"
+        " a share of the years each night.",
+        compare_with_facts,
+        ReconcileLake,
+        cron=("nightly", "30 2 * * *"),
     ),
     Operation(
         "archive_partitions",

@@ -112,7 +112,7 @@ def audit(
         findings += _row_counts(table, measured.rows, rows_read)
     finer = reconciled_with(table)
     if finer:
-        findings += _totals(session, table, finer, partitions)
+        findings += reconciled(session, table, finer, partitions)
     if whole:
         expose(session, table, whole)
     expose_tallies(session, table, partitions)
@@ -263,14 +263,23 @@ def _row_counts(table: Table, rows: dict[str, int], rows_read: dict[str, int]) -
     ]
 
 
-def _totals(
-    session: duckdb.DuckDBPyConnection, table: Table, finer: Table, partitions: Sequence[str]
+def reconciled(
+    session: duckdb.DuckDBPyConnection,
+    table: Table,
+    finer: Table,
+    partitions: Sequence[str],
+    counted_as: Table | None = None,
 ) -> list[Finding]:
+    """Where the totals of ``table`` are not those of ``finer``, both as the session reads them.
+
+    ``counted_as``: whose measures and condition count rows of ``finer``, if not those of ``table``.
+    """
     assert finer.time is not None
     key = table.period.key_sql(finer.time)
     own = _dicts(session.execute(totals_sql(table, table.partition_sql)))
     theirs = {
-        row["_partition"]: row for row in _dicts(session.execute(totals_sql(table, key, finer)))
+        row["_partition"]: row
+        for row in _dicts(session.execute(totals_sql(counted_as or table, key, finer)))
     }
     findings = []
     for row in own:

@@ -115,6 +115,10 @@ class Snapshot:
         build = self.entry_of(table, partition)
         return build if build and build.live else None
 
+    def live(self, table: Table) -> list[str]:
+        """The partitions that the ledger calls live."""
+        return sorted(key for key, one in self._builds.get(table.key, {}).items() if one.live)
+
     def entry_of(self, table: Table, partition: str) -> Build | None:
         """The ledger entry of a partition, also of one that was never published."""
         return self._builds.get(table.key, {}).get(partition)

@@ -23,6 +23,19 @@ from analytics_assets.warehouse.ledger import BuildLedger
 _DAY = 86_400
 
 
+class Share:
+    """``percent`` of all things, chosen by the date of ``as_of``: that is all that has to be
+    remembered of where it stopped. On consecutive days all come up once in ``100 / percent``."""
+
+    def __init__(self, percent: float, as_of: datetime) -> None:
+        self._nights = math.ceil(100 / max(percent, 0.1))
+        self._tonight = int(as_of.timestamp()) // _DAY % self._nights
+
+    def has(self, word: str) -> bool:
+        """Whether what is called so is among them."""
+        return int(sha256(word.encode()).hexdigest()[:8], 16) % self._nights == self._tonight
+
+
 @dataclass
 class Scrubbed:
     """What was read, and a sentence for each thing that is damaged."""
@@ -34,19 +47,13 @@ class Scrubbed:
 
 
 def scrub(lake: Lake, tables: Sequence[Table], percent: float, as_of: datetime) -> Scrubbed:
-    """Read ``percent`` of the live files, chosen by the date, and all logs.
-
-    On consecutive days it comes to every file once in ``100 / percent`` days: the date is all that
-    has to be remembered of where it stopped.
-    """
+    """Read ``percent`` of the live files, chosen by the date, and all logs."""
     started = time.monotonic()
-    done = Scrubbed()
-    nights = math.ceil(100 / max(percent, 0.1))
-    tonight = int(as_of.timestamp()) // _DAY % nights
+    done, tonight = Scrubbed(), Share(percent, as_of)
     for table in tables:
         done.damaged += _log_faults(lake, table.key)
         try:
-            files = [f for f in lake.files(table) if _night(f, nights) == tonight]
+            files = [f for f in lake.files(table) if tonight.has(_folder(f))]
         except DamagedLog as error:
             done.damaged.append(str(error))
             continue
@@ -75,7 +82,6 @@ def _log_faults(lake: Lake, name: str) -> list[str]:
     ]
 
 
-def _night(file: StoredFile, nights: int) -> int:
+def _folder(file: StoredFile) -> str:
     """Files of one storage key are read together."""
-    folder = file.uri.rsplit("/", 1)[0]
-    return int(sha256(folder.encode()).hexdigest()[:8], 16) % nights
+    return file.uri.rsplit("/", 1)[0]

@@ -15,8 +15,11 @@ import pytest
 from analytics_assets import settings
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.staleness import staleness
+from analytics_assets.core.declaration import Table
+from analytics_assets.core.rollups import build_sql
 from analytics_assets.definitions import build
 from analytics_assets.production.backup import backups
+from analytics_assets.warehouse import audit, staging
 from analytics_assets_tests.toy import Memory, toy_tables
 from analytics_assets_tests.workspace import Workspace, failures, materialised
 
@@ -167,6 +170,44 @@ def test_a_scrub_fails_with_what_is_damaged_and_the_refresh_mends_it(toy: Toy) -
     assert not failures(ran)
     assert (fact.key, files[0].key) in materialised(ran)
     assert toy.run("scrub_lake", percent=100).success
+
+
+def test_live_aggregates_are_compared_with_the_facts_whatever_lies_between(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong number that no build noticed, in the finest aggregate, and so in all above it."""
+
+    def one_more(table: Table) -> str:
+        computed = build_sql(table)
+        if table.name != "agg_shop_daily":
+            return computed
+        return f"select * replace (cents + 1 as cents) from ({computed})"
+
+    months = MONTHS | {"2023-03": [(date(2023, 3, 7), "a", 100)]}
+    toy.load(months)
+    assert told(toy.run("reconcile_lake", percent=100))["partitions compared"] == 16
+    toy.run("archive_partitions", table="toy/fact_sales", before="2023-12-31")
+    left = told(toy.run("reconcile_lake", percent=100))
+    assert (left["partitions compared"], left["left, as they are behind or archived"]) == (8, 8)
+    with monkeypatch.context() as planted:
+        planted.setattr(staging, "build_sql", one_more)
+        planted.setattr(audit, "reconciled", lambda *given: [])
+        toy.load(
+            months | {"2024-01": [(date(2024, 1, 5), "a", 500), (date(2024, 1, 9), "b", 2010)]}
+        )
+    assert toy.workspace.production("select sum(cents) from toy.agg_yearly") == [(2612,)]
+    assert toy.workspace.refresh(toy.definitions, toy.tables) == [], "nothing is behind"
+    daily, monthly = "toy/agg_shop_daily", "toy/agg_shop_daily and toy/agg_shop_monthly"
+    assert why(toy.run("reconcile_lake", percent=100)).splitlines() == [
+        f"toy/{table}: cents is {wrong}, but {right} in toy/fact_sales. Materialise anew: {anew}"
+        for table, wrong, right, anew in (
+            ("agg_shop_daily 2024-01", 2512, 2510, daily),
+            ("agg_shop_monthly 2024-01", 2512, 2510, monthly),
+            ("agg_weekly 2024-01-01", 501, 500, f"{daily} and toy/agg_weekly"),
+            ("agg_weekly 2024-01-08", 2011, 2010, f"{daily} and toy/agg_weekly"),
+            ("agg_yearly 2024", 2512, 2510, f"{monthly} and toy/agg_yearly"),
+        )
+    ]
 
 
 def test_one_refresh_mends_what_a_run_finds_damaged(toy: Toy) -> None:
