@@ -44,7 +44,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _sentence(error: BaseException) -> str:
     names = kinds(error)
     if is_full(error):
-        where = _where(error) + "the disk is full"
+        disk = "PostgreSQL's disk" if names & _SERVER else "the disk"
+        where = f"{_where(error)}{disk} is full"
         where = where[0].upper() + where[1:]
         return f"{where}. What is published stays whole: make room and run again."
     if names & _SERVER:

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 import psutil
+import psycopg2.errors
 import pyarrow
 import pytest
 from dagster._utils.error import serializable_error_info_from_exc_info
@@ -206,6 +207,8 @@ def test_troubles_are_one_sentence_with_what_to_do() -> None:
     wrapped.__cause__ = duckdb.IOException('IO Error: Could not write file "x": No space left on'
                                            " device")  # fmt: skip
     assert said(wrapped).startswith("The disk is full. ")
+    server = psycopg2.errors.DiskFull('could not extend file "base/1/2": No space left on device')
+    assert said(server).startswith("PostgreSQL's disk is full. ")
     rights = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/home/x")
     assert said(rights) == (
         "/home/x: Permission denied. Give the user that runs this the right to read and write it."
