@@ -6,6 +6,8 @@ Does not belong here: tables (``tables.py``).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from analytics_assets.core import calendar
 from analytics_assets.core.columns import Dimension, text
 
@@ -39,6 +41,10 @@ MUNICIPALITY = Dimension(
         *STATE.columns,
     ),
 )
+# The mother's, and not that of the birth.
+RESIDENCE_STATE, RESIDENCE_MUNICIPALITY = (
+    replace(place, role="residence") for place in (STATE, MUNICIPALITY)
+)
 FACILITY = Dimension(
     "facility",
     (
@@ -62,6 +68,7 @@ BREAKDOWN = Dimension(
         text("category", "Code in the breakdown's code list, or unknown.", False, told=True),
     ),
     keys=2,
+    each="breakdown",
 )
 YEAR = calendar.year("birth", since=2000)
 MONTH = calendar.month("birth", since=2000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-from analytics_assets.core.columns import Column, DeclarationError, Dimension, text
+from analytics_assets.core.columns import Column, DeclarationError, Dimension, Strata, text
 from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import MONTHLY, YEARLY
 from analytics_assets.core.small_cells import protect, public_name
@@ -33,6 +33,8 @@ from analytics_assets.domains.births.grains import (
     MUNICIPALITY,
     OCCUPATION,
     REGION,
+    RESIDENCE_MUNICIPALITY,
+    RESIDENCE_STATE,
     STATE,
     WEEK,
     YEAR,
@@ -254,7 +256,7 @@ agg_municipality_daily = _from_births(
 agg_residence_municipality_monthly = _from_births(
     "agg_residence_municipality_monthly",
     MONTH,
-    MUNICIPALITY,
+    RESIDENCE_MUNICIPALITY,
     file="by_municipality",
     words={**_STATES, **_MONTH, "municipality": "residence_municipality_code"},
     period=MONTHLY,
@@ -335,6 +337,7 @@ agg_demographic_yearly = _from_births(
     decides={name: counted_by(_READ_BY.get(name, column)) for name, column in _BREAKDOWNS.items()},
     parts_of=agg_state_yearly,
     publish=_publish("breakdown, year"),
+    strata=(Strata("age", "category", ("breakdown", "maternal_age_group")),),
     words={
         **_STATES,
         "breakdown": "case "
@@ -358,15 +361,23 @@ agg_residence_municipality_yearly = _rollup(
     "agg_residence_municipality_yearly",
     agg_residence_municipality_monthly,
     YEAR,
-    MUNICIPALITY,
+    RESIDENCE_MUNICIPALITY,
     indexes=_BY_PLACE,
     core=True,
 )
 agg_residence_state_monthly = _rollup(
-    "agg_residence_state_monthly", agg_residence_municipality_monthly, MONTH, STATE, core=True
+    "agg_residence_state_monthly",
+    agg_residence_municipality_monthly,
+    MONTH,
+    RESIDENCE_STATE,
+    core=True,
 )
 agg_residence_state_yearly = _rollup(
-    "agg_residence_state_yearly", agg_residence_municipality_yearly, YEAR, STATE, core=True
+    "agg_residence_state_yearly",
+    agg_residence_municipality_yearly,
+    YEAR,
+    RESIDENCE_STATE,
+    core=True,
 )
 
 # What follows is computed from what readers get, so it can give away no more.
