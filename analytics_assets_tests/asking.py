@@ -266,7 +266,7 @@ def answer(plan: Plan, rows: Callable[[str, Mapping[str, Any]], list[tuple]]) ->
     """Values of ``by`` -> column -> value, as the plan's own statement says."""
     names = [column.name for column in plan.columns]
     keys = len(plan.question.by)
-    found = rows(plan.sql, plan.parameters)
+    found = rows(plan.sql(), plan.parameters)
     assert len({row[:keys] for row in found}) == len(found)
     return {row[:keys]: dict(zip(names[keys:], row[keys:], strict=True)) for row in found}
 

@@ -160,9 +160,9 @@ class Plan:
 
     # ---- the statement --------------------------------------------------------------------------
 
-    @cached_property
-    def sql(self) -> str:
-        """The statement: names and ``%(name)s`` only."""
+    def sql(self, beside: str = "") -> str:
+        """The statement: names and ``%(name)s`` only, ``limit`` among these; ``beside``: SQL of
+        what each row begins with."""
         steps = {"fine": self._fine(), **self._folded()}
         joins = "".join(
             f" left join cells as {name} on {self._same_but_time(name)}"
@@ -182,20 +182,18 @@ class Plan:
         )
         listed = ", ".join(f"{name} as ({sql})" for name, sql in steps.items())
         names = ", ".join(quoted(column.name) for column in self.columns)
-        limit = " limit %(limit)s" if self.question.limit else ""
-        return f"with {listed} select {names} from answer{self._order(len(keys))}{limit}"
+        order = f"{self._order(len(keys))} limit %(limit)s"
+        return f"with {listed} select {beside}{names} from answer{order}"
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """Name -> value of all of its parameters."""
-        found = dict(self.values)
+        found = {**self.values, "limit": self.question.limit}
         if self.over:
             found["first"], found["last"] = self._reads_from, self.over[1]
             found["shown"] = self.over[0]
         if self.base:
             found["base"] = self.base
-        if self.question.limit:
-            found["limit"] = self.question.limit
         return found
 
     @property

@@ -241,6 +241,8 @@ def _value(words: Sequence[_Word]) -> str:
     """Words beside each other are one value, such as Rio Branco."""
     if any(word.kind in ("sign", "mark") for word in words):
         raise QuestionError("where: a value has a sign or a comma in it; put it in quotes")
+    if len(words) > 1 and any(word.kind == "quoted" for word in words):
+        raise QuestionError("where: something stands beside a value in quotes")
     return " ".join(word.text for word in words)
 
 

@@ -89,3 +89,8 @@ def significance(now: Sequence[str], before: Sequence[str]) -> str:
         f"case when {change} is null then null when {change} / {error} > {_Z} then 'rise'"
         f" when {change} / {error} < -{_Z} then 'fall' else 'within chance' end"
     )
+
+
+def formula_of(word: str) -> str:
+    """The formula of a column that ends in this word, if it has one."""
+    return FORMULAS.get({"low": "interval", "high": "interval"}.get(word, word), "")
