@@ -18,6 +18,7 @@ from analytics_assets.api.errors import Problem, documented
 from analytics_assets.api.formats import ABOUT_FORMAT, Format, documented_formats, streamed
 from analytics_assets.api.meta import V1
 from analytics_assets.api.models import NoParameters, ShortPage, ShortQuery, short_page
+from analytics_assets.api.origins import Origin, read_origin
 from analytics_assets.api.versions import hashed, json_response, seen_by, tagged
 from analytics_assets.core.question import (
     MOST_LENGTH,
@@ -81,6 +82,16 @@ class AskQuery(BaseModel):
             raise Problem(422, "invalid_value", f"question: {error}") from None
 
 
+class OriginQuery(BaseModel):
+    """Which number of a table."""
+
+    model_config = ConfigDict(extra="forbid")
+    measure: Words = Field(description="A column of the table.")
+    where: Words = Field(
+        "", description="Its row, by the whole key: year = 2024 and state_code = 12."
+    )
+
+
 def ask_router(asker: Asker) -> APIRouter:
     """``/ask`` and ``/metrics`` over one production."""
     router = APIRouter(prefix=V1, tags=["ask"])
@@ -119,6 +130,12 @@ def ask_router(asker: Asker) -> APIRouter:
         """The formulas of intervals, of smoothed and standardised rates, and of significance, each
         with its source."""
         return dict(rates_described())
+
+    @router.get("/tables/{name}/origin", responses=documented(404, 422, 503))
+    async def origin(name: str, query: Annotated[OriginQuery, Query()]) -> Origin:
+        """Why a number is what it is: its version, run and release, and what it is computed
+        from."""
+        return await read_origin(asker.tables, asker.database, name, query.measure, query.where)
 
     return router
 

@@ -147,7 +147,7 @@ class Asker:
         promoted = [table for table in tables if table.publish]
         self.catalogue = Catalogue(promoted)
         self.tables = promoted
-        self._database = database
+        self.database = database
         self.standings = Standings(promoted, database)
 
     async def plan(self, question: Question) -> Asked:
@@ -182,7 +182,7 @@ class Asker:
 
     async def _read(self, asked: Asked, limit: int) -> Sequence[Any]:
         try:
-            return await self._database.read(asked.sql, asked.values(limit), by_name=False)
+            return await self.database.read(asked.sql, asked.values(limit), by_name=False)
         except Problem as problem:
             if problem.code == "not_promoted":
                 self.standings.forget()
@@ -191,12 +191,12 @@ class Asker:
     async def _version(self, asked: Asked) -> tuple[str, datetime | None]:
         """Of a table that has no row for this."""
         table = {"table": asked.plan.offer.table.key}
-        (row,) = await self._database.read(f"select {_STATE}", table, by_name=False)
+        (row,) = await self.database.read(f"select {_STATE}", table, by_name=False)
         return row
 
     def batches(self, asked: Asked) -> AsyncIterator[Sequence[Sequence[Any]]]:
         """The rows of an answer, each after its version and moment."""
-        return self._database.stream(asked.sql, asked.values(asked.plan.question.limit))
+        return self.database.stream(asked.sql, asked.values(asked.plan.question.limit))
 
     # ---- what can be asked -----------------------------------------------------------------------
 

@@ -262,14 +262,22 @@ def _condition(offer: Offer, condition: Condition, name: str) -> tuple[str, dict
 
 
 def _value(word: str, column: Column, text: str) -> Any:
-    """The text as the type that it is compared with; ``QuestionError`` where it is none."""
+    if word not in TIMES:
+        return typed(word, column, text)
     try:
-        if word in TIMES:
-            return TIMES[word].floor(period(text)[0])
+        return TIMES[word].floor(period(text)[0])
+    except ValueError as error:
+        raise QuestionError(f"where {word}: {error}") from None
+
+
+def typed(word: str, column: Column, text: str) -> Any:
+    """The text as the type of the column that it is compared with; ``QuestionError`` where it is
+    none."""
+    try:
         if column.type in ("integer", "bigint"):
             number = int(text)
             if abs(number) > _BIGGEST:
-                raise ValueError("the number is too large")
+                raise ValueError
             return number
         if column.type == "date":
             return period(text)[0]
@@ -277,9 +285,8 @@ def _value(word: str, column: Column, text: str) -> Any:
             return {"true": True, "false": False}[text.lower()]
         if column.type == "text":
             if "\0" in text:
-                raise ValueError("a text has no NUL")
+                raise ValueError
             return text
         return float(text)
-    except (ValueError, KeyError) as error:
-        what = str(error) if word in TIMES else f"it is compared with {column.type}"
-        raise QuestionError(f"where {word}: {what}") from None
+    except (ValueError, KeyError):
+        raise QuestionError(f"where {word}: give a value of the type {column.type}") from None
