@@ -86,7 +86,7 @@ def test_a_client_of_the_sdk_has_five_answers(filled: Production, session: Any) 
         origin = content(await client.call_tool("lineage", of))
         assert origin["value"] == row["total_births"]
         assert origin["formula"] == "count(*)"
-        assert [source["table"] for source in origin["chain"]][0] == "births.agg_state_yearly"
+        assert origin["chain"][0]["table"] == "births.agg_state_yearly"
         assert "births.raw_births" in [source["table"] for source in origin["chain"]]
         assert origin["built"] == [FILES]
 

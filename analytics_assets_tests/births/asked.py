@@ -40,6 +40,12 @@ KEPT = {
     "agg_residence_state_monthly": ("month", _HOME),
     "agg_residence_state_yearly": ("year", _HOME),
 }
+KEPT |= {
+    "agg_birth_weight_yearly": ("year", _STATE | {"maternal_age_group", "birth_weight_from"}),
+    "agg_birth_weight_by_age_yearly": ("year", {"maternal_age", "birth_weight_from"}),
+    "agg_gestational_weeks_yearly": ("year", _STATE | {"gestational_weeks_from"}),
+    "agg_maternal_age_yearly": ("year", _STATE | {"maternal_age_from"}),
+}
 WORDS = {
     "state_code": "left(birth_municipality_code, 2)",
     "state_abbreviation": "birth_state.state_abbreviation",
@@ -53,6 +59,8 @@ WORDS = {
     "occupation_code": "occupation_code",
     "breakdown": "breakdown",
     "category": "category",
+    "maternal_age_group": "maternal_age_group",
+    "maternal_age": "coalesce(IDADEMAE, 99)",
 }
 _SOURCE = """
 select births.*{more} from births.fact_births as births
@@ -88,6 +96,7 @@ FACTS = Facts(
         "region_name": ("Norte", "Sudeste"), "municipality_code": ("1200401", "3550308"),
         "residence.state_code": ("12", "35"), "cnes_code": ("0000000", "2701006"),
         "breakdown": ("sex", "maternal_age_group"), "category": ("1", "unknown"),
+        "maternal_age": ("25", "99"), "maternal_age_group": ("25-29", "unknown"),
         "year": ("2022", "2023", "2024"), "month": ("2023-05",), "quarter": ("2023-Q2",),
     },
     measures={measure.name: measure.sql for measure in BIRTH_MEASURES.measures},
@@ -102,7 +111,8 @@ FACTS = Facts(
 )  # fmt: skip
 METRICS = (
     "total_births", "cesarean_rate", "cesarean_count", "preterm_known", "preterm_rate",
-    "mean_birth_weight", "birth_weight_sum", "first_pregnancy_rate", "cesarean_pct",
+    "mean_birth_weight", "birth_weight_sum", "birth_weight_known",
+    "maternal_age_known", "first_pregnancy_rate", "cesarean_pct",
 )  # fmt: skip
 GIVEN = ("fact_births", "raw_health_facilities", "dim_municipality", "dim_state", "dim_region",
          "dim_occupation")  # fmt: skip
