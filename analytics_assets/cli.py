@@ -73,6 +73,11 @@ def _add_own(commands: Any) -> None:
     chosen["service"].add_argument("--host", required=True, help="name by which people reach it")
     chosen["service"].add_argument("--user", default="analytics", help="whom it runs as")
     chosen["new-domain"].add_argument("name")
+    chosen["ask"].add_argument("question", nargs="+", help="such as: total_births by year")
+    chosen["ask"].add_argument("--format", choices=("table", "json", "csv"), default="table")
+    chosen["why"].add_argument("table", help="as an answer names it")
+    chosen["why"].add_argument("measure")
+    chosen["why"].add_argument("key", nargs="*", help="such as: year = 2024 and state_code = 12")
 
 
 def _add_operations(commands: Any) -> None:
@@ -305,6 +310,31 @@ def _psql(options: argparse.Namespace) -> int:
     return production(options.sql)
 
 
+# ---- questions ----------------------------------------------------------------------------------
+
+
+def _ask(options: argparse.Namespace) -> int:
+    """Answer a question from the smallest promoted table that can: MEASURES by WORDS where ...
+    over ... compare ... order ... limit."""
+    from analytics_assets.asked import ask
+
+    return ask(" ".join(options.question), options.format)
+
+
+def _why(options: argparse.Namespace) -> int:
+    """Say why a number is what it is: its version, run, inputs, down to the landed files."""
+    from analytics_assets.asked import why
+
+    return why(options.table, options.measure, " ".join(options.key))
+
+
+def _mcp(options: argparse.Namespace) -> int:
+    """Answer assistants on standard input and output, by the Model Context Protocol."""
+    from analytics_assets.asked import assist
+
+    return assist()
+
+
 _COMMANDS = {
     "run": _run,
     "materialize": _materialize,
@@ -320,6 +350,9 @@ _COMMANDS = {
     "service": _service,
     "api": _api,
     "new-domain": _new_domain,
+    "ask": _ask,
+    "why": _why,
+    "mcp": _mcp,
 }
 
 

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.middleware.cors import CORSMiddleware
 
+from analytics_assets.api.ask import ask_router
+from analytics_assets.api.asking import Asker
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import documented, handle_errors
 from analytics_assets.api.gate import guard
@@ -58,6 +60,7 @@ def create_app(
     handle_errors(app)
     app.include_router(watch_router(metrics, settings))
     app.include_router(meta_router(promoted, database))
+    app.include_router(ask_router(Asker(promoted, database)))
     app.include_router(lists_router(V1, promoted, database))
     for router in routers:
         app.include_router(router(promoted, database))

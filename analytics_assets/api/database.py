@@ -6,7 +6,9 @@ Does not belong here: what is read.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -22,6 +24,7 @@ from analytics_assets.api.settings import ApiSettings
 
 T = TypeVar("T")
 _CONNECT_TIMEOUT = 3
+_BATCH = 5000  # rows of a stream that are held at once
 _SOON, _LATER = {"Retry-After": "5"}, {"Retry-After": "60"}
 _UNAVAILABLE, _BUSY, _TIMEOUT = "database_unavailable", "database_busy", "timeout"
 # Set for a transaction, and given back as they then are.
@@ -49,6 +52,8 @@ class Database:
         self._timeout = max(1, int(settings.statement_timeout * 1000))
         self._limits = {"timeout": str(self._timeout)}
         self.kept = Kept(self._versions, int(settings.kept_mb * 1_000_000))
+        self._pool_timeout = settings.pool_timeout
+        self._streams = asyncio.Semaphore(max(1, settings.pool_size // 2))
         self.engine: AsyncEngine = create_async_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=settings.pool_size,
@@ -98,6 +103,33 @@ class Database:
         rows = await self.read(VERSIONS, {"keys": list(keys)})
         return {row.table_name: row.version for row in rows if row.untouched and row.readable}
 
+    async def stream(
+        self, sql: str, values: Mapping[str, Any]
+    ) -> AsyncIterator[Sequence[Sequence[Any]]]:
+        """The rows of a statement in batches, from one snapshot; raises ``Problem``, where it
+        cannot begin before the first batch. Half of the connections may be busy with streams, so
+        that pages are read meanwhile.
+        """
+        try:
+            await asyncio.wait_for(self._streams.acquire(), self._pool_timeout)
+        except asyncio.TimeoutError:
+            raise Problem(503, _BUSY, "Too many files are being sent. Try again.", _SOON) from None
+        try:
+            async with _as_problem(), self.engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                try:
+                    limits = await driver.execute(_LIMIT, self._limits)
+                    self._require(await limits.fetchone())
+                    async with driver.cursor("rows", row_factory=tuple_row) as cursor:
+                        await cursor.execute(sql, values)
+                        while rows := await cursor.fetchmany(_BATCH):
+                            yield rows
+                finally:
+                    if driver.closed:
+                        await connection.invalidate()
+        finally:
+            self._streams.release()
+
     async def _in_one_go(
         self, driver: psycopg.AsyncConnection, made: Any, sql: str, values: Mapping[str, Any]
     ) -> Sequence[Any]:
@@ -129,11 +161,18 @@ class Database:
         await self.engine.dispose()
 
 
-async def _understood(read: Callable[[], Awaitable[T]]) -> T:
+@asynccontextmanager
+async def _as_problem() -> AsyncIterator[None]:
     try:
-        return await read()
+        yield
     except (sa.exc.DBAPIError, sa.exc.TimeoutError, psycopg.Error, OSError) as error:
         raise meaning(error) from error
+
+
+async def _understood(read: Callable[[], Awaitable[T]]) -> T:
+    async with _as_problem():
+        return await read()
+    raise AssertionError  # not reached: the context raises on
 
 
 def meaning(error: Exception) -> Exception:

@@ -15,7 +15,7 @@ from analytics_assets.core.columns import Column, Dimension
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 
-PAGING = ("limit", "offset", "cursor", "sort", "columns")
+PAGING = ("limit", "offset", "cursor", "sort", "columns", "format")
 _RANGE = (("date_from", ">=", "First"), ("date_to", "<=", "Last"))
 _TAKEN = (*PAGING, *(name for name, _, _ in _RANGE))
 

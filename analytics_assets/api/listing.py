@@ -12,11 +12,9 @@ promoted meanwhile, a row that stays is read exactly once.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -29,6 +27,7 @@ from pydantic_core import to_json
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import bad_value, documented
 from analytics_assets.api.filters import PAGING, Filter, filters_of
+from analytics_assets.api.formats import ABOUT_FORMAT, Format, documented_formats, streamed
 from analytics_assets.api.models import (
     choice_type,
     cursor_type,
@@ -38,7 +37,14 @@ from analytics_assets.api.models import (
     readable,
     row_model,
 )
-from analytics_assets.api.seen import version_sql
+from analytics_assets.api.versions import (
+    hashed,
+    json_response,
+    seen_by,
+    tagged,
+    unchanged,
+    version_sql,
+)
 from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
@@ -46,7 +52,6 @@ from analytics_assets.core.declaration import Table
 MOST_ROWS = 1000
 _MOST_SKIPPED = 100_000_000
 _TOTALS_KEPT = 10_000
-_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 # Whether the client has this version already.
 _KNOWN = "(state.version <> '' and (%(any)s or state.version = any(%(seen)s::text[])))"
 
@@ -110,6 +115,7 @@ class Listing:
                 choice_type(list(self.row_model.model_fields)) | None,
                 Field(None, description="Columns of the answer, by commas. By default all."),
             ),
+            "format": (Format, Field("json", description=ABOUT_FORMAT)),
         }
         if not self.table.unique_columns:
             del fields["cursor"]
@@ -144,16 +150,22 @@ class Listing:
         order = _Order(self.columns, self.table.unique_columns, asked["sort"])
         chosen = asked["columns"].split(",") if asked["columns"] else self.row_model.model_fields
         names = list(dict.fromkeys((*chosen, *order.names)))
-        bound = _hash(self.table.key, sorted(filters.items(), key=repr), asked["sort"])
+        bound = hashed(self.table.key, sorted(filters.items(), key=repr), asked["sort"])
         after = order.values_of(asked["cursor"], bound) if asked.get("cursor") else None
         if after and asked["offset"]:
             raise bad_value("offset", "give it or a cursor, not both")
-        label = _hash(bound, sorted(asked.items(), key=repr), names)
-        seen = _seen(request, label)
+        label = hashed(bound, sorted(asked.items(), key=repr), names)
+        if asked["format"] != "json":
+            most = asked["limit"] if "limit" in query.model_fields_set else None
+            statement = self._statement(names, filters, order, after, counted=False)
+            bounds = {"limit": most, "offset": asked["offset"], "key": self.table.key}
+            shown = list(dict.fromkeys(chosen))
+            return await self._file(database, asked["format"], shown, statement, bounds, label)
+        seen = seen_by(request, label)
         if kept := await database.kept.standing(self.table.key, label):
             if seen.any or kept.version in seen.versions:
-                return _unchanged(label, kept.version)
-            return _json(kept.body, label, kept.version)
+                return unchanged(label, kept.version)
+            return json_response(kept.body, label, kept.version)
         known_version, known_total = self._totals.get(bound, ("", 0))
         bounds = {"limit": asked["limit"] + 1, "offset": asked["offset"], "key": self.table.key}
         bounds |= {"seen": seen.versions, "any": seen.any}
@@ -166,7 +178,7 @@ class Listing:
             if total is not None:
                 break
         if version and (seen.any or version in seen.versions):
-            return _unchanged(label, version)
+            return unchanged(label, version)
         self._remember(bound, version, total)
         data = [dict(zip(names, row[3:], strict=True)) for row in rows if row[2]]
         more = len(data) > asked["limit"]
@@ -183,7 +195,32 @@ class Listing:
         }
         body = to_json(page)
         database.kept.keep(label, version, body)
-        return _json(body, label, version)
+        return json_response(body, label, version)
+
+    async def _file(
+        self,
+        database: Database,
+        format_: str,
+        names: Sequence[str],
+        statement: tuple[str, dict[str, Any]],
+        bounds: dict[str, Any],
+        label: str,
+    ) -> Response:
+        """All rows as a file; the first batch says of which version."""
+        sql, values = statement
+        unseen = {"seen": [], "any": False, "known_version": "", "known_total": 0}
+        batches = database.stream(sql, values | bounds | unseen)
+        first = await anext(batches)
+        columns = {**self.columns, **{column.name: column for column in self.beside.columns}}
+
+        async def rows() -> AsyncIterator[list[Any]]:
+            yield [row[3 : 3 + len(names)] for row in first if row[2]]
+            async for batch in batches:
+                yield [row[3 : 3 + len(names)] for row in batch]
+
+        name = f"{self.table.domain}.{self.table.published_name}"
+        headers = tagged(label, first[0][0])
+        return streamed(format_, name, [columns[name] for name in names], rows(), headers)
 
     def _remember(self, bound: str, version: str, total: int) -> None:
         if version:
@@ -259,37 +296,13 @@ def serve_list(
         name=listing.table.published_name,
         description=listing.table.description,
         response_model=listing.page_model,
-        responses={304: {"description": "Not changed."}, **documented(422, 503)},
+        responses={
+            200: {"content": documented_formats()},
+            304: {"description": "Not changed."},
+            **documented(422, 503),
+        },
         **more,
     )
-
-
-def _json(body: bytes, label: str, version: str) -> Response:
-    """An answer with the ETag of what was asked for and of what it was computed from."""
-    return Response(body, media_type="application/json", headers=_tagged(label, version))
-
-
-def _unchanged(label: str, version: str) -> Response:
-    return Response(status_code=304, headers=_tagged(label, version))
-
-
-def _tagged(label: str, version: str) -> dict[str, str]:
-    return {"ETag": f'"{label}.{version}"', "Cache-Control": "private, no-cache"}
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What a client has: any version, or these of the very answer that it asks for."""
-
-    any: bool
-    versions: list[str]
-
-
-def _seen(request: Request, label: str) -> _Seen:
-    """``If-None-Match``: a list of tags, weak or strong, or ``*``."""
-    given = ",".join(request.headers.getlist("if-none-match"))
-    tags = (tag.partition(".") for tag in _TAG.findall(given))
-    return _Seen(given.strip() == "*", [version for whose, _, version in tags if whose == label])
 
 
 def view_of(table: Table) -> str:
@@ -373,7 +386,3 @@ def _greater(key: Sequence[Column], names: Sequence[str]) -> str:
     columns = ", ".join(quoted(column.name) for column in key)
     # Implied by the second condition, but alone in being of use to an index of the first column.
     return f"{quoted(key[0].name)} >= {names[0]} and ({columns}) > ({', '.join(names)})"
-
-
-def _hash(*parts: Any) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]

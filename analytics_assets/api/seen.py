@@ -7,16 +7,8 @@ A ledger that says "there" is not the table: the very relations, triggers and en
 release are looked up, and whether anybody wrote to them since.
 """
 
+from analytics_assets.api.versions import version_sql
 from analytics_assets.production.records import SCHEMA, TRIGGER
-
-
-def version_sql(key: str) -> str:
-    """SQL of a word that changes with every promotion of a table; empty before the first."""
-    return (
-        "coalesce((select concat(id, '-', cast(extract(epoch from promoted_at) * 1000000 as"
-        f" bigint)) from {SCHEMA}.ledger where table_name = {key}"
-        " order by id desc limit 1), '')"
-    )
 
 
 def _seen(columns: str, which: str) -> str:

@@ -139,6 +139,8 @@ class Measure:
     apart_from: tuple[str, ...] = ()
     same_as: str = ""
     elsewhere: bool = False
+    # What it counts once in a row, such as users: a question adds no rows of it up.
+    distinct: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         check_name(self.name, "measure")
@@ -194,10 +196,12 @@ class Ratio:
 
     def sql(self) -> str:
         """The expression, the same text in DuckDB and PostgreSQL, rounded to 4 decimals."""
-        return (
-            f"cast(round(cast({self.scale} * {self.numerator} as decimal(38, 10))"
-            f" / nullif({self.denominator}, 0), 4) as decimal(18, 4))"
-        )
+        return f"cast(round({self.exact_sql()}, 4) as decimal(18, 4))"
+
+    def exact_sql(self) -> str:
+        """The same before it is rounded."""
+        numerator = f"cast({self.scale} * {self.numerator} as decimal(38, 10))"
+        return f"{numerator} / nullif({self.denominator}, 0)"
 
     def column(self) -> Column:
         """The column that readers see."""
@@ -206,10 +210,14 @@ class Ratio:
 
 @dataclass(frozen=True)
 class MeasureList:
-    """The measures and ratios that all aggregates of one fact share; one at least adds up."""
+    """The measures and ratios that all aggregates of one fact share; one at least adds up.
+
+    ``asked``: ratios that are no columns of a table, and are computed where somebody asks.
+    """
 
     measures: tuple[Measure, ...]
     ratios: tuple[Ratio, ...] = ()
+    asked: tuple[Ratio, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if self.measures and not self.additive:
@@ -226,7 +234,7 @@ class MeasureList:
                 if name not in names:
                     raise _refused("measure", measure.name, no_such("earlier measure", name, names))
             names.append(measure.name)
-        for ratio in self.ratios:
+        for ratio in self.all_ratios:
             for name in (ratio.numerator, ratio.denominator):
                 if name not in names:
                     raise _refused("ratio", ratio.name, no_such("measure", name, names))
@@ -236,7 +244,13 @@ class MeasureList:
         return MeasureList(
             tuple(measure for measure in self.measures if measure.name in names),
             tuple(r for r in self.ratios if {r.numerator, r.denominator} <= set(names)),
+            tuple(r for r in self.asked if {r.numerator, r.denominator} <= set(names)),
         )
+
+    @property
+    def all_ratios(self) -> tuple[Ratio, ...]:
+        """Those that are columns, and those that are only asked for."""
+        return self.ratios + self.asked
 
     @property
     def additive(self) -> tuple[Measure, ...]:
@@ -256,8 +270,51 @@ class MeasureList:
 
 
 @dataclass(frozen=True)
+class Bins:
+    """What the axis of a histogram cuts: whole numbers ``of`` something, such as birth_weight, in
+    ``width`` of its ``unit``. Its key column is the least number of a bin, ``count`` the measure
+    that counts what is in it; medians and percentiles are computed from that.
+    """
+
+    of: str
+    width: int
+    unit: str
+    count: str
+
+    def __post_init__(self) -> None:
+        check_name(self.of, "histogram")
+        if self.width < 1:
+            raise _refused("histogram", self.of, f"no bin is {self.width} wide; give 1 or more")
+
+    def from_sql(self, column: str) -> str:
+        """SQL of the least number of the bin that a value is in."""
+        return f"cast(floor({column} / {self.width}.0) * {self.width} as integer)"
+
+    @property
+    def bound(self) -> float:
+        """How far a percentile, the middle of its bin, may be from that of the single values."""
+        return (self.width - 1) / 2
+
+
+@dataclass(frozen=True)
+class Strata:
+    """What shares can be standardised by, such as age: the values of ``column``, but ``unknown``,
+    in the rows whose ``pinned`` column has this value."""
+
+    name: str
+    column: str
+    pinned: tuple[str, str] | None = None
+    unknown: str = "unknown"
+
+
+@dataclass(frozen=True)
 class Dimension:
     """One axis of a grain: ``keys`` key columns first, then the attributes that they decide.
+
+    For questions: ``each``: its column each of whose values holds all rows, as what rows are broken
+    down by: no sum goes over several; ``role``: which of several places, or other things, of a row
+    it is of, such as residence; its columns are asked for as ``residence.state_code``; ``bins``: it
+    is the axis of a histogram.
 
     An axis of time says how its first day reads from its columns (``date_sql``) and how its
     columns read from a ``{date}`` (``from_date``), so that a coarser time can be derived: the same
@@ -269,10 +326,15 @@ class Dimension:
     keys: int = 1
     date_sql: str | None = None
     from_date: Mapping[str, str] = field(default_factory=dict, hash=False)
+    each: str = field(default="", compare=False, repr=False)
+    role: str = field(default="", compare=False, repr=False)
+    bins: Bins | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         check_name(self.name, "axis")
         names = [column.name for column in self.columns]
+        if self.each and self.each not in names:
+            raise _refused("axis", self.name, f"of each, {no_such('column', self.each, names)}")
         if not 1 <= self.keys <= len(names):
             why = f"{self.keys} of its {len(names)} columns cannot be keys; give 1 to {len(names)}"
             raise _refused("axis", self.name, why)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from analytics_assets.core.columns import Column, Dimension, MeasureList
+from analytics_assets.core.columns import Column, Dimension, MeasureList, Strata
 from analytics_assets.core.partitions import UNPARTITIONED, Period
 from analytics_assets.core.refusals import DeclarationError, Place, declared_at, refusal
 from analytics_assets.core.source import Source
@@ -103,6 +103,7 @@ class Table:
     ``alike_in``: SQL over its columns of what partitions have to have in common to be compared with
     each other (volume, drift), such as the states whose files were sent; a rollup has that of the
     next finer table that says it.
+    ``strata``: what shares can be standardised by where somebody asks for it.
     ``goes_without``: names of upstream tables whose refused partitions it does not wait for: its
     rows then lack only what comes from there. Without partitions it never waits for refused ones.
     ``failures_csv``: all rows that hold a partition back are also written as CSV, which the error
@@ -140,6 +141,7 @@ class Table:
     proven_by: tuple[str, ...] = ()
     parts_of: Table | None = None
     alike_in: str = ""
+    strata: tuple[Strata, ...] = field(default=(), compare=False, repr=False)
     goes_without: tuple[str, ...] = ()
     compression: Compression = "zstd"
     failures_csv: bool = False

@@ -7,6 +7,8 @@ Written plainly, half of a row of small counts would be names and zeros. So, wit
 
 - a measure is NULL where it has its most frequent value: a NULL takes no space in a row;
 - codes and names of an axis lie once, in a dictionary, and rows hold its number;
+- the bins of a histogram lie as two arrays in one row, the least numbers and the counts: a row of
+  its own and its key would cost each some 80 bytes;
 - a measure lies in half its bytes where it fits; what does not fit lies in one array at the end of
   the row, at the measure's place, and the array of most rows is NULL. A second column for each
   measure would cost every row the bits that say which columns are NULL.
@@ -22,6 +24,8 @@ from analytics_assets.core.columns import Column, Dimension
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 
+# The columns of a histogram: the least number of each bin that has any, and how many it has.
+BINS, COUNTS = "_bins", "_counts"
 # The column of what does not fit: an array of bigint, which holds no byte for a NULL.
 OVERFLOW = "_big"
 # What a type of half the bytes holds: at least minus this, and less than this.
@@ -71,6 +75,20 @@ class Dictionary:
         return f"{quoted(self.name)}.{quoted(name)}"
 
 
+def packed(table: Table) -> tuple[str, str] | None:
+    """The columns of bin and count of a histogram, whose bins lie in one row; none of others."""
+    bins = [dimension.columns[0].name for dimension in table.grain if dimension.bins]
+    measures = table.measures.measures if table.measures else ()
+    if len(bins) != 1 or len(measures) != 1 or table.columns:
+        return None
+    return bins[0], measures[0].name
+
+
+def row_count_sql(table: Table) -> str:
+    """SQL of how many declared rows a stored one holds."""
+    return f"cardinality({BINS})" if packed(table) else "1"
+
+
 def dictionaries(table: Table) -> list[Dictionary]:
     """One for each axis that has attributes, ordered by name.
 
@@ -96,7 +114,7 @@ def measure_defaults(table: Table) -> dict[str, str]:
 
 def halved(table: Table) -> dict[str, int]:
     """Measure that lies in half the bytes of its type -> its place in the array of overflow."""
-    measures = table.measures.measures if table.measures else ()
+    measures = table.measures.measures if table.measures and not packed(table) else ()
     names = [measure.name for measure in measures if measure.type in _HALF]
     return {name: place for place, name in enumerate(names, start=1)}
 
@@ -104,7 +122,8 @@ def halved(table: Table) -> dict[str, int]:
 def stored_keys(table: Table, names: Iterable[str]) -> list[str]:
     """The stored columns that hold these declared ones, for keys and indexes."""
     by_reference = {c.name: d.reference for d in dictionaries(table) for c in d.columns}
-    return list(dict.fromkeys(by_reference.get(name, name) for name in names))
+    within = (packed(table) or ("",))[0]
+    return list(dict.fromkeys(by_reference.get(name, name) for name in names if name != within))
 
 
 def view_sql(table: Table) -> str:
@@ -116,6 +135,12 @@ def view_sql(table: Table) -> str:
         f" left join {d.sql_name} on {d.column('id')} = stored.{quoted(d.reference)}"
         for d in dictionaries(table)
     )
+    if pack := packed(table):
+        bin_, count = map(quoted, pack)
+        # Of a row whose other columns are asked for, the arrays are read once.
+        joins += (
+            f" cross join lateral unnest(stored.{BINS}, stored.{COUNTS}) as bins ({bin_}, {count})"
+        )
     rows = f"select {columns} from {stored_name(table)} as stored{joins}"
     ratios = table.measures.ratios if table.measures else ()
     computed = "".join(f", {ratio.sql()} as {quoted(ratio.name)}" for ratio in ratios)
@@ -130,6 +155,9 @@ def _decoded(table: Table) -> dict[str, str]:
     usual, places = measure_defaults(table), halved(table)
     for column in table.stored_columns:
         if column.name in sql:
+            continue
+        if column.name in (packed(table) or ()):
+            sql[column.name] = f"bins.{quoted(column.name)}"
             continue
         values = [f"stored.{quoted(column.name)}"]
         if column.name in places:
@@ -187,12 +215,18 @@ def insert_sql(table: Table, incoming: str) -> str:
             f"case when not {fit} then {_sent(name)} end" for name, fit in fits.items()
         )
         sql[OVERFLOW] = f"case when not ({all_fit}) then cast(array[{rest}] as bigint[]) end"
-    columns = ", ".join(quoted(name) for name in sql)
     joins = "".join(f" join {d.sql_name} on {_same_tuple(d)}" for d in joined)
+    grouped = ""
+    if pack := packed(table):
+        bin_, count = (sql.pop(name) for name in pack)
+        grouped = f" group by {', '.join(sql.values())}"
+        sql[BINS], sql[COUNTS] = (f"array_agg({own} order by {bin_})" for own in (bin_, count))
+    columns = ", ".join(quoted(name) for name in sql)
     ordered = ", ".join(sql[name] for name in stored_keys(table, table.unique_columns))
     return (
         f"insert into {stored_name(table)} ({columns}) select {', '.join(sql.values())}"
-        f" from {incoming} as incoming{joins}" + (f" order by {ordered}" if ordered else "")
+        f" from {incoming} as incoming{joins}{grouped}"
+        + (f" order by {ordered}" if ordered else "")
     )
 
 

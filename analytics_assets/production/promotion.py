@@ -145,7 +145,7 @@ class Move:
             return
         for statement in encoding.dictionary_sql(table, self.incoming):
             connection.execute(sa.text(statement))
-        inserted = connection.execute(sa.text(encoding.insert_sql(table, self.incoming))).rowcount
+        inserted = _rows(connection, table, encoding.insert_sql(table, self.incoming))
         wanted = sum(self.offer.rows(key) for key in self.copied)
         if inserted != wanted:
             raise PromotionError(
@@ -199,6 +199,12 @@ def delete(connection: sa.Connection, table: Table, partitions: Sequence[str]) -
     if not partitions:
         return 0
     within = table.within_sql(partitions)
-    return connection.execute(
-        sa.text(f"delete from {encoding.stored_name(table)} where {within}")
-    ).rowcount
+    return _rows(connection, table, f"delete from {encoding.stored_name(table)} where {within}")
+
+
+def _rows(connection: sa.Connection, table: Table, change: str) -> int:
+    """How many rows as declared a change of the stored ones was of."""
+    if not encoding.packed(table):
+        return connection.execute(sa.text(change)).rowcount
+    counted = f"with changed as ({change} returning {encoding.row_count_sql(table)} as rows)"
+    return connection.scalar(sa.text(f"{counted} select coalesce(sum(rows), 0)::int from changed"))

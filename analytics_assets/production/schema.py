@@ -24,11 +24,14 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.production import records
 from analytics_assets.production.encoding import (
+    BINS,
+    COUNTS,
     OVERFLOW,
     Dictionary,
     dictionaries,
     halved,
     measure_defaults,
+    packed,
     store_schema,
     stored_keys,
     stored_name,
@@ -77,11 +80,13 @@ def store_table(table: Table) -> sa.Table:
             nullable=_nullable(table, column),
         )
         for column in table.stored_columns
-        if column.name not in named
+        if column.name not in named and column.name not in (packed(table) or ())
     ]
     columns.sort(key=lambda column: _ALIGNED.index(type(column.type)))
     if in_half:
         columns.append(sa.Column(OVERFLOW, postgresql.ARRAY(sa.BigInteger())))
+    for name in (BINS, COUNTS) if packed(table) else ():
+        columns.append(sa.Column(name, postgresql.ARRAY(sa.Integer()), nullable=False))
     key = stored_keys(table, table.unique_columns)
     keys = [sa.PrimaryKeyConstraint(*key)] if key else []
     name = table.published_name

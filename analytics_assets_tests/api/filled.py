@@ -31,6 +31,12 @@ PLACES = {
     "facility": [("0000000", "none"), ("2701006", "100% Mãe_Bebê")],
     "occupation": [("000000", "unknown"), ("621005", "Agricultora")],
     "breakdown": [("sex", "1"), ("sex", "2")],
+    "maternal_age_group": [("25-29",), ("unknown",)],
+    "maternal_age": [(25,), (99,)],
+    "birth_weight_bin_50": [(3000,), (3050,)],
+    "birth_weight_bin_10": [(3000,), (3010,), (3190,)],
+    "gestational_weeks_bin_1": [(39,), (40,)],
+    "maternal_age_bin_1": [(24,), (25,)],
 }
 _DAYS = [date(2023, 12, 28) + timedelta(days=n) for n in range(16)]
 TIMES: dict[str, list[tuple[Any, ...]]] = {

@@ -11,9 +11,13 @@ from typing import Any, Literal
 import pytest
 import sqlalchemy as sa
 
-from analytics_assets.core.columns import Column, Dimension
+from analytics_assets import settings as environment
+from analytics_assets.core.columns import Bins, Column, Dimension, Measure, MeasureList
 from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import MONTHLY, YEARLY
+from analytics_assets.production.parity import compare
+from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.session import open_session
 from analytics_assets_tests.production.test_promotion import send
 from analytics_assets_tests.toy import MONTH, SALES, YEAR, Memory, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace
@@ -220,3 +224,50 @@ def test_promotions_at_the_same_time_share_a_dictionary(
         assert [future.result() for future in started] == [4, 3]
     (tuples,) = dictionaries(engine).values()
     assert len(tuples) == 3
+
+
+def test_the_bins_of_a_histogram_lie_in_one_row(
+    source: Memory, workspace: Workspace, engine: sa.Engine
+) -> None:
+    """And read as declared, are counted as declared, and are replaced by partition."""
+    fact = toy_tables(source)[1]
+    bins = Bins("price", 500, "cents", "priced")
+    column = Column("price_from", "integer", "Least price.", "cents", nullable=False)
+    histogram = Table(
+        "toy/agg_price_monthly",
+        "aggregates",
+        "Sales by price and month.",
+        MONTHLY,
+        grain=(MONTH, PLACE, Dimension("price_bin", (column,), bins=bins)),
+        sql="select cast(year(sold_on) as integer) as year, cast(month(sold_on) as integer) as"
+        f" month, shop, {NAMES}, {bins.from_sql('cents')} as price_from, count(cents) as priced"
+        " from toy.fact_sales group by all",
+        reads=(fact,),
+        measures=MeasureList((Measure("priced", "count(cents)", "Sales of a price.", "sales"),)),
+        measured_from=fact,
+        publish=Publish(),
+    )
+    sales = [(date(2024, 1, 5), "a", cents) for cents in (0, 499, 500, 999, 70_000)]
+    source.months["2024-01"] = [*sales, (date(2024, 1, 6), "b", 1)]
+    settle([*fact.reads, fact, histogram], workspace.lake)
+    send(engine, workspace, histogram, ["2024-01", "2024-02"])
+    read = "select month, shop, price_from, priced from toy.agg_price_monthly order by 1, 2, 3"
+    january = [(1, "a", 0, 2), (1, "a", 500, 2), (1, "a", 70_000, 1), (1, "b", 0, 1)]
+    february = [(2, "a", 1500, 1), (2, "c", 0, 1)]
+    assert workspace.production(read) == january + february
+    stored = "select month, _bins, _counts from toy_store.agg_price_monthly order by 1, _bins"
+    with engine.connect() as connection:
+        assert [tuple(row) for row in connection.execute(sa.text(stored))] == [
+            (1, [0], [1]), (1, [0, 500, 70_000], [2, 2, 1]), (2, [0], [1]), (2, [1500], [1]),
+        ]  # fmt: skip
+        ledger = "select partition, rows from promotion.ledger order by id"
+        assert [tuple(row) for row in connection.execute(sa.text(ledger))] == [
+            ("2024-01", 4), ("2024-02", 2),
+        ]  # fmt: skip
+        with open_session(environment.load()) as session:
+            same = compare(connection, session, Snapshot(workspace.lake), histogram)
+            assert (same.rows, same.differences) == (6, [])
+    source.months["2024-02"] = [(date(2024, 2, 5), "a", 1)]
+    settle([*fact.reads, fact, histogram], workspace.lake)
+    send(engine, workspace, histogram, ["2024-01", "2024-02"])
+    assert workspace.production(read) == [*january, (2, "a", 0, 1)]

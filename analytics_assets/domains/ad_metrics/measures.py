@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analytics_assets.core import calendar
-from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Type
+from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Ratio, Type
 from analytics_assets.domains.ad_metrics.words import quotient
 
 ENTITY_TYPES = ("campaign", "adset", "ad")
@@ -21,6 +21,7 @@ ENTITY = Dimension(
         Column("entity_id", "text", "Id of the campaign, adset or ad.", nullable=False),
     ),
     keys=2,
+    each="entity_type",
 )
 DAY = calendar.day("date", "Day that users are credited to, and that Meta reports of.")
 BREAKDOWN = Dimension(
@@ -36,6 +37,7 @@ BREAKDOWN = Dimension(
         Column("breakdown_value", "text", "Its value, or unknown.", nullable=False),
     ),
     keys=2,
+    each="breakdown_type",
 )
 
 
@@ -106,6 +108,7 @@ COUNTS = tuple(
         "bigint",
         "0",
         late=users.flag not in ("is_trial", "is_purchase"),
+        distinct="users",
     )
     for users in USER_LISTS
 )
@@ -148,18 +151,21 @@ EXPECTED = (
     _expected("trial_refund", "trial_refund_rate", "is_converted"),
     _expected("purchase_refund", "purchase_refund_rate", "is_purchase"),
 )
-AD_MEASURES = MeasureList(META + COUNTS + REVENUE + EXPECTED)
 
 
 @dataclass(frozen=True)
 class Derived:
-    """A ratio, stored as the brief asks for it: 0 where it is undefined, never to be summed."""
+    """A ratio, stored as the brief asks for it: 0 where it is undefined, never to be summed.
+
+    ``asked``: the same of sums, for those who ask for it by anything coarser.
+    """
 
     name: str
     sql: str
     description: str
     unit: str
     type: Type = "decimal"
+    asked: Ratio | None = None
 
     def column(self) -> Column:
         """The stored column."""
@@ -167,18 +173,16 @@ class Derived:
 
 
 def _percent(name: str, part: str, whole: str, description: str, type: Type = "percent") -> Derived:
-    return Derived(name, quotient(f"100 * {part}", whole, 4), description, "percent", type)
+    asked = Ratio(name, part, whole, description, "percent", 100)
+    return Derived(name, quotient(f"100 * {part}", whole, 4), description, "percent", type, asked)
 
 
 def _estimated(name: str, count: str, of: str) -> Derived:
     total = f"cast({name}_rate_total * 10000 as hugeint)"
-    return Derived(
-        f"{name}_rate_estimated",
-        quotient(total, f"(10000 * {count})", 4),
-        f"Mean of the estimated rates of {of}.",
-        "percent",
-        "percent",
-    )
+    own, what = f"{name}_rate_estimated", f"Mean of the estimated rates of {of}."
+    asked = Ratio(own, f"{name}_rate_total", count, what, "percent")
+    sql = quotient(total, f"(10000 * {count})", 4)
+    return Derived(own, sql, what, "percent", "percent", asked)
 
 
 def _accuracy(kind: str) -> Derived:
@@ -193,13 +197,10 @@ def _accuracy(kind: str) -> Derived:
 
 
 def _cost(side: str, kind: str) -> Derived:
-    return Derived(
-        f"{side}_cost_per_{kind}",
-        quotient("cast(meta_spend * 100 as hugeint)", f"(100 * {side}_{kind}_count)", 2),
-        f"Spend for one {kind} of {side.capitalize()}.",
-        "USD",
-        "money",
-    )
+    own, count = f"{side}_cost_per_{kind}", f"{side}_{kind}_count"
+    what = f"Spend for one {kind} of {side.capitalize()}."
+    sql = quotient("cast(meta_spend * 100 as hugeint)", f"(100 * {count})", 2)
+    return Derived(own, sql, what, "USD", "money", Ratio(own, "meta_spend", count, what, "USD"))
 
 
 RATIOS = (
@@ -237,6 +238,9 @@ RATIOS = (
         "Trials of Mixpanel for 100 clicks.",
         "decimal",
     ),
+)
+AD_MEASURES = MeasureList(
+    META + COUNTS + REVENUE + EXPECTED, asked=tuple(r.asked for r in RATIOS if r.asked)
 )
 _ESTIMATED_CENTS = "cast(estimated_revenue_usd * 100 as hugeint)"
 # Estimated revenue / (ratio / 100), of the ratio's own counts: as if each were rounded only once.

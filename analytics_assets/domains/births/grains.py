@@ -6,8 +6,10 @@ Does not belong here: tables (``tables.py``).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from analytics_assets.core import calendar
-from analytics_assets.core.columns import Dimension, text
+from analytics_assets.core.columns import Bins, Column, Dimension, text
 
 STATE_CODE = text("state_code", "State (IBGE code, 00 unknown).", False, told=True)
 REGION = Dimension(
@@ -26,6 +28,20 @@ STATE = Dimension(
         *REGION.columns,
     ),
 )
+# Attributes of a state, which its region decides.
+STATE_WORDS = {
+    "states": """states as (
+    select * from births.dim_state
+),
+
+regions as (
+    select * from births.dim_region
+)""",
+    "state_columns": ",\n".join(
+        f"{'regions' if column in REGION.columns else 'states'}.{column.name}"
+        for column in STATE.columns
+    ),
+}
 MUNICIPALITY = Dimension(
     "municipality",
     (
@@ -38,6 +54,10 @@ MUNICIPALITY = Dimension(
         text("municipality_name", "Name of the municipality.", False, told=True),
         *STATE.columns,
     ),
+)
+# The mother's, and not that of the birth.
+RESIDENCE_STATE, RESIDENCE_MUNICIPALITY = (
+    replace(place, role="residence") for place in (STATE, MUNICIPALITY)
 )
 FACILITY = Dimension(
     "facility",
@@ -62,7 +82,36 @@ BREAKDOWN = Dimension(
         text("category", "Code in the breakdown's code list, or unknown.", False, told=True),
     ),
     keys=2,
+    each="breakdown",
 )
+AGE_GROUP = Dimension(
+    "maternal_age_group",
+    (text("maternal_age_group", "Age group of the mother, or unknown.", False, told=True),),
+)
+# Unknown is a number of its own, as on the forms: its births are of known weight, too.
+UNKNOWN_AGE = 99
+AGE = Dimension(
+    "maternal_age",
+    (
+        Column(
+            "maternal_age",
+            "integer",
+            f"Age of the mother; {UNKNOWN_AGE} unknown.",
+            "years",
+            nullable=False,
+        ),
+    ),
+)
+
+
+def bins(of: str, width: int, unit: str) -> Dimension:
+    """The axis of a histogram of births by what is known of them, such as birth_weight."""
+    about = f"Least {of.replace('_', ' ')} of the bin, which is {width} {unit} wide."
+    column = Column(f"{of}_from", "integer", about, unit, nullable=False)
+    cut = Bins(of, width, unit, f"{of}_known")
+    return Dimension(f"{of}_bin_{width}", (column,), bins=cut)
+
+
 YEAR = calendar.year("birth", since=2000)
 MONTH = calendar.month("birth", since=2000)
 WEEK = calendar.week("week_start", "Monday of the week of birth.")

@@ -174,6 +174,12 @@ def _measures() -> list[Measure]:
     return found
 
 
+def known_measure(name: str, column: str) -> Measure:
+    """Of how many births something is known, where nothing else is counted."""
+    text = f"Births of which {name.replace('_', ' ')} is known."
+    return Measure(f"{name}_known", f"count({column})", text, "births")
+
+
 def _of(name: str) -> tuple[Flag, ...]:
     return tuple(flag for flag in FLAGS if flag.name == name)
 

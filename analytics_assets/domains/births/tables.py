@@ -9,11 +9,17 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-from analytics_assets.core.columns import Column, DeclarationError, Dimension, text
+from analytics_assets.core.columns import (
+    Column,
+    DeclarationError,
+    Dimension,
+    Strata,
+    text,
+)
 from analytics_assets.core.declaration import Publish, Table
 from analytics_assets.core.partitions import MONTHLY, YEARLY
 from analytics_assets.core.small_cells import protect, public_name
-from analytics_assets.domains.births import dimensions
+from analytics_assets.domains.births import dimensions, distributions
 from analytics_assets.domains.births.checks import READABLE, STILL_READABLE
 from analytics_assets.domains.births.columns import (
     AGE_GROUPS,
@@ -33,7 +39,10 @@ from analytics_assets.domains.births.grains import (
     MUNICIPALITY,
     OCCUPATION,
     REGION,
+    RESIDENCE_MUNICIPALITY,
+    RESIDENCE_STATE,
     STATE,
+    STATE_WORDS,
     WEEK,
     YEAR,
 )
@@ -179,20 +188,6 @@ _MONTH = {
     "time": f"{_YEAR['time']},\nmonth(DTNASC) as month",
     "time_names": "cells.year,\ncells.month",
 }
-# Attributes of a state, which its region decides.
-_STATES = {
-    "states": """states as (
-    select * from births.dim_state
-),
-
-regions as (
-    select * from births.dim_region
-)""",
-    "state_columns": ",\n".join(
-        f"{'regions' if column in REGION.columns else 'states'}.{column.name}"
-        for column in STATE.columns
-    ),
-}
 
 
 def _from_births(name: str, *grain: Dimension, **declared) -> Table:
@@ -241,7 +236,7 @@ agg_municipality_daily = _from_births(
     MUNICIPALITY,
     file="by_municipality",
     words={
-        **_STATES,
+        **STATE_WORDS,
         "time": "DTNASC as date",
         "time_names": "cells.date",
         "municipality": "birth_municipality_code",
@@ -254,9 +249,9 @@ agg_municipality_daily = _from_births(
 agg_residence_municipality_monthly = _from_births(
     "agg_residence_municipality_monthly",
     MONTH,
-    MUNICIPALITY,
+    RESIDENCE_MUNICIPALITY,
     file="by_municipality",
-    words={**_STATES, **_MONTH, "municipality": "residence_municipality_code"},
+    words={**STATE_WORDS, **_MONTH, "municipality": "residence_municipality_code"},
     period=MONTHLY,
     publish=_publish(core=True),
     description="Births, by residence, by municipality and month.",
@@ -335,8 +330,9 @@ agg_demographic_yearly = _from_births(
     decides={name: counted_by(_READ_BY.get(name, column)) for name, column in _BREAKDOWNS.items()},
     parts_of=agg_state_yearly,
     publish=_publish("breakdown, year"),
+    strata=(Strata("age", "category", ("breakdown", "maternal_age_group")),),
     words={
-        **_STATES,
+        **STATE_WORDS,
         "breakdown": "case "
         + " ".join(
             f"when grouping({column}) = 0 then {literal(name)}"
@@ -358,16 +354,27 @@ agg_residence_municipality_yearly = _rollup(
     "agg_residence_municipality_yearly",
     agg_residence_municipality_monthly,
     YEAR,
-    MUNICIPALITY,
+    RESIDENCE_MUNICIPALITY,
     indexes=_BY_PLACE,
     core=True,
 )
 agg_residence_state_monthly = _rollup(
-    "agg_residence_state_monthly", agg_residence_municipality_monthly, MONTH, STATE, core=True
+    "agg_residence_state_monthly",
+    agg_residence_municipality_monthly,
+    MONTH,
+    RESIDENCE_STATE,
+    core=True,
 )
 agg_residence_state_yearly = _rollup(
-    "agg_residence_state_yearly", agg_residence_municipality_yearly, YEAR, STATE, core=True
+    "agg_residence_state_yearly",
+    agg_residence_municipality_yearly,
+    YEAR,
+    RESIDENCE_STATE,
+    core=True,
 )
+
+# Nearly all of their cells are small, so with a threshold they are not promoted.
+distributions.declare(tables, fact_births, promoted=not _publish().threshold)
 
 # What follows is computed from what readers get, so it can give away no more.
 tables.derive(protect(tables.all))
