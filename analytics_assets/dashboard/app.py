@@ -116,7 +116,7 @@ def _language(request: Request) -> Language:
     if asked is not None:
         if asked not in LANGUAGES:
             raise bad_value("lang", f"should be {' or '.join(LANGUAGES)}")
-        return asked  # type: ignore[return-value]
+        return asked
     accepted = request.headers.get("accept-language", "").lower().split(",")
     first = next((a.strip()[:2] for a in accepted if a.strip()[:2] in LANGUAGES), "en")
     return first  # type: ignore[return-value]
@@ -218,7 +218,8 @@ def _files(app: FastAPI, site: Site) -> None:
 def plotly_js() -> Path:
     """Plotly's library for browsers, which its Python package brings; that is not imported."""
     found = find_spec("plotly")
-    assert found and found.origin
+    assert found
+    assert found.origin
     return Path(found.origin).parent / "package_data" / "plotly.min.js"
 
 

@@ -144,7 +144,7 @@ def _chart(
     if name not in ("", TIME) and by is None:
         raise bad_value("by", no_such("axis", name, [TIME, *(axis.name for axis in along)]))
     if asked in ("line", "seasons"):
-        return asked, None  # type: ignore[return-value]
+        return asked, None
     if by is None and asked == "bars" and name == TIME:
         return "bars", None
     if by is None and asked:
@@ -155,7 +155,7 @@ def _chart(
         return ("line" if not asked else "bars"), None
     if asked == "map" and by.name not in maps:
         raise bad_value("by", no_such("map", by.name, [a.name for a in along if a.name in maps]))
-    return (asked or ("map" if by.name in maps else "bars")), by  # type: ignore[return-value]
+    return (asked or ("map" if by.name in maps else "bars")), by
 
 
 def charts(looks: Looks, number: Number | None, maps: Mapping[str, Any]) -> list[ChartKind]:
@@ -270,9 +270,10 @@ def _days(
     first, last = _day(parameters, "from"), _day(parameters, "to")
     if first and last and last < first:
         raise bad_value("to", "is before from")
-    long = looks.time_name == "day" and chart in ("line", "rows") and looks.time is not None
-    if long and not first and (last or extent.last):
-        first = (last or extent.last) - timedelta(days=_DAYS_SHOWN)  # type: ignore[operator]
-        if extent.first and first < extent.first <= (last or extent.first):
+    end = last or extent.last
+    if looks.time_name == "day" and chart in ("line", "rows") and not first and end:
+        # A longer line is asked for by its first day.
+        first = end - timedelta(days=_DAYS_SHOWN)
+        if extent.first and first < extent.first <= end:
             first = extent.first
     return first, last

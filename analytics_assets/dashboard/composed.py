@@ -7,7 +7,7 @@ Does not belong here: the words of the declaration (``declared.py``), single vie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -191,7 +191,7 @@ async def _chart(
     wanted = {name: value for name, value in asked.items() if value not in ("", None)}
     name = site.by_key.get(wanted.pop("table"))
     if name is None:
-        return Shown(title, about, drawn=_nothing(title, language))
+        return Shown(title, about, drawn=_empty(title, "not_promoted", language))
     looks = site.looks[name]
     parameters = {
         key: list(map(str, value)) if isinstance(value, (list, tuple)) else [str(value)]
@@ -206,7 +206,14 @@ async def _chart(
         return Shown(
             title, about, drawn=Drawn(title, "", None, (), (), empty=word("empty_place", language))
         )
-    drawn = await draw(site, view, language)
+    asked_for = {*parameters, *(axis.column for axis in looks.axes if axis.name in parameters)}
+    if view.number and any(
+        axis.column not in asked_for
+        for axis in looks.fixed(view.number, tuple(a.column for a in (view.by, view.split) if a))
+    ):
+        # A page that speaks of all places does not show the first of them instead.
+        return Shown(title, about, drawn=_empty(title, "needs_one", language))
+    drawn = await draw(site, view, language, title)
     return Shown(
         title,
         about,
@@ -217,8 +224,8 @@ async def _chart(
     )
 
 
-def _nothing(title: str, language: Language) -> Drawn:
-    return Drawn(title, "", None, (), (), empty=word("not_promoted", language))
+def _empty(title: str, why: str, language: Language) -> Drawn:
+    return Drawn(title, "", None, (), (), empty=word(why, language))
 
 
 async def _cards(
@@ -232,20 +239,18 @@ async def _cards(
     daily = site.by_key.get(asked.get("daily", ""))
     title = part.title.to(language)
     if yearly is None:
-        return Shown(title, drawn=_nothing(title, language))
+        return Shown(title, drawn=_empty(title, "not_promoted", language))
     looks = site.looks[yearly]
     last = await _last_day(site, daily, year)
     whole = last is None or (last.month, last.day) == (12, 31)
-    if not whole and daily and not site.looks[daily].promoted.withholds:
+    days = (date(year, 1, 1), date(year, 12, 31))
+    if last and not whole and daily and not site.looks[daily].promoted.withholds:
         looks, days = site.looks[daily], (date(year, 1, 1), last)
-    else:
-        days = (date(year, 1, 1), date(year, 12, 31))
     before = (periods.year_before(days[0]), periods.year_before(days[1]))
     numbers = [one for name in part.measures if (one := looks.number(name))]
     fixed = await _placed(site, looks, places)
     if fixed is None:
-        empty = word("empty_place", language)
-        return Shown(title, drawn=Drawn(title, "", None, (), (), empty=empty))
+        return Shown(title, drawn=_empty(title, "empty_place", language))
     now = await site.asking.totals(looks, numbers, fixed, days)
     then = await site.asking.totals(looks, numbers, fixed, before)
     compares = whole or looks is not site.looks[yearly]
@@ -263,8 +268,7 @@ async def _cards(
         for one in numbers
     )
     if all(value is None for value in now.values()) and not looks.promoted.withholds:
-        empty = word("empty_place", language)
-        return Shown(title, about, drawn=Drawn(title, "", None, (), (), empty=empty))
+        return Shown(title, about, drawn=_empty(title, "empty_place", language))
     return Shown(title, about, cards, tables=(yearly,))
 
 

@@ -80,7 +80,6 @@ class Choice:
     options: Mapping[str, Text] = field(default_factory=dict)
     of_table: str = ""
     axis: str = ""
-    searched: bool = False
 
 
 Ask = Callable[[Chosen], Mapping[str, Any] | None]
@@ -170,6 +169,7 @@ class Page:
 
 # The column, its value, and the values of the axes that are fixed -> what people read.
 ValueText = Callable[[str, Mapping[str, str], Language], str]
+ValueOrder = Callable[[str, Mapping[str, str]], int]
 
 
 @dataclass(frozen=True)
@@ -178,11 +178,13 @@ class DomainPages:
 
     ``labels``: column or measure -> Portuguese (English derives from the name, unless given as
     ``Text``); ``display``: table's key -> number -> how it is shown; ``values``: axis' column ->
-    what is read in the place of a code; ``maps``: axis -> how its places lie.
+    what is read in the place of a code; ``order``: axis' column -> place of a value among bars, by
+    default the greatest first; ``maps``: axis -> how its places lie.
     """
 
     pages: tuple[Page, ...] = ()
     labels: Mapping[str, Text | str] = field(default_factory=dict)
     display: Mapping[str, Mapping[str, Display]] = field(default_factory=dict)
     values: Mapping[str, ValueText] = field(default_factory=dict)
+    order: Mapping[str, ValueOrder] = field(default_factory=dict)
     maps: Mapping[str, MapOf] = field(default_factory=dict)

@@ -18,6 +18,8 @@ from analytics_assets.dashboard.figures import Figure
 from analytics_assets.dashboard.results import Result, find
 from analytics_assets.dashboard.site import Site
 from analytics_assets.dashboard.words import (
+    NOTHING,
+    TO,
     Language,
     number,
     period_text,
@@ -53,7 +55,8 @@ async def draw(site: Site, chosen: Chosen, language: Language, title: str = "") 
         return await _rows(site, chosen, language)
     display = site.display(looks, chosen_number.name)
     named = site.value_text(looks, chosen.fixed, language)
-    result = await find(site.asking, chosen, language, named, display)
+    order = site.value_order(looks, chosen.by.column, chosen.fixed) if chosen.by else None
+    result = await find(site.asking, chosen, language, named, display, order)
     title = title or heading(site, chosen, language)
     if result.empty:
         return Drawn(title, "", None, (), (), empty=_why_empty(chosen, language))
@@ -175,7 +178,7 @@ def _numbers(
 
 def _cell(value: float | None, withheld: bool, digits: int | None, language: Language) -> str:
     if value is None:
-        return word("withheld", language) if withheld else "–"
+        return word("withheld", language) if withheld else NOTHING
     return number(value, language, digits)
 
 
@@ -213,7 +216,7 @@ def _summary(result: Result, unit: str, language: Language) -> str:
         low, high = min(known, key=lambda p: p[1]), max(known, key=lambda p: p[1])
         name = f"{series.name}: " if series.name else ""
         ends = [f"{with_unit(v, unit, language)} ({result.texts[n]})" for n, v in (low, high)]
-        said.append(f"{name}{ends[0]} – {ends[1]}")
+        said.append(f"{name}{ends[0]} {TO} {ends[1]}")
     return "; ".join(said)
 
 
@@ -251,7 +254,7 @@ async def _rows(site: Site, chosen: Chosen, language: Language) -> Drawn:
     )
     notes = []
     if total > len(found):
-        shown = f"{chosen.offset + 1}–{chosen.offset + len(found)}"
+        shown = f"{chosen.offset + 1}{TO}{chosen.offset + len(found)}"
         notes.append(word("first_rows", language, shown=shown, total=number(total, language)))
     before = str(max(0, chosen.offset - PAGE_ROWS)) if chosen.offset else ""
     after = str(chosen.offset + PAGE_ROWS) if chosen.offset + len(found) < total else ""

@@ -23,7 +23,7 @@ TIME, ROWS = "time", "number_of_rows"
 ChartKind = Literal["line", "bars", "map", "seasons", "rows"]
 # Names of parameters that are no axes.
 RESERVED = frozenset(
-    "measure chart by split from to at mean index lang offset sort time name".split()
+    ("measure", "chart", "by", "split", "from", "to", "at", "mean", "index", "offset", "lang")
 )
 _NUMBERS = ("integer", "bigint", "decimal", "decimal6", "money", "percent")
 
@@ -106,9 +106,8 @@ class Looks:
         keys = [name for name in table.unique_columns if name not in dated]
         keyed = len(table.unique_columns) > 1 and self.time is not None
         for column in table.columns:
-            if keyed and column.name in keys:
-                yield Axis(column.name, column.name, column.description, type=column.type)
-            elif not keyed and self.time is not None and _is_word(column, table.unique_columns):
+            own = column.name in keys if keyed else _is_word(column, table.unique_columns)
+            if self.time is not None and own:
                 yield Axis(column.name, column.name, column.description, type=column.type)
 
     @cached_property

@@ -6,7 +6,7 @@ Does not belong here: asking for them (``asking.py``), drawing them (``figures.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
@@ -50,24 +50,38 @@ class Result:
 
 
 async def find(
-    asking: Asking, chosen: Chosen, language: Language, named: Any, display: Display
+    asking: Asking,
+    chosen: Chosen,
+    language: Language,
+    named: Any,
+    display: Display,
+    order: Callable[[Any], int] | None = None,
 ) -> Result:
-    """Ask for a view; ``named`` makes a text of a column and its value."""
+    """Ask for a view; ``named`` makes a text of a column and its value; ``order``: of bars."""
     if not chosen.extent.version or chosen.number is None:
         return Result((), (), ())
     if chosen.by is not None:
-        return await _by_axis(asking, chosen, named, display)
+        return await _by_axis(asking, chosen, named, display, order)
     return await _over_time(asking, chosen, language, named, display)
 
 
-async def _by_axis(asking: Asking, chosen: Chosen, named: Any, display: Display) -> Result:
-    assert chosen.by and chosen.number
+async def _by_axis(
+    asking: Asking,
+    chosen: Chosen,
+    named: Any,
+    display: Display,
+    order: Callable[[Any], int] | None,
+) -> Result:
+    assert chosen.by
+    assert chosen.number
     points = await asking.points(
         chosen.looks, chosen.number, chosen.by, None, chosen.fixed, chosen.days
     )
     points = [point for point in points if point.x is not None]
     column = chosen.by.column
     ordered = sorted(points, key=lambda p: (p.value is None, -(p.value or 0), str(p.text)))
+    if order is not None:
+        ordered.sort(key=lambda point: order(point.x))
     values = tuple(_scaled(point.value, display) for point in ordered)
     withheld = frozenset(n for n, point in enumerate(ordered) if point.withheld)
     return Result(
@@ -133,8 +147,9 @@ def _counts(chosen: Chosen) -> bool:
 
 async def _greatest(asking: Asking, chosen: Chosen) -> tuple[tuple[Any, ...], int]:
     """Of the last period, the values of ``split`` with the greatest numbers, and how many."""
-    assert chosen.split and chosen.number
-    wanted = {k: v for k, v in chosen.fixed.items()}
+    assert chosen.split
+    assert chosen.number
+    wanted = dict(chosen.fixed.items())
     end = chosen.days[1] or chosen.extent.last
     days = (periods.floor(end, chosen.looks.time_name), end) if end else (None, None)
     if chosen.looks.time_name == "day" and end:

@@ -6,7 +6,7 @@ Does not belong here: answering a request (``app.py``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.dashboard.asking import Asking
 from analytics_assets.dashboard.declared import Display, DomainPages, MapOf, Page
 from analytics_assets.dashboard.looks import ROWS, TIME, Looks
-from analytics_assets.dashboard.words import Language, Text, humanized, plain, word
+from analytics_assets.dashboard.words import NOTHING, Language, Text, humanized, plain, word
 from analytics_assets.settings import Settings
 
 
@@ -83,6 +83,14 @@ class Site:
             return found.to(language)
         return found if found and language == "pt" else humanized(name)
 
+    def value_order(
+        self, looks: Looks, column: str, fixed: Mapping[str, Any]
+    ) -> Callable[[Any], int] | None:
+        """The declared place of a value of an axis, if there is one."""
+        own = self.own(looks.table.domain).order.get(column)
+        kinds = {name: str(chosen[0]) for name, chosen in fixed.items() if chosen}
+        return (lambda value: own(str(value), kinds)) if own else None
+
     def value_text(self, looks: Looks, fixed: Mapping[str, Any], language: Language) -> Any:
         """A function of a column, its value and the name that production has: what is read."""
         own = self.own(looks.table.domain).values
@@ -91,6 +99,6 @@ class Site:
         def text(column: str, value: Any, name: str | None) -> str:
             if column in own:
                 return own[column](str(value), kinds, language)
-            return name if isinstance(name, str) and name else plain(value, language) or "–"
+            return name if isinstance(name, str) and name else plain(value, language) or NOTHING
 
         return text

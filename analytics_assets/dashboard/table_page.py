@@ -46,7 +46,7 @@ async def shown(
 async def _chosen(site: Site, looks: Looks, parameters: Parameters) -> Chosen:
     known = [
         *(axis.name for axis in looks.axes),
-        *sorted(RESERVED - {"lang", "time", "name", "sort"}),
+        *sorted(RESERVED - {"lang"}),
     ]
     columns = [axis.column for axis in looks.axes]
     for name in parameters:
@@ -75,7 +75,8 @@ async def csv_of(
         return columns, (tuple(_safe(value) for value in row) for row in rows)
     display = site.display(looks, chosen.number.name)
     named = site.value_text(looks, chosen.fixed, language)
-    result = await find(site.asking, chosen, language, named, display)
+    order = site.value_order(looks, chosen.by.column, chosen.fixed) if chosen.by else None
+    result = await find(site.asking, chosen, language, named, display, order)
     unit = "" if chosen.index else unit_text(display.unit, language)
     label = f"{chosen.number.name} [{unit}]" if unit else chosen.number.name
     along = chosen.by.name if chosen.by else looks.time_name or "time"

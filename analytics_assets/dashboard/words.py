@@ -12,9 +12,11 @@ from typing import Any, Literal, NamedTuple
 Language = Literal["en", "pt"]
 LANGUAGES: tuple[Language, ...] = ("en", "pt")
 _MONTHS = {
-    "en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(),
-    "pt": "jan fev mar abr mai jun jul ago set out nov dez".split(),
+    "en": ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+    "pt": ["jan", "fev", "mar", "abr", "mai", "jun", "jul", "ago", "set", "out", "nov", "dez"],
 }
+# In the place of a value that is not there, and between two ends.
+NOTHING = TO = "\N{EN DASH}"
 # A unit that is written as a sign after the number.
 _SIGNS = {"percent": "%"}
 _UNITS_PT = {
