@@ -23,7 +23,14 @@ from analytics_assets.dashboard.declared import Asked, Cards, Chart, Choice, Fou
 from analytics_assets.dashboard.drawing import Drawn, draw
 from analytics_assets.dashboard.looks import Looks, Number
 from analytics_assets.dashboard.site import Site
-from analytics_assets.dashboard.words import Language, number, period_text, with_unit, word
+from analytics_assets.dashboard.words import (
+    Language,
+    labelled,
+    number,
+    period_text,
+    with_unit,
+    word,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Shown:
     address: str = ""
     csv: str = ""
     found: Found | None = None
-    tables: tuple[str, ...] = ()
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ async def compose(
 async def _controls(
     site: Site, page: Page, parameters: Parameters, language: Language
 ) -> tuple[list[Field], dict[str, str]]:
-    known = {choice.name for choice in page.controls} | {"from", "to", "lang"}
+    known = {choice.name for choice in page.controls} | {"from", "to", *page.free}
     for name in parameters:
         if name not in known:
             raise bad_value(name[:100], no_such("choice", name[:100], sorted(known)))
@@ -86,6 +93,8 @@ async def _controls(
         field, value = await _control(site, choice, parameters, language)
         fields.append(field)
         chosen[choice.name] = value
+    for name in page.free:
+        chosen[name] = (list(parameters.get(name, ())) or [""])[-1]
     if page.dates and page.dates in site.by_key:
         extent = await site.asking.extent(site.looks[site.by_key[page.dates]])
         fields += _range(extent, parameters, chosen, language)
@@ -178,7 +187,7 @@ async def _part(
         if problem.code != "not_promoted":
             raise
         found = Found(empty=word("not_promoted", language))
-    return Shown(title, found=found) if found else None
+    return Shown(title, found=found, wide=part.wide) if found else None
 
 
 async def _chart(
@@ -220,7 +229,7 @@ async def _chart(
         drawn=drawn,
         address=view.address(f"tables/{name}", lang=language),
         csv=view.address(f"tables/{name}.csv", lang=language),
-        tables=(name,),
+        wide=part.wide,
     )
 
 
@@ -269,7 +278,7 @@ async def _cards(
     )
     if all(value is None for value in now.values()) and not looks.promoted.withholds:
         return Shown(title, about, drawn=_empty(title, "empty_place", language))
-    return Shown(title, about, cards, tables=(yearly,))
+    return Shown(title, about, cards, wide=True)
 
 
 async def _last_day(site: Site, daily: str | None, year: int) -> date | None:
@@ -315,7 +324,8 @@ def _card(
     digits = (
         display.digits if display.digits is not None else 1 if display.unit == "percent" else None
     )
-    value = with_unit(scaled, display.unit, language, digits)
+    says = labelled(label, display.unit, language) == label
+    value = with_unit(scaled, "" if says else display.unit, language, digits)
     if then is None or (not then and display.unit != "percent"):
         return Card(label, value, word("no_before", language), "", one.description)
     if display.unit == "percent":

@@ -93,6 +93,7 @@ class Chart:
     title: Text
     ask: Ask
     about: Text | None = None
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ class Own:
 
     title: Text
     read: Callable[[Asked], Awaitable[Found | None]]
+    wide: bool = False
 
 
 Part = Chart | Cards | Own
@@ -157,14 +159,19 @@ Part = Chart | Cards | Own
 
 @dataclass(frozen=True)
 class Page:
-    """A composed page: controls, and parts that they decide."""
+    """A composed page: controls, and parts that they decide.
+
+    ``dates``: the key of the table whose days it has a range of. ``free``: parameters without a
+    control, which links of its parts give.
+    """
 
     name: str
     title: Text
     about: Text
     parts: Sequence[Part]
     controls: Sequence[Choice] = ()
-    dates: str = ""  # the key of the table whose days it has a range of
+    dates: str = ""
+    free: tuple[str, ...] = ()
 
 
 # The column, its value, and the values of the axes that are fixed -> what people read.

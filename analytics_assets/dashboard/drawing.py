@@ -21,10 +21,10 @@ from analytics_assets.dashboard.words import (
     NOTHING,
     TO,
     Language,
+    labelled,
     number,
     period_text,
     plain,
-    unit_text,
     with_unit,
     word,
 )
@@ -103,10 +103,12 @@ async def _figure(
         return await _map(site, drawn, chosen.by.name, result, title, unit, language)
     if chosen.chart == "seasons":
         return figures.seasons(result, title, unit, language), []
+    time = chosen.looks.time_name
     if chosen.chart == "bars":
-        make = figures.bars if chosen.by is not None else figures.columns
-        return make(result, title, unit, language), []
-    return figures.line(result, title, unit, language), []
+        if chosen.by is not None:
+            return figures.bars(result, title, unit, language), []
+        return figures.columns(result, title, unit, language, time), []
+    return figures.line(result, title, unit, language, time), []
 
 
 async def _map(
@@ -127,7 +129,7 @@ async def _map(
         known, said = drawn.drawn.places.keys(), word("tiles", language)
     else:
         places = await _places(site, drawn.drawn)
-        figure = figures.seats(result, places, title, unit, language)
+        figure = figures.seats(result, places, title, unit, language, unit != "percent")
         known, said = places.keys(), word("seats", language)
     (series,) = result.series
     apart = [
@@ -157,11 +159,11 @@ def _numbers(
     domain = chosen.looks.table.domain
     assert chosen.number
     along = chosen.by.name if chosen.by else chosen.looks.time_name or "time"
-    unit = "" if chosen.index else unit_text(display.unit, language)
+    unit = "" if chosen.index else display.unit
     head = site.label(domain, along, language)
     measure = site.label(domain, chosen.number.name, language)
     names = [series.name or measure for series in result.series]
-    columns = (head, *(f"{name} ({unit})" if unit else name for name in names))
+    columns = (head, *(labelled(name, unit, language) for name in names))
     digits = 1 if chosen.index else display.digits
     rows = []
     order: Sequence[int] = range(len(result.keys))
@@ -240,8 +242,7 @@ async def _rows(site: Site, chosen: Chosen, language: Language) -> Drawn:
     found = await site.asking.rows(looks, chosen.fixed, chosen.days, PAGE_ROWS, chosen.offset)
     domain = looks.table.domain
     columns = tuple(
-        site.label(domain, column.name, language)
-        + (f" ({unit_text(column.unit, language)})" if column.unit else "")
+        labelled(site.label(domain, column.name, language), column.unit, language)
         for column in looks.promoted.all_columns
     )
     hidden = [_hides(looks.promoted, column.name) for column in looks.promoted.all_columns]

@@ -28,8 +28,8 @@ MOST_BARS = 40
 _INK, _GRID = "#26323f", "#e3e7eb"
 
 
-def line(result: Result, title: str, unit: str, language: Language) -> Figure:
-    """Lines over time."""
+def line(result: Result, title: str, unit: str, language: Language, time: str = "") -> Figure:
+    """Lines over time; ``time``: the step from one value to the next."""
     many = len(result.series) > 1
     dated = bool(result.keys) and isinstance(result.keys[0], date)
     traces = []
@@ -60,6 +60,8 @@ def line(result: Result, title: str, unit: str, language: Language) -> Figure:
     layout["hovermode"] = "x unified" if many else "closest"
     if not dated:
         layout["xaxis"] |= {"type": "category"}
+    elif time == "year":
+        layout["xaxis"] |= {"tickformat": "%Y", "dtick": "M12" if len(result.keys) < 15 else "M24"}
     layout["yaxis"]["rangemode"] = "tozero" if from_zero(result) else "normal"
     return {"data": traces, "layout": layout}
 
@@ -123,7 +125,11 @@ def bars(result: Result, title: str, unit: str, language: Language) -> Figure:
         "hovertemplate": "%{customdata}: %{text} " + unit_text(unit, language) + "<extra></extra>",
     }
     layout = _layout(title, unit, language)
-    layout["xaxis"] |= {"title": {"text": unit_text(unit, language)}, "rangemode": "tozero"}
+    layout["xaxis"] |= {
+        "title": {"text": unit_text(unit, language)},
+        "rangemode": "tozero",
+        "tickformat": ",",
+    }
     layout["yaxis"] = {
         "autorange": "reversed",
         "automargin": True,
@@ -136,9 +142,9 @@ def bars(result: Result, title: str, unit: str, language: Language) -> Figure:
     return {"data": [trace], "layout": layout}
 
 
-def columns(result: Result, title: str, unit: str, language: Language) -> Figure:
+def columns(result: Result, title: str, unit: str, language: Language, time: str = "") -> Figure:
     """Upright bars over time."""
-    figure = line(result, title, unit, language)
+    figure = line(result, title, unit, language, time)
     for trace in figure["data"][: len(result.series)]:
         colour = trace.pop("line")["color"]
         trace |= {"type": "bar", "marker": {"color": colour}}
@@ -223,8 +229,10 @@ def seats(
     title: str,
     unit: str,
     language: Language,
+    sized: bool,
 ) -> Figure:
-    """Places as circles at their latitude and longitude, coloured by their values."""
+    """Places as circles at their latitude and longitude, coloured by their values; ``sized``: as
+    great as these, too."""
     (series,) = result.series
     known = [n for n, key in enumerate(result.keys) if str(key) in places]
     seen = [n for n in known if series.values[n] is not None]
@@ -239,7 +247,7 @@ def seats(
                 "color": [series.values[n] for n in seen],
                 "colorscale": _SCALE,
                 "colorbar": _colorbar(unit, language),
-                "size": size,
+                "size": _sizes([series.values[n] or 0 for n in seen], size) if sized else size,
                 "line": {"width": 0.5, "color": "#ffffff"},
             },
         ),
@@ -265,6 +273,12 @@ def seats(
     layout["yaxis"] = {"visible": False, "scaleanchor": "x", "constrain": "domain"}
     layout |= {"height": 560, "showlegend": False}
     return {"data": traces, "layout": layout}
+
+
+def _sizes(values: Sequence[float], usual: int) -> list[float]:
+    """Diameters whose areas are as the values, from half the usual one to three of them."""
+    most = max(values, default=0) or 1
+    return [round(usual * max(0.5, 3 * (max(v, 0) / most) ** 0.5), 1) for v in values]
 
 
 def shapes(
@@ -355,12 +369,14 @@ def _colorbar(unit: str, language: Language) -> Figure:
         "y": -0.02,
         "yanchor": "top",
         "thickness": 12,
+        "tickformat": ",",
         "len": 0.8,
     }
 
 
 def _layout(title: str, unit: str, language: Language) -> Figure:
     axis = {"gridcolor": _GRID, "zerolinecolor": "#9aa5b1", "automargin": True}
+    axis["tickformat"] = ","
     return {
         # The heading says it on the page; a downloaded picture shows it.
         "meta": {"title": title},
@@ -369,7 +385,7 @@ def _layout(title: str, unit: str, language: Language) -> Figure:
         "margin": {"l": 8, "r": 16, "t": 16, "b": 8},
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
-        "xaxis": dict(axis),
+        "xaxis": {name: value for name, value in axis.items() if name != "tickformat"},
         "yaxis": {**axis, "title": {"text": unit_text(unit, language)}},
         "legend": {"orientation": "h", "y": -0.15},
         "height": 380,

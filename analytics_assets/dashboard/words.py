@@ -201,11 +201,12 @@ def number(value: float | int | None, language: Language, digits: int | None = N
     as tell it apart."""
     if value is None:
         return ""
+    chosen_by_size = digits is None
     if digits is None:
         whole = float(value).is_integer()
         digits = 0 if whole or abs(value) >= 1000 else 1 if abs(value) >= 100 else 2
     text = f"{value:,.{digits}f}"
-    if float(value) and not float(text.replace(",", "")):
+    if chosen_by_size and value and not float(text.replace(",", "")):
         text = f"{value:.2g}"
     return text.translate(str.maketrans(",.", ".,")) if language == "pt" else text
 
@@ -219,6 +220,12 @@ def with_unit(
         return text
     joined = "" if unit in _SIGNS else "\N{NO-BREAK SPACE}"
     return f"{text}{joined}{unit_text(unit, language)}"
+
+
+def labelled(label: str, unit: str, language: Language) -> str:
+    """A label with its unit, unless the one says the other."""
+    text = unit_text(unit, language)
+    return label if not text or text.lower() == label.lower() else f"{label} ({text})"
 
 
 def moment(value: datetime | None, language: Language) -> str:
