@@ -145,7 +145,7 @@ def _pages(app: FastAPI, site: Site, pages: Pages) -> None:
         language = _language(request)
         domain, declared = site.page(name)
         found = await composed.compose(site, domain, declared, _parameters(request), language)
-        own = [looks.table for looks in site.looks.values() if looks.table.domain == domain]
+        own = [table for table in site.tables if domain in ("", table.domain)]
         health = await _health(site, own)
         return pages.composed(domain, declared, found, health, language)
 

@@ -115,7 +115,8 @@ async def _control(
         if len(near) != 1:
             raise bad_value(choice.name, no_such("choice", asked[:100], values))
         asked = near[0]
-    value = asked or (values[0] if values else "")
+    usual = choice.default if choice.default in values else values[0] if values else ""
+    value = asked or usual
     made = tuple(Option(own, text, own == value) for own, text in options)
     return Field("select", choice.name, choice.label.to(language), made), value
 

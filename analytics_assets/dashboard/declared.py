@@ -72,7 +72,7 @@ class Choice:
     """A control of a composed page: value -> text; the first is chosen by default.
 
     ``of_table`` and ``axis``: the values that this axis of this promoted table has, after those
-    given; of an axis of time, the last one is chosen.
+    given; of an axis of time, the last one is chosen. ``default``: chosen where it is there.
     """
 
     name: str
@@ -80,6 +80,7 @@ class Choice:
     options: Mapping[str, Text] = field(default_factory=dict)
     of_table: str = ""
     axis: str = ""
+    default: str = ""
 
 
 Ask = Callable[[Chosen], Mapping[str, Any] | None]

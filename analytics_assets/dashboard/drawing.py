@@ -21,6 +21,7 @@ from analytics_assets.dashboard.words import (
     NOTHING,
     TO,
     Language,
+    common_digits,
     labelled,
     number,
     period_text,
@@ -164,7 +165,9 @@ def _numbers(
     measure = site.label(domain, chosen.number.name, language)
     names = [series.name or measure for series in result.series]
     columns = (head, *(labelled(name, unit, language) for name in names))
+    every = [value for series in result.series for value in series.values]
     digits = 1 if chosen.index else display.digits
+    digits = common_digits(every) if digits is None else digits
     rows = []
     order: Sequence[int] = range(len(result.keys))
     if chosen.by is None and chosen.chart != "seasons":
@@ -203,8 +206,6 @@ def _notes(chosen: Chosen, result: Result, language: Language) -> list[str]:
                 total=number(result.total, language),
             )
         )
-    if chosen.number is not None and not chosen.number.adds_up and len(chosen.looks.axes) > 0:
-        notes.append(word("needs_one", language))
     return notes
 
 

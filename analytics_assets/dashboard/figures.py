@@ -14,7 +14,7 @@ from typing import Any
 
 from analytics_assets.dashboard.declared import Tiles
 from analytics_assets.dashboard.results import Result
-from analytics_assets.dashboard.words import Language, number, unit_text, word
+from analytics_assets.dashboard.words import Language, common_digits, number, unit_text, word
 
 Figure = dict[str, Any]
 # Okabe and Ito's colours, dark enough on white; dashes tell lines apart without any colour.
@@ -60,6 +60,8 @@ def line(result: Result, title: str, unit: str, language: Language, time: str = 
     layout["hovermode"] = "x unified" if many else "closest"
     if not dated:
         layout["xaxis"] |= {"type": "category"}
+    elif time == "month" and len(result.keys) < 8:
+        layout["xaxis"] |= {"tickformat": "%b %Y", "dtick": "M1"}
     elif time == "year":
         layout["xaxis"] |= {"tickformat": "%Y", "dtick": "M12" if len(result.keys) < 15 else "M24"}
     layout["yaxis"]["rangemode"] = "tozero" if from_zero(result) else "normal"
@@ -103,12 +105,11 @@ def bars(result: Result, title: str, unit: str, language: Language) -> Figure:
     (series,) = result.series
     shown = range(min(len(result.keys), MOST_BARS))
     texts = [_short(text) for text in result.texts[: len(shown)]]
+    digits = common_digits(series.values)
     labels = [
         word("withheld", language)
         if n in series.withheld
-        else ""
-        if series.values[n] is None
-        else number(series.values[n], language)
+        else number(series.values[n], language, digits)
         for n in shown
     ]
     trace = {
@@ -333,7 +334,8 @@ def from_zero(result: Result) -> bool:
     """Whether a line's axis begins at 0: unless all values are far from it."""
     values = [v for series in result.series for v in series.values if v is not None]
     if not values or min(values) < 0:
-        return False
+        # An axis with values on both sides shows 0 by itself.
+        return bool(values) and max(values) >= 0
     return min(values) < 0.6 * max(values) or not max(values)
 
 

@@ -39,7 +39,11 @@ async def shown(
     """The page as these parameters have it; ``Problem`` (422) names a wrong one."""
     chosen = await _chosen(site, looks, parameters)
     drawn = await draw(site, chosen, language)
-    described = chosen.number.description if chosen.number and chosen.chart != "rows" else ""
+    described = ""
+    if chosen.number and chosen.chart != "rows":
+        described = chosen.number.description
+        if not chosen.number.adds_up and looks.axes:
+            described += " " + word("needs_one", language)
     return Shown(chosen, tuple(fields(site, chosen, name, language)), drawn, described)
 
 

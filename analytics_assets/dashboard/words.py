@@ -6,6 +6,7 @@ Does not belong here: words of a domain (its ``pages.py``).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -209,6 +210,15 @@ def number(value: float | int | None, language: Language, digits: int | None = N
     if chosen_by_size and value and not float(text.replace(",", "")):
         text = f"{value:.2g}"
     return text.translate(str.maketrans(",.", ".,")) if language == "pt" else text
+
+
+def common_digits(values: Iterable[float | None]) -> int:
+    """Decimals with which all of these are written alike."""
+    known = [value for value in values if value is not None]
+    if all(float(value).is_integer() for value in known):
+        return 0
+    most = max(map(abs, known))
+    return 0 if most >= 1000 else 1 if most >= 10 else 2
 
 
 def with_unit(

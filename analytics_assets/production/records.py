@@ -100,7 +100,7 @@ behind = sa.Table(
     sa.Column("looked_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("unaudited", sa.Text),
 )
-_FOR_READERS = (release, ledger, behind, relation, written)
+_FOR_READERS = (release, ledger, behind, relation, written, hold)
 # Columns that a schema made by an earlier release lacks.
 LATER = (
     ledger.c.change,

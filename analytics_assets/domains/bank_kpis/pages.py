@@ -99,7 +99,9 @@ PAGES = DomainPages(
                         )
                     },
                 ),
-                Choice("bank", Text("Bank", "Banco"), of_table=WIDE, axis="banco_norm"),
+                Choice(
+                    "bank", Text("Bank", "Banco"), of_table=WIDE, axis="banco_norm", default="INVEX"
+                ),
                 Choice(
                     "other",
                     Text("Compared with", "Comparado com"),

@@ -68,6 +68,8 @@ async def _funnel(asked: Asked) -> Found | None:
             "x": [counted.get((step, group), 0) for step in steps],
             "marker": {"color": COLOURS[n], "pattern": {"shape": ("", "/", "x")[n % 3]}},
             "text": [number(counted.get((step, group), 0), asked.language) for step in steps],
+            "textposition": "outside",
+            "cliponaxis": False,
             "hovertemplate": "%{y}: %{text}<extra>%{fullData.name}</extra>",
         }
         for n, group in enumerate(groups)
