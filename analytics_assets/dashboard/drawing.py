@@ -191,7 +191,7 @@ def _notes(chosen: Chosen, result: Result, language: Language) -> list[str]:
     notes = []
     if any(series.withheld for series in result.series):
         notes.append(word("withheld_why", language))
-    if chosen.chart == "line" and not figures.from_zero(result):
+    if chosen.chart in ("line", "seasons") and not figures.from_zero(result):
         notes.append(word("zero", language))
     if chosen.chart == "bars" and chosen.by and len(result.keys) > figures.MOST_BARS:
         shown = number(figures.MOST_BARS, language)

@@ -31,6 +31,8 @@ _TIMEOUT = 60
 # Degrees: 100 m, and then coarser until it is small enough.
 _TOLERANCES = (0.001, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
 _DECIMALS = 3
+# Of a point in the file, with its brackets and commas.
+_LEAST_BYTES = 14
 _CODE = re.compile(r"\d+")
 
 
@@ -162,12 +164,14 @@ def _read(path: Path, length: int, where: str) -> tuple[list[str], Any]:
 def _small(codes: list[str], forms: Any, where: str) -> bytes:
     import shapely
 
-    valid = shapely.make_valid(forms)
+    valid = [_areas(form) for form in shapely.make_valid(forms)]
     for tolerance in _TOLERANCES:
         try:
             simple = shapely.coverage_simplify(valid, tolerance)
         except shapely.errors.GEOSException:
             simple = shapely.simplify(valid, tolerance)
+        if shapely.get_num_coordinates(simple).sum() * _LEAST_BYTES > MOST_BYTES:
+            continue
         text = _geojson(codes, simple)
         if len(text) <= MOST_BYTES:
             return text
@@ -179,35 +183,37 @@ def _small(codes: list[str], forms: Any, where: str) -> bytes:
 
 
 def _geojson(codes: list[str], forms: Any) -> bytes:
-    import shapely
-    from shapely.geometry import mapping
-
-    features = []
-    for code, form in zip(codes, forms, strict=True):
-        drawn = mapping(shapely.set_precision(form, 10.0**-_DECIMALS))
-        features.append(
-            {"type": "Feature", "id": code, "properties": {}, "geometry": _wound(drawn)}
-        )
+    features = [
+        {"type": "Feature", "id": code, "properties": {}, "geometry": _wound(form)}
+        for code, form in zip(codes, forms, strict=True)
+    ]
     return json.dumps(
         {"type": "FeatureCollection", "features": features}, separators=(",", ":")
     ).encode()
 
 
-def _wound(drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """Polygons alone, rounded, their outer rings clockwise, as the drawing library reads them."""
+def _areas(form: Any) -> Any:
+    """The polygons of a shape, without the lines and points that mending leaves beside them."""
     import shapely
-    from shapely.geometry import shape
 
-    form = shape(drawn)
-    parts = [part for part in shapely.get_parts(form) if part.geom_type == "Polygon"]
-    rings = []
-    for part in parts:
-        turned = shapely.geometry.polygon.orient(part, sign=-1.0)
-        own = [turned.exterior, *turned.interiors]
-        rings.append(
-            [[[round(x, _DECIMALS), round(y, _DECIMALS)] for x, y in ring.coords] for ring in own]
-        )
-    return {"type": "MultiPolygon", "coordinates": rings}
+    parts = shapely.get_parts(shapely.get_parts(form))
+    return shapely.multipolygons([part for part in parts if part.geom_type == "Polygon"])
+
+
+def _wound(form: Any) -> dict[str, Any]:
+    """Polygons rounded, their outer rings clockwise, as the drawing library reads them."""
+    import shapely
+    from shapely.geometry.polygon import orient
+
+    polygons = []
+    for part in shapely.get_parts(_areas(shapely.set_precision(form, 10.0**-_DECIMALS))):
+        turned = orient(part, sign=-1.0)
+        polygons.append([_ring(ring) for ring in (turned.exterior, *turned.interiors)])
+    return {"type": "MultiPolygon", "coordinates": polygons}
+
+
+def _ring(ring: Any) -> list[list[float]]:
+    return [[round(x, _DECIMALS), round(y, _DECIMALS)] for x, y in ring.coords]
 
 
 def _write(path: Path, content: bytes) -> None:

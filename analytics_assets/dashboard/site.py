@@ -14,6 +14,7 @@ from typing import Any
 from analytics_assets.api.errors import Problem
 from analytics_assets.api.lists import named, table_name
 from analytics_assets.core.declaration import Table
+from analytics_assets.dashboard import operations
 from analytics_assets.dashboard.asking import Asking
 from analytics_assets.dashboard.declared import Display, DomainPages, MapOf, Page
 from analytics_assets.dashboard.looks import ROWS, TIME, Looks
@@ -42,10 +43,11 @@ class Site:
 
     @cached_property
     def pages(self) -> dict[str, tuple[str, Page]]:
-        """Name of a composed page -> its domain and itself."""
-        return {
+        """Name of a composed page -> its domain and itself; that of operations is of none."""
+        found = {
             page.name: (domain, page) for domain, own in self.declared.items() for page in own.pages
         }
+        return found | {operations.PAGE.name: ("", operations.PAGE)}
 
     def find(self, name: str) -> Looks:
         """The table of that name, with or without schema; ``Problem`` (404) for none."""

@@ -5,6 +5,12 @@
 const root = document.documentElement.dataset.root || "";
 const options = { responsive: true, displaylogo: false, displayModeBar: false };
 
+// Plotly would fetch the coasts of the world from elsewhere, for maps that show none of them.
+const none = { type: "GeometryCollection", geometries: [] };
+const layers = ["coastlines", "land", "ocean", "lakes", "rivers", "countries", "subunits"];
+const world = { type: "Topology", arcs: [], objects: Object.fromEntries(layers.map((l) => [l, none])) };
+window.PlotlyGeoAssets = { topojson: { world_110m: world, world_50m: world } };
+
 function fitted(layout, width) {
   if (width >= 600) return layout;
   const small = { ...layout, font: { ...layout.font, size: 11 } };
