@@ -26,7 +26,8 @@ class Settings:
 
     ``lake`` is a folder or URL; ``production_url`` and ``dagster_pg_url`` are PostgreSQL URLs or
     ``None`` for the embedded server; ``memory_limit`` is DuckDB's, for example ``1200MB``.
-    ``ui_url`` is where people reach the UI, ``dashboard_url`` the dashboard; ``alert_webhook_url`` is a secret.
+    ``ui_url`` is where people reach the UI, ``dashboard_url`` the dashboard;
+    ``alert_webhook_url`` is a secret.
     The API reads production as ``production_reader_url``, by default as whoever promotes.
     What a file of a landing folder may take: columns, MB that it unpacks to, memory and time of its
     reader.

@@ -13,29 +13,23 @@ from datetime import date
 from typing import Any
 
 from analytics_assets.api.database import Database
-from analytics_assets.api.filters import filters_of
+from analytics_assets.api.errors import Problem
+from analytics_assets.api.filters import filters_of, time_axis
 from analytics_assets.api.listing import version_sql, view_of
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.dashboard.looks import Axis, Looks, Number
-from analytics_assets.production.records import SCHEMA as LEDGER_SCHEMA
 
 MOST_POINTS = 20_000
 _KEPT = 500
-_LIVE = f"""
-select partition from (
-    select distinct on (partition) partition, fingerprint, rows from {LEDGER_SCHEMA}.ledger
-    where table_name = %(key)s order by partition, id desc
-) as latest where fingerprint <> '' and rows > 0 order by partition"""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """What is promoted of a table: its version, its partitions with rows, and its last day."""
+    """What is promoted of a table: its version, empty for none, and its first and last time."""
 
     version: str
-    partitions: tuple[str, ...] = ()
     first: date | None = None
     last: date | None = None
 
@@ -88,32 +82,30 @@ class Asking:
     async def extent(self, looks: Looks) -> Extent:
         """What there is of a table now."""
         table = looks.table
-        (found,) = await self.database.read(
-            f"select {version_sql('%(key)s')} as version", {"key": table.key}
-        )
+        sql = f"select {version_sql('%(key)s')} as version"
+        try:
+            (found,) = await self.database.read(sql, {"key": table.key})
+        except Problem as problem:
+            if problem.code != "not_promoted":
+                raise
+            return Extent("")
         key = (table.key, found.version)
         if not found.version:
             return Extent("")
         return self._kept.get(key) or self._kept.put(key, await self._extent(looks, found.version))
 
     async def _extent(self, looks: Looks, version: str) -> Extent:
-        table = looks.table
-        rows = await self.database.read(_LIVE, {"key": table.key})
-        partitions = tuple(row.partition for row in rows)
-        if not partitions or looks.time is None:
-            return Extent(version, partitions)
-        view, time = view_of(table), f"cast({looks.time} as date)"
-        if table.period is UNPARTITIONED:
-            sql = f"select min({time}) as first, max({time}) as last from {view}"
-            (row,) = await self.database.read(sql)
-            return Extent(version, partitions, row.first, row.last)
-        bound = f"select {{}}({time}) as day from {view} where {{}}"
-        ends = []
-        for which, partition in (("min", partitions[0]), ("max", partitions[-1])):
-            sql = bound.format(which, _percent(table.promoted.within_sql([partition])))
-            (row,) = await self.database.read(sql)
-            ends.append(row.day)
-        return Extent(version, partitions, *ends)
+        if looks.time is None:
+            return Extent(version)
+        view, time = view_of(looks.table), f"cast({looks.time} as date)"
+        ends = [f"select {which}({time}) as day from {view}" for which in ("min", "max")]
+        if axis := time_axis(looks.promoted):
+            # No index knows a date that is computed from several columns.
+            names = [quoted(column.name) for column in axis.columns]
+            orders = (", ".join(names), ", ".join(f"{name} desc" for name in names))
+            ends = [f"select {time} as day from {view} order by {by} limit 1" for by in orders]
+        found = [await self.database.read(sql) for sql in ends]
+        return Extent(version, *(rows[0].day if rows else None for rows in found))
 
     async def values(
         self, looks: Looks, extent: Extent, axis: Axis, fixed: Mapping[str, Any]

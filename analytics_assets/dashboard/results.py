@@ -107,21 +107,21 @@ async def _over_time(
     earlier = first - timedelta(days=SEVEN - 1) if first and chosen.mean else first
     points = await asking.points(looks, number, None, chosen.split, fixed, (earlier, last))
     points = [replace(point, value=_scaled(point.value, display)) for point in points]
-    if not points:
+    if not points and (fixed or not _counts(chosen)):
         return Result((), (), ())
     if chosen.chart == "seasons":
         return _seasons(points, language)
     unit = looks.time_name
     # Rows of a record lie on any day; an axis of time has one a period.
-    begin = min(point.x for point in points)
+    begin = min((point.x for point in points), default=date.max)
     if chosen.extent.first and _counts(chosen):
         begin = max(chosen.extent.first, earlier) if earlier else chosen.extent.first
-    end = max(point.x for point in points)
+    end = max((point.x for point in points), default=date.min)
     if chosen.extent.last and _counts(chosen):
         end = min(chosen.extent.last, last) if last else chosen.extent.last
     days = tuple(periods.between(begin, end, unit))
     lines = []
-    for key, text, own in _by_series(points):
+    for key, text, own in _by_series(points) or [(None, None, {})]:
         name = named(chosen.split.column, key, text) if chosen.split else ""
         lines.append(_line(name, days, own, 0.0 if _counts(chosen) else None))
     if chosen.mean:

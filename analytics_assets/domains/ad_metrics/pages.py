@@ -104,7 +104,11 @@ async def _overview(asked: Asked) -> Found | None:
         title = _said(line, asked.language)
         value = number(float(getattr(totals, name)), asked.language, digits)
         rows.append((Cell(label.to(asked.language)), Cell(value), Cell("", line=line, title=title)))
-    columns = ("", _IN_RANGE.to(asked.language), _FOUR_WEEKS.to(asked.language))
+    columns = (
+        _METRIC.to(asked.language),
+        _IN_RANGE.to(asked.language),
+        _FOUR_WEEKS.to(asked.language),
+    )
     return Found(columns=columns, rows=tuple(rows))
 
 
@@ -195,6 +199,7 @@ def _said(line: Sequence[float | None], language: Language) -> str:
 
 
 _NOTHING = Text("No day of the range has metrics.", "Nenhum dia do intervalo tem métricas.")
+_METRIC = Text("Metric", "Métrica")
 _IN_RANGE = Text("In the range", "No intervalo")
 _FOUR_WEEKS = Text("28 days to its end", "28 dias até o fim")
 _COURSE = Text("ROAS, 14 days to the end", "ROAS, 14 dias até o fim")

@@ -46,6 +46,7 @@ _WORDS = {
     "since": Text("Days since the intervention began", "Dias desde o início da intervenção"),
     "day": Text("Day", "Dia"),
     "value": Text("Value", "Valor"),
+    "quantity": Text("Quantity", "Grandeza"),
     "estimate": Text("Estimate", "Estimativa"),
     "low": Text("95 % from", "95 % de"),
     "high": Text("to", "a"),
@@ -160,8 +161,8 @@ def segments(
 ) -> dict[str, list[tuple[int, float]]]:
     """The fitted lines and the first one continued, from the estimates that production has.
 
-    The estimates say how both lines run and how far apart they are; where the first one lies
-    follows from the points before the intervention, as it does in the regression.
+    Where the first line lies is ``level_before``; of all users, who have no common one, it goes
+    through the mean of their points.
     """
     before = {n: value for n, value in points.items() if n < 0}
     slope, level, turn = (
@@ -169,6 +170,10 @@ def segments(
     )
     if counts:
         slope, level, turn = (math.log(value) for value in (slope, level, turn))
+    if row.level_before is not None:
+        known = float(row.level_before)
+        start = math.log(known) if counts and known else known
+    elif counts:
         spread = sum(math.exp(slope * n) for n in before)
         start = math.log(sum(before.values()) / spread) if spread and sum(before.values()) else 0.0
     else:
@@ -260,7 +265,8 @@ def _abab_figure(days: Sequence[Any], language: Language) -> Figure:
 def _estimates(
     row: Any, names: Sequence[str], language: Language
 ) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]:
-    columns = ("", *(_said(name, language) for name in ("estimate", "low", "high", "p")))
+    heads = ("quantity", "estimate", "low", "high", "p")
+    columns = tuple(_said(name, language) for name in heads)
     rows = []
     for name in names:
         values = [getattr(row, name + end) for end in ("", "_low", "_high", "_p_value")]

@@ -179,6 +179,7 @@ _ITS_COLUMNS = (
     *_estimate("level_change", "Change at the start of the intervention.", _UNIT),
     *_estimate("slope_change", "Change of the trend, per day.", _UNIT),
     *_estimate("slope_before", "Trend before the intervention, per day.", _UNIT),
+    Column("level_before", "decimal6", "Where the trend before leads to at the start."),
     Column("points_before", "integer", "Days before the intervention.", "days"),
     Column("points_after", "integer", "Days under it.", "days"),
     Column("autocorrelation", "decimal6", "Of neighbouring days.", minimum=0, maximum=1),
