@@ -269,10 +269,10 @@ def _dashboard(options: argparse.Namespace) -> int:
     otherwise."""
     from analytics_assets import registry
     from analytics_assets.api.settings import ApiSettingsError
-    from analytics_assets.dashboard.serve import serve
+    from analytics_assets.dashboard.serve import become
 
     try:
-        serve(registry.tables(), registry.pages())
+        become(registry.tables())
     except ApiSettingsError as error:
         print(error, file=sys.stderr)
         return 1

@@ -238,6 +238,12 @@ def _errors(app: FastAPI, pages: Pages) -> None:
     async def problem(request: Request, error: Problem) -> Response:
         return said(request, error)
 
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        # Starlette raises it again, and the log has it.
+        text = "Something failed here. The log has it under the request's id."
+        return said(request, Problem(500, "internal_error", text))
+
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         return said(request, bad_value("request", "cannot be read"))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analytics_assets.api.listing import view_of
+from analytics_assets.core.contracts import quoted
 from analytics_assets.dashboard.declared import (
     Asked,
     Cell,
@@ -23,7 +24,7 @@ from analytics_assets.dashboard.declared import (
 )
 from analytics_assets.dashboard.figures import COLOURS, Figure
 from analytics_assets.dashboard.words import Language, Text, number
-from analytics_assets.domains.behavior.columns import PHASES
+from analytics_assets.domains.behavior.words import PHASES
 
 DAILY, ITS, ABAB = (
     "behavior/public_daily_performance",
@@ -85,8 +86,10 @@ def _said(name: str, language: Language) -> str:
 async def _one(asked: Asked, key: str, outcome: str = "") -> Any:
     """The row of the chosen subject, or ``None``."""
     also = " and outcome = %(outcome)s" if outcome else ""
+    table = asked.tables[key]
+    columns = ", ".join(quoted(column.name) for column in table.promoted.all_columns)
     rows = await asked.database.read(
-        f"select * from {view_of(asked.tables[key])} where subject = %(subject)s{also}",
+        f"select {columns} from {view_of(table)} where subject = %(subject)s{also}",
         {"subject": asked.chosen["user"], "outcome": outcome},
     )
     return rows[0] if rows else None
