@@ -269,7 +269,7 @@ def _dashboard(options: argparse.Namespace) -> int:
     otherwise."""
     from analytics_assets import registry
     from analytics_assets.api.settings import ApiSettingsError
-    from analytics_assets.dashboard.serve import become
+    from analytics_assets.showing import become
 
     try:
         become(registry.tables())

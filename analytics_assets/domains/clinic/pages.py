@@ -22,9 +22,9 @@ from analytics_assets.dashboard.declared import (
 )
 from analytics_assets.dashboard.figures import COLOURS
 from analytics_assets.dashboard.words import Text, number
-from analytics_assets.domains.clinic.words import EVENTS
 
 MONTHLY, FUNNEL = "clinic/agg_appointments_monthly", "clinic/agg_ab_funnel_daily"
+EVENTS = "clinic/fct_ab_events"
 _MEASURES = {
     "attendance_rate": Text("Attendance", "Comparecimento"),
     "appointments": Text("Appointments", "Consultas"),
@@ -57,7 +57,9 @@ async def _funnel(asked: Asked) -> Found | None:
     if not rows:
         return Found((table.description,), empty=_NONE.to(asked.language))
     counted = {(row.event_name, row.group): int(row.events) for row in rows}
-    steps = [*EVENTS, *sorted({name for name, _ in counted} - set(EVENTS))]
+    events = asked.tables.get(EVENTS)
+    named = next((c.values for c in events.columns if c.name == "event_name"), ()) if events else ()
+    steps = [*named, *sorted({name for name, _ in counted} - set(named))]
     groups = sorted({group for _, group in counted}, reverse=True)
     traces = [
         {

@@ -1,40 +1,28 @@
-"""The server process of the dashboard.
+"""`dashboard`: the process that serves the pages.
 
 Belongs here: handing the declarations of what is promoted to a process that has nothing else of the
 platform, and starting the app there.
-Does not belong here: the app (``app.py``), how a server is bounded (``api/serve.py``).
+Does not belong here: the app (``dashboard/app.py``), how a server is bounded (``api/serve.py``).
 
-To declare a table imports what builds it: Dagster, pandas, DuckDB, 280 MB. What is served needs a
-tenth of that, so the process that read the declarations becomes another one that gets them alone.
+To declare a table imports what builds it: Dagster, pandas, DuckDB, 280 MB. What is served needs
+none of it, so the process that read the declarations becomes another one that gets them alone.
 """
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
-import pickle
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 from analytics_assets import settings
 from analytics_assets.core import troubles
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.partitions import PERIODS, Period
 from analytics_assets.dashboard import settings as own_settings
-
-# What a table is built and judged by, and what it is without.
-_BUILDING: Mapping[str, Any] = {
-    **dict.fromkeys(
-        ("source", "sql", "compute", "rollup_of", "measured_from", "parts_of", "place")
-    ),
-    **dict.fromkeys(("reads", "checks", "proven_by"), ()),
-    "reach": {},
-    "decides": {},
-}
+from analytics_assets.dashboard import shapes
+from analytics_assets.dashboard.handover import bare, packed, unpacked
 
 
 def become(tables: Sequence[Table]) -> None:
@@ -49,47 +37,8 @@ def become(tables: Sequence[Table]) -> None:
         os.execv(sys.executable, command)
 
 
-def bare(table: Table) -> Table:
-    """A table as production has it, without what builds it."""
-    promoted = table.promoted
-    assert promoted.publish
-    # It is promoted already: asked again, it is itself.
-    publish = replace(promoted.publish, measures=(), personal="promoted")
-    kept = {field.name: getattr(promoted, field.name) for field in fields(Table)}
-    found = object.__new__(Table)
-    for name, value in {**kept, **_BUILDING, "publish": publish}.items():
-        # A declaration without an origin would be refused, and this one is no new one.
-        object.__setattr__(found, name, value)
-    return found
-
-
-class _Packer(pickle.Pickler):
-    def persistent_id(self, value: Any) -> str | None:
-        # There is one object of each period, which is compared as itself.
-        return value.name if isinstance(value, Period) else None
-
-
-class _Unpacker(pickle.Unpickler):
-    def persistent_load(self, name: Any) -> Period:
-        return next(period for period in PERIODS if period.name == name)
-
-
-def packed(tables: Sequence[Table]) -> bytes:
-    """Tables as bytes for a process of the same version."""
-    into = io.BytesIO()
-    _Packer(into).dump(list(tables))
-    return into.getvalue()
-
-
-def unpacked(given: bytes) -> list[Table]:
-    """The tables again."""
-    return list(_Unpacker(io.BytesIO(given)).load())
-
-
 def _shapes(config: settings.Settings, declared: Mapping[str, Any]) -> None:
     """Simplify files that settings name, in a process that gives its memory back."""
-    from analytics_assets.dashboard import shapes
-
     maps = {axis: drawn for own in declared.values() for axis, drawn in own.maps.items()}
     if shapes.has_news(config, maps):
         child = multiprocessing.get_context("spawn").Process(
