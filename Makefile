@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize status scrub repair api test test-slow test-faults test-damage test-nights test-cells mutate lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
+.PHONY: run materialize status scrub repair api dashboard test test-slow test-faults test-damage test-nights test-cells mutate lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
 
 run: $(VENV)/.installed  ## the UI on 127.0.0.1:3000, and behind it the sample, all assets and a table of what was done
 	@$(BIN)/analytics-assets run
@@ -22,6 +22,9 @@ repair: $(VENV)/.installed  ## make damaged logs of the lake readable; materiali
 
 api: $(VENV)/.installed  ## what is promoted, over HTTP on 127.0.0.1:8000
 	@$(BIN)/analytics-assets api
+
+dashboard: $(VENV)/.installed  ## what is promoted, as pages on 127.0.0.1:8050
+	@$(BIN)/analytics-assets dashboard
 
 test: lint  ## formatting, types, import rules and the test suite
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses 3 --dist loadfile

@@ -266,6 +266,36 @@ def _api(options: argparse.Namespace) -> int:
     return 0
 
 
+# ---- dashboard ----------------------------------------------------------------------------------
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    """Show production as pages, on 127.0.0.1:8050 unless DASHBOARD_HOST and DASHBOARD_PORT say
+    otherwise."""
+    from analytics_assets import registry
+    from analytics_assets.api.settings import ApiSettingsError
+    from analytics_assets.showing import become
+
+    try:
+        become(registry.tables())
+    except ApiSettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _shapes(options: argparse.Namespace) -> int:
+    """Fetch the shapes of places for the maps of the dashboard, or simplify files of your own."""
+    from analytics_assets import registry
+    from analytics_assets.dashboard.shapes import prepare
+
+    home.take(settings.load())
+    maps = {axis: drawn for own in registry.pages().values() for axis, drawn in own.maps.items()}
+    for said in prepare(settings.load(), maps, fetch=True):
+        print(said, flush=True)
+    return 0
+
+
 # ---- tables -------------------------------------------------------------------------------------
 
 
@@ -349,6 +379,8 @@ _COMMANDS = {
     "create-roles": _create_roles,
     "service": _service,
     "api": _api,
+    "dashboard": _dashboard,
+    "shapes": _shapes,
     "new-domain": _new_domain,
     "ask": _ask,
     "why": _why,

@@ -110,6 +110,14 @@ def routers() -> list[Any]:
     return [import_module(name).router for name in modules if find_spec(name)]
 
 
+def pages() -> dict[str, Any]:
+    """``PAGES`` of each chosen domain that says something of its pages in the dashboard."""
+    modules = {name: f"{domains.__name__}.{name}.pages" for name in chosen()}
+    return {
+        name: import_module(module).PAGES for name, module in modules.items() if find_spec(module)
+    }
+
+
 def prepare() -> None:
     """The sample of each chosen domain whose setting names no source of its own."""
     for one in asked():

@@ -1,4 +1,4 @@
-"""`run`: UI and daemon at once, and behind them a process that builds what is behind.
+"""`run`: UI, daemon and dashboard at once, and behind them a process that builds what is behind.
 
 Belongs here: starting these processes in order, and ending all that they started.
 Does not belong here: what is built (``building.py``).
@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from analytics_assets import environment, home, interrupts, running_code, settings
@@ -78,6 +79,10 @@ def _serve(started: ExitStack, config: settings.Settings, port: int) -> None:
     serve += ["-w", str(Path(__file__).with_name("workspace.yaml"))]
     # Elsewhere it would warn that the project's dagster.yaml is not the one it reads.
     ui = started.enter_context(_process(serve, config.dagster_home))
+    if find_spec("plotly"):
+        # It says itself where it is, or why it is not; a line a request would bury what runs say.
+        show = [*python, "analytics_assets", "dashboard"]
+        started.enter_context(_process(show, Path.cwd(), subprocess.DEVNULL))
     # Both end at the same time.
     started.callback(builder.terminate)
     while not answers(url):
@@ -93,14 +98,16 @@ def _serve(started: ExitStack, config: settings.Settings, port: int) -> None:
 
 
 @contextmanager
-def _process(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    command: Sequence[str], folder: Path, output: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process, and at the end none of all that it started.
 
     It leads a group of its own: Dagster's code servers outlive a Dagster that is stopped.
     """
     # Dagster would say at each start that "dg dev" is the newer command.
     told = {**os.environ, "PYTHONWARNINGS": "ignore:Function"}
-    process = subprocess.Popen(command, cwd=folder, env=told, start_new_session=True)
+    process = subprocess.Popen(command, cwd=folder, env=told, stdout=output, start_new_session=True)
     try:
         yield process
     finally:

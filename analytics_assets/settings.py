@@ -26,7 +26,8 @@ class Settings:
 
     ``lake`` is a folder or URL; ``production_url`` and ``dagster_pg_url`` are PostgreSQL URLs or
     ``None`` for the embedded server; ``memory_limit`` is DuckDB's, for example ``1200MB``.
-    ``ui_url`` is where people reach the UI; ``alert_webhook_url`` is a secret.
+    ``ui_url`` is where people reach the UI, ``dashboard_url`` the dashboard;
+    ``alert_webhook_url`` is a secret.
     The API reads production as ``production_reader_url``, by default as whoever promotes.
     What a file of a landing folder may take: columns, MB that it unpacks to, memory and time of its
     reader.
@@ -43,6 +44,7 @@ class Settings:
     production_budget_mb: float
     promotion_gate_percent: float
     ui_url: str
+    dashboard_url: str
     alert_webhook_url: str | None = field(repr=False)
     alert_repeat: timedelta
     backup_folder: Path
@@ -101,6 +103,10 @@ def load() -> Settings:
         ui_url=(
             os.environ.get("ANALYTICS_URL")
             or f"http://127.0.0.1:{os.environ.get('ANALYTICS_PORT') or 3000}"
+        ).rstrip("/"),
+        dashboard_url=(
+            os.environ.get("DASHBOARD_URL")
+            or f"http://127.0.0.1:{os.environ.get('DASHBOARD_PORT') or 8050}"
         ).rstrip("/"),
         alert_webhook_url=os.environ.get("ALERT_WEBHOOK_URL") or None,
         alert_repeat=timedelta(hours=_number("ALERT_REPEAT_HOURS", 24)),

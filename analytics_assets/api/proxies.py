@@ -43,6 +43,11 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     """No app."""
 
 
+def by_trusted_proxy(scope: Scope) -> bool:
+    """Whether a trusted proxy passed this on."""
+    return _SPOKEN_FOR in scope
+
+
 def of_unknown_client(scope: Scope) -> bool:
     """Whether a proxy passed this on that says not, or is not believed, whose it is.
 

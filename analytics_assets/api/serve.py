@@ -31,6 +31,11 @@ def serve(tables: Sequence[Table], routers: Sequence[Router]) -> None:
     """
     config = api_settings.load()
     app = create_app(tables, routers, server.urls(settings.load()).reader, config)
+    run(app, config)
+
+
+def run(app: FastAPI, config: ApiSettings) -> None:
+    """Serve an app, with the API's log and limits, until SIGTERM or SIGINT."""
     log_to_stdout()
     serving = uvicorn.Server(server_config(app, config))
     with suppress(KeyboardInterrupt):

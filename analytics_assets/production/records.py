@@ -100,7 +100,7 @@ behind = sa.Table(
     sa.Column("looked_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("unaudited", sa.Text),
 )
-_FOR_READERS = (release, ledger, behind, relation, written)
+_FOR_READERS = (release, ledger, behind, relation, written, hold)
 # Columns that a schema made by an earlier release lacks.
 LATER = (
     ledger.c.change,
@@ -145,7 +145,7 @@ def _has_later(connection: sa.Connection) -> bool:
 
 def complete(connection: sa.Connection) -> None:
     """Make what is not there yet, or was not in an earlier release."""
-    if up_to_date(connection) and _has_later(connection):
+    if up_to_date(connection) and _has_later(connection) and _readers_may(connection):
         return
     wait_for_others(connection)
     connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
@@ -185,6 +185,17 @@ def prepare(connection: sa.Connection, domain: str) -> None:
 def _has_reader(connection: sa.Connection) -> bool:
     asked = sa.text("select 1 from pg_roles where rolname = :role")
     return bool(connection.scalar(asked, {"role": READER}))
+
+
+def _readers_may(connection: sa.Connection) -> bool:
+    """Whether readers, where there are any, have the rights of this release."""
+    if not _has_reader(connection):
+        return True
+    rights = ", ".join(f"('{table}')" for table in _FOR_READERS)
+    asked = (
+        f"select bool_and(has_table_privilege('{READER}', name, 'select')) from (values {rights})"
+    )
+    return bool(connection.scalar(sa.text(f"{asked} as wanted (name)")))
 
 
 def _grant(connection: sa.Connection, schemas: Iterable[str]) -> None:

@@ -148,6 +148,9 @@ def _spec(table: Table) -> dg.AssetSpec:
         metadata={
             "dagster/column_schema": table_schema(table.promoted),
             "dagster/table_name": f"{table.domain}.{table.published_name}",
+            "dashboard": dg.MetadataValue.url(
+                f"{settings.load().dashboard_url}/tables/{table.domain}.{table.published_name}"
+            ),
             "dagster/column_lineage": dg.TableColumnLineage(
                 {
                     column.name: [dg.TableColumnDep(asset_key(table), column.name)]

@@ -14,8 +14,8 @@ import pytest
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build
-from analytics_assets.domains.clinic.pseudonyms import key_file
 from analytics_assets.domains.clinic.sample import generate
+from analytics_assets.domains.clinic.sources import KEY
 from analytics_assets.domains.clinic.tables import TABLES, agg_ab_funnel_daily
 from analytics_assets_tests.clinic.landed import TABLE
 from analytics_assets_tests.conftest import make_workspace
@@ -73,7 +73,7 @@ def test_the_queries_on_marts(promoted: Workspace) -> None:
     assert len(patients) == 5
     visits = promoted.production("select * from fct_appointments limit 5")
     assert len(visits) == 5
-    key = key_file().read_text().encode()
+    key = KEY.file().read_text().encode()
     known = {
         hmac.new(key, row[0].encode(), hashlib.sha256).hexdigest()[:32]: row
         for row in files()["app_data"]
@@ -128,7 +128,7 @@ def test_patients_are_nowhere_but_in_the_lake(
         for entry in promoted.instance.all_logs(run.run_id)
     )
     configs = repr([run.run_config for run in promoted.instance.get_runs()])
-    key = key_file().read_text()
+    key = KEY.file().read_text()
     for text in (events, configs, caplog.text):
         assert key not in text
         assert not [one for one in ids if f'"{one}"' in text or f"| {one} |" in text]

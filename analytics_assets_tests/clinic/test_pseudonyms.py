@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from analytics_assets.core.source import SourceError
-from analytics_assets.domains.clinic import pseudonyms
+from analytics_assets.domains.clinic.sources import KEY as OWN
 from analytics_assets_tests.clinic.landed import (
     EVENT,
     PROFILE,
@@ -67,7 +67,7 @@ def test_it_is_stable_and_differs_by_key(drop: Folder, monkeypatch: pytest.Monke
 def test_the_generated_key_is_its_owners_alone(drop: Folder) -> None:
     drop.send(PROFILE, [profile(1)])
     settle()
-    path = pseudonyms.key_file()
+    path = OWN.file()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert len(path.read_text()) == 64
     assert [other.name for other in path.parent.glob(".clinic*")] == []
@@ -76,5 +76,5 @@ def test_the_generated_key_is_its_owners_alone(drop: Folder) -> None:
 def test_a_weak_key_is_refused(drop: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLINIC_PSEUDONYM_KEY", "secret")
     with pytest.raises(SourceError, match="at least 16") as caught:
-        pseudonyms.check_value()
+        OWN.check_value()
     assert "secret" not in str(caught.value)

@@ -310,7 +310,7 @@ async def _days(database: Database) -> list[date]:
     return [date.fromisoformat(row.partition) for row in rows]
 
 
-def _totals_sql(source: str, by: str, condition: str) -> str:
+def totals_sql(source: str, by: str, condition: str) -> str:
     """Sums, and the ratios of these sums, of the rows of a range, by one column."""
     columns = _SUMS | dict(zip(_EXPECTED, _EXPECTED, strict=True))
     sums = ", ".join(f"sum({column}) as {name}" for name, column in columns.items())
@@ -333,7 +333,7 @@ def _entities_sql(daily: str, names: str, hierarchy: str) -> str:
     """A page of entities, each with the names of what it is part of, and how many there are."""
     return f"""
 with found as materialized (
-    {_totals_sql(daily, "entity_id as id", "entity_type = %(group_by)s")}
+    {totals_sql(daily, "entity_id as id", "entity_type = %(group_by)s")}
 ),
 page as materialized (
     select * from found order by spend desc, id limit %(limit)s offset %(offset)s
@@ -365,13 +365,13 @@ order by page.spend desc, page.id"""
 
 def _breakdown_sql(breakdown: str) -> str:
     condition = "entity_type = %(group_by)s and breakdown_type = %(breakdown)s"
-    totals = _totals_sql(breakdown, "breakdown_value as value", condition)
+    totals = totals_sql(breakdown, "breakdown_value as value", condition)
     return f"{totals} order by spend desc, value"
 
 
 def _chart_sql(daily: str, of_one: bool) -> str:
     one = " and entity_id = %(entity_id)s" if of_one else ""
-    return _totals_sql(daily, "date", f"entity_type = %(entity_type)s{one}")
+    return totals_sql(daily, "date", f"entity_type = %(entity_type)s{one}")
 
 
 def _named(row: Any, model: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Check
+from analytics_assets.domains.behavior.words import PHASES
 from analytics_assets.warehouse.session import literal
 
 EVENT_TYPES = (
@@ -26,7 +27,6 @@ EVENT_TYPES = (
     "RECOMMENDATION_DISMISSED",
     "RECOMMENDATION_RATED",
 )
-PHASES = ("baseline_1", "intervention_A_1", "baseline_2", "intervention_A_2")
 ID_PATTERN = "^c[a-z0-9]{24}$"
 
 EVENT_COLUMNS = (

@@ -20,6 +20,12 @@ DOMAIN = Domain(
             "off",
             "1 keeps `behavior.behavioral_events` as an indexed table in `warehouse.duckdb`",
         ),
+        Setting(
+            "BEHAVIOR_PSEUDONYM_KEY",
+            "generated",
+            "key of the users' pseudonyms in production, at least 16 random characters; a secret."
+            " After another one is set, materialise `behavior/user_pseudonym` anew",
+        ),
     ),
     samples=(prepare_sample,),
     definitions=DEFINITIONS,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from analytics_assets.core import calendar
 from analytics_assets.core.columns import Column, Dimension, Measure, MeasureList, Ratio
-from analytics_assets.core.declaration import Check
+from analytics_assets.core.declaration import Check, Publish
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.core.table_set import TableSet
 from analytics_assets.domains.behavior.analysis.rows import abab_rows, its_rows
@@ -26,6 +26,7 @@ from analytics_assets.domains.behavior.columns import (
     event_checks,
     snake,
 )
+from analytics_assets.domains.behavior.pseudonyms import PUBLIC_USER, pseudonym_rows
 from analytics_assets.domains.behavior.sources import BehavioralEventsSource
 
 # Thresholds of the warnings.
@@ -126,6 +127,7 @@ export_quality = tables.from_sql(
     ),
     unique=("day",),
     time_column="day",
+    publish=Publish(),
     words={"quality": ",\n".join(f"{sql} as {name}" for name, (sql, _) in QUALITY.items())},
     checks=(
         _warning(
@@ -172,78 +174,125 @@ _SUBJECT = Column("subject", "text", "The user, or all.", nullable=False, person
 _REFUSAL = Column("refusal", "text", "Why the series cannot be analysed.")
 _WARNING = Column("warning", "text", "Where an interval may be too narrow, or why one is missing.")
 _UNIT = "points, or factor for events"
+_ITS_COLUMNS = (
+    Column("outcome", "text", "What is analysed.", nullable=False, values=("mean_score", "events")),
+    *_estimate("level_change", "Change at the start of the intervention.", _UNIT),
+    *_estimate("slope_change", "Change of the trend, per day.", _UNIT),
+    *_estimate("slope_before", "Trend before the intervention, per day.", _UNIT),
+    Column("level_before", "decimal6", "Where the trend before leads to at the start."),
+    Column("points_before", "integer", "Days before the intervention.", "days"),
+    Column("points_after", "integer", "Days under it.", "days"),
+    Column("autocorrelation", "decimal6", "Of neighbouring days.", minimum=0, maximum=1),
+    Column("degrees_of_freedom", "decimal6", "Of the interval of the level change.", minimum=1),
+    Column("model", "text", "What was fitted, in one line."),
+    _WARNING,
+    _REFUSAL,
+)
 its_analysis = tables.from_sql(
     "its_analysis",
     layer="aggregates",
     compute=its_rows,
-    columns=(
-        _SUBJECT,
-        Column(
-            "outcome", "text", "What is analysed.", nullable=False, values=("mean_score", "events")
-        ),
-        *_estimate("level_change", "Change at the start of the intervention.", _UNIT),
-        *_estimate("slope_change", "Change of the trend, per day.", _UNIT),
-        *_estimate("slope_before", "Trend before the intervention, per day.", _UNIT),
-        Column("points_before", "integer", "Days before the intervention.", "days"),
-        Column("points_after", "integer", "Days under it.", "days"),
-        Column("autocorrelation", "decimal6", "Of neighbouring days.", minimum=0, maximum=1),
-        Column("degrees_of_freedom", "decimal6", "Of the interval of the level change.", minimum=1),
-        Column("model", "text", "What was fitted, in one line."),
-        _WARNING,
-        _REFUSAL,
-    ),
+    columns=(_SUBJECT, *_ITS_COLUMNS),
     unique=("subject", "outcome"),
     description="Interrupted time series from the first baseline to the first intervention: mean"
     " score (change in points) and number of events (factor), by user and for all.",
+)
+_ABAB_COLUMNS = (
+    *_estimate("effect", "Mean score under intervention less that in baseline.", "points"),
+    *(Column(f"{name}_mean", "decimal6", f"Mean in {name}.", "points") for name in PHASES),
+    *(Column(f"{name}_points", "integer", f"Days in {name}.", "days") for name in PHASES),
+    Column("designs", "integer", "Assignments in the randomisation test.", minimum=0),
+    Column(
+        "mean_phase_difference",
+        "decimal6",
+        "Each intervention less the baseline before it, both pairs counting alike.",
+        "points",
+    ),
+    Column(
+        "within_case_smd",
+        "decimal6",
+        "Effect in standard deviations within phases of this user; no effect size of a trial.",
+        _DEVIATIONS,
+    ),
+    Column(
+        "between_case_smd",
+        "decimal6",
+        "Effect in standard deviations within and between users, for all (Hedges, Pustejovsky"
+        " and Shadish 2012).",
+        _DEVIATIONS,
+    ),
+    Column("between_case_smd_standard_error", "decimal6", "Its standard error.", _DEVIATIONS),
+    Column("between_case_smd_low", "decimal6", "Lower end of its 95 % interval.", _DEVIATIONS),
+    Column("between_case_smd_high", "decimal6", "Upper end of its 95 % interval.", _DEVIATIONS),
+    Column("between_case_smd_degrees_of_freedom", "decimal6", "Of its interval.", minimum=1),
+    Column("nap", "decimal6", "Non-overlap of all pairs.", minimum=0, maximum=1),
+    Column("tau_u", "decimal6", "Non-overlap less the trend of the baseline."),
+    *(Column(name, "boolean", text) for name, text in CRITERIA.items()),
+    Column(
+        "rating",
+        "text",
+        "Design by What Works Clearinghouse.",
+        values=(MEETS, RESERVATIONS, FAILS),
+    ),
+    _WARNING,
+    _REFUSAL,
 )
 abab_analysis = tables.from_sql(
     "abab_analysis",
     layer="aggregates",
     compute=abab_rows,
-    columns=(
-        _SUBJECT,
-        *_estimate("effect", "Mean score under intervention less that in baseline.", "points"),
-        *(Column(f"{name}_mean", "decimal6", f"Mean in {name}.", "points") for name in PHASES),
-        *(Column(f"{name}_points", "integer", f"Days in {name}.", "days") for name in PHASES),
-        Column("designs", "integer", "Assignments in the randomisation test.", minimum=0),
-        Column(
-            "mean_phase_difference",
-            "decimal6",
-            "Each intervention less the baseline before it, both pairs counting alike.",
-            "points",
-        ),
-        Column(
-            "within_case_smd",
-            "decimal6",
-            "Effect in standard deviations within phases of this user; no effect size of a trial.",
-            _DEVIATIONS,
-        ),
-        Column(
-            "between_case_smd",
-            "decimal6",
-            "Effect in standard deviations within and between users, for all (Hedges, Pustejovsky"
-            " and Shadish 2012).",
-            _DEVIATIONS,
-        ),
-        Column("between_case_smd_standard_error", "decimal6", "Its standard error.", _DEVIATIONS),
-        Column("between_case_smd_low", "decimal6", "Lower end of its 95 % interval.", _DEVIATIONS),
-        Column("between_case_smd_high", "decimal6", "Upper end of its 95 % interval.", _DEVIATIONS),
-        Column("between_case_smd_degrees_of_freedom", "decimal6", "Of its interval.", minimum=1),
-        Column("nap", "decimal6", "Non-overlap of all pairs.", minimum=0, maximum=1),
-        Column("tau_u", "decimal6", "Non-overlap less the trend of the baseline."),
-        *(Column(name, "boolean", text) for name, text in CRITERIA.items()),
-        Column(
-            "rating",
-            "text",
-            "Design by What Works Clearinghouse.",
-            values=(MEETS, RESERVATIONS, FAILS),
-        ),
-        _WARNING,
-        _REFUSAL,
-    ),
+    columns=(_SUBJECT, *_ABAB_COLUMNS),
     unique=("subject",),
     description="Effect of the intervention over four phases (ABAB) on the daily mean score, with a"
     " randomisation test, effect sizes and published criteria, by user and for all.",
 )
+
+
+# ---- what readers get: users by their pseudonyms ------------------------------------------------
+
+user_pseudonym = tables.from_sql(
+    "user_pseudonym",
+    "select distinct user_id from behavior.daily_performance",
+    layer="dimensions",
+    compute=pseudonym_rows,
+    columns=(*USER.columns, *PUBLIC_USER.columns),
+    unique=("user_id",),
+    description="The keyed hash by which readers know a user.",
+)
+_NAMED = "join behavior.user_pseudonym as named"
+tables.from_sql(
+    "public_daily_performance",
+    "select day, pseudonym, phase, events, scored_events, score_sum"
+    f" from behavior.daily_performance as own {_NAMED} on named.user_id = own.user_id",
+    layer="aggregates",
+    period=DAILY,
+    grain=(DAY, PUBLIC_USER, PHASE),
+    measures=PERFORMANCE,
+    also_reads=(behavioral_events,),
+    measured_from=behavioral_events,
+    publish=Publish(name="daily_performance"),
+    description="Events and scores by user (pseudonym), day and phase of the experiment.",
+)
+
+
+def _public(name: str, columns: tuple[Column, ...], unique: tuple[str, ...], about: str) -> None:
+    """The rows of an analysis, its subjects by their pseudonyms."""
+    kept = ", ".join(column.name for column in columns)
+    subject = Column("subject", "text", "The user's pseudonym, or all.", nullable=False, told=True)
+    tables.from_sql(
+        f"public_{name}",
+        f"select coalesce(pseudonym, 'all') as subject, {kept} from behavior.{name} as own"
+        f" left {_NAMED} on named.user_id = own.subject where pseudonym is not null"
+        " or subject = 'all'",
+        layer="aggregates",
+        columns=(subject, *columns),
+        unique=unique,
+        publish=Publish(name=name),
+        description=about.rstrip(".") + ". Users are pseudonyms.",
+    )
+
+
+_public("its_analysis", _ITS_COLUMNS, ("subject", "outcome"), its_analysis.description)
+_public("abab_analysis", _ABAB_COLUMNS, ("subject",), abab_analysis.description)
 
 TABLES = tables.all

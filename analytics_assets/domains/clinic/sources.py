@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from analytics_assets.domains.clinic import pseudonyms
+from analytics_assets.landing import pseudonyms
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.upserts import UpsertSource
 
+KEY = pseudonyms.Key("CLINIC_PSEUDONYM_KEY", "clinic_pseudonym.key")
 _KEY = "key of the pseudonyms"
 
 
@@ -33,7 +34,7 @@ class PseudonymSource(UpsertSource):
         """As of any feed; another key names every row anew."""
         found = super().inputs()
         # Asked for only where there is something to hash.
-        key = {_KEY: pseudonyms.check_value()} if found else {}
+        key = {_KEY: KEY.check_value()} if found else {}
         return {partition: {**days, **key} for partition, days in found.items()}
 
     @contextmanager
@@ -42,7 +43,7 @@ class PseudonymSource(UpsertSource):
         name = f"named_{rows}"
         hashes = {self._key_name: "row_name", "patient_key": "patient_id"}
         hashed = ", ".join(f"{pseudonyms.hash_sql(sql)} as {own}" for own, sql in hashes.items())
-        with pseudonyms.keyed(session):
+        with KEY.keyed(session):
             session.execute(
                 f"create temp table {name} as select {self.columns()}, {hashed}"
                 f" from {rows} {pseudonyms.PADS_SQL}"

@@ -39,7 +39,7 @@ def _named(*estimates: str) -> list[str]:
 
 _ITS = dict.fromkeys(
     ["subject", "outcome", *_named("level_change", "slope_change", "slope_before")]
-    + ["points_before", "points_after", "autocorrelation", "degrees_of_freedom"]
+    + ["level_before", "points_before", "points_after", "autocorrelation", "degrees_of_freedom"]
     + ["model", "warning", "refusal"]
 )
 _ABAB = dict.fromkeys(
@@ -173,6 +173,7 @@ def _its_row(found: InterruptedTimeSeries | Refusal) -> dict[str, Any]:
         **_estimate("level_change", found.level_change),
         **_estimate("slope_change", _there(found.slope_change)),
         **_estimate("slope_before", found.slope_before),
+        "level_before": _level_before(found),
         "points_before": found.points_before,
         "points_after": found.points_after,
         "autocorrelation": round(found.autocorrelation, _DIGITS),
@@ -181,6 +182,12 @@ def _its_row(found: InterruptedTimeSeries | Refusal) -> dict[str, Any]:
         "warning": found.warning,
         "refusal": None,
     }
+
+
+def _level_before(found: InterruptedTimeSeries) -> float | None:
+    """Where the trend before leads to at the start of the intervention."""
+    at_start = found.series.loc[found.series["time"] == 0, "counterfactual"]
+    return _known(float(at_start.iloc[0])) if len(at_start) else None
 
 
 def _abab_row(found: Abab | Refusal) -> dict[str, Any]:
