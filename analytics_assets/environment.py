@@ -16,6 +16,7 @@ import yaml
 from analytics_assets import home, settings
 from analytics_assets.core.source import SourceError
 from analytics_assets.production import server
+from analytics_assets.warehouse.storage import open_storage
 
 _MARK = (
     "# ---- Below are the settings of analytics-assets, written anew at each start. Yours go"
@@ -32,6 +33,7 @@ def prepare() -> settings.Settings:
     """Start what has to run, and say in the environment where it is."""
     config = settings.load()
     home.take(config)
+    open_storage(config.lake).reach()
     for path in home.open_to_others(config):
         print(
             f"{path}: other users of this machine can look into it. `chmod -R go= {path}` closes"

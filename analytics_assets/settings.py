@@ -24,8 +24,9 @@ _MEMORY = re.compile(r"\d+(\.\d+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 class Settings:
     """Where things are kept and how much of the machine may be used.
 
-    ``lake`` is a folder or URL; ``production_url`` and ``dagster_pg_url`` are PostgreSQL URLs or
-    ``None`` for the embedded server; ``memory_limit`` is DuckDB's, for example ``1200MB``.
+    ``lake`` is a folder or the URL of an object store, of which up to ``copies_mb`` are kept here;
+    ``production_url`` and ``dagster_pg_url`` are PostgreSQL URLs or ``None`` for the embedded
+    server; ``memory_limit`` is DuckDB's, for example ``1200MB``.
     ``ui_url`` is where people reach the UI; ``alert_webhook_url`` is a secret.
     The API reads production as ``production_reader_url``, by default as whoever promotes.
     What a file of a landing folder may take: columns, MB that it unpacks to, memory and time of its
@@ -49,6 +50,7 @@ class Settings:
     backups_kept: int
     backup_passphrase: str | None = field(repr=False)
     restore_url: str | None = field(repr=False)
+    copies_mb: float
     lake_retention: timedelta
     lake_older_mb: float
     history_retention: timedelta
@@ -109,6 +111,7 @@ def load() -> Settings:
         backups_kept=_number("BACKUPS_KEPT", 7, int),
         backup_passphrase=os.environ.get("BACKUP_PASSPHRASE") or None,
         restore_url=os.environ.get("RESTORE_URL") or None,
+        copies_mb=_number("ANALYTICS_COPIES_MB", 20_000, least=1),
         lake_retention=timedelta(days=_number("LAKE_RETENTION_DAYS", 30)),
         lake_older_mb=_number("LAKE_OLDER_MB", 1_000_000),
         history_retention=timedelta(days=_number("HISTORY_DAYS", 90)),

@@ -103,6 +103,7 @@ class BuildLedger:
 
     def __init__(self, lake: Lake) -> None:
         self._uri = f"{lake.root}/{self.NAME}"
+        self._storage = lake.storage
         self._files = _Files(*lake.folder(self.NAME))
         self.log = lake.log(self.NAME, self._files.entries)
 
@@ -143,7 +144,12 @@ class BuildLedger:
 
     def _write(self, new: Mapping[tuple[str, str], Build]) -> None:
         delta = self.log.open() or DeltaTable.create(
-            self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
+            self._uri,
+            schema=_SCHEMA,
+            mode="ignore",
+            partition_by=["table"],
+            configuration=self._storage.delta_properties,
+            storage_options=dict(self._storage.delta_options),
         )
         tables = {table for table, _ in new}
         with self.log.explained():
