@@ -261,6 +261,16 @@ def _api(options: argparse.Namespace) -> int:
     return 0
 
 
+# ---- worker -------------------------------------------------------------------------------------
+
+
+def _worker(options: argparse.Namespace) -> int:
+    """Take runs that a queue of several machines hands out, until stopped; see docs/scale.md."""
+    from analytics_assets import workers
+
+    return workers.work(environment.prepare())
+
+
 # ---- tables -------------------------------------------------------------------------------------
 
 
@@ -319,6 +329,7 @@ _COMMANDS = {
     "create-roles": _create_roles,
     "service": _service,
     "api": _api,
+    "worker": _worker,
     "new-domain": _new_domain,
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -33,7 +34,8 @@ from analytics_assets.warehouse.storage import Storage, open_storage
 
 T = TypeVar("T")
 KEY, FINGERPRINT = "_partition", "_fingerprint"
-_COMMIT_ATTEMPTS = 8
+# Workers that commit to one table at once come through one after the other.
+_COMMIT_ATTEMPTS, _LONGEST_WAIT = 30, 2.0
 _PATH = re.compile(r"[A-Za-z0-9_=/.-]+")
 
 
@@ -239,7 +241,7 @@ class Lake:
                     break  # an object store took it, and its answer was lost
                 if attempt + 1 == _COMMIT_ATTEMPTS:
                     raise
-                time.sleep(0.05 * 2**attempt)
+                time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.05 * 2**attempt)))
         version = self.version(table)
         assert version is not None
         return version

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +25,8 @@ from deltalake.exceptions import CommitFailedError
 from analytics_assets.settings import user
 from analytics_assets.warehouse.lake import Lake, commit_moments, version_at
 
-_COMMIT_ATTEMPTS = 8
+# Workers that commit to one table at once come through one after the other.
+_COMMIT_ATTEMPTS, _LONGEST_WAIT = 30, 2.0
 _MEANING = "meaning"
 # The column of ``blocked_by``, as earlier releases named it.
 _BLOCKED_BY = "refused_by"
@@ -140,7 +142,7 @@ class BuildLedger:
             except CommitFailedError:
                 if attempt + 1 == _COMMIT_ATTEMPTS:
                     raise
-                time.sleep(0.05 * 2**attempt)
+                time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.05 * 2**attempt)))
 
     def _write(self, new: Mapping[tuple[str, str], Build]) -> None:
         delta = self.log.open() or DeltaTable.create(
