@@ -69,7 +69,7 @@ class DeltaLog(Generic[T]):
             last = self._last
             # A lake may be deleted and made anew under a running process.
             if last is not None and self._written(last.number) == last.written:
-                last.delta.update_incremental()
+                self._storage.patiently(last.delta.update_incremental)
                 delta: DeltaTable | None = last.delta
                 if last.delta.version() == last.number:
                     return last
@@ -100,7 +100,9 @@ class DeltaLog(Generic[T]):
 
     def _table(self, version: int | None) -> DeltaTable:
         options = dict(self._storage.delta_options)
-        return DeltaTable(self._uri, version=version, storage_options=options)
+        return self._storage.patiently(
+            lambda: DeltaTable(self._uri, version=version, storage_options=options)
+        )
 
     @contextmanager
     def explained(self, writing: bool = False) -> Iterator[None]:

@@ -28,6 +28,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from analytics_assets.core.contracts import arrow_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, shifted
+from analytics_assets.core.source import SourceUnavailable
 from analytics_assets.settings import user
 from analytics_assets.warehouse.delta_log import DeltaLog
 from analytics_assets.warehouse.storage import Storage, open_storage
@@ -35,7 +36,9 @@ from analytics_assets.warehouse.storage import Storage, open_storage
 T = TypeVar("T")
 KEY, FINGERPRINT = "_partition", "_fingerprint"
 # Workers that commit to one table at once come through one after the other.
-_COMMIT_ATTEMPTS, _LONGEST_WAIT = 30, 2.0
+COMMIT_ATTEMPTS, _LONGEST_WAIT = 30, 2.0
+# A store that does not answer was asked by its client for minutes.
+_ASKED_AWAY = 3
 _PATH = re.compile(r"[A-Za-z0-9_=/.-]+")
 
 
@@ -222,7 +225,7 @@ class Lake:
         ]
         keys = sorted(replaced)
         said = {**notes, "user": user()}
-        for attempt in range(_COMMIT_ATTEMPTS):
+        for attempt in range(COMMIT_ATTEMPTS):
             try:
                 with self.log_of(table).explained(writing=True):
                     delta = self._created(table)
@@ -235,13 +238,11 @@ class Lake:
                         commit_properties=CommitProperties(custom_metadata=said),
                     )
                 break
-            except CommitFailedError:
+            except (CommitFailedError, SourceUnavailable) as error:
                 live = {file.uri for file in self.files(table)}
                 if staged and live.issuperset(file.uri for file in staged):
                     break  # an object store took it, and its answer was lost
-                if attempt + 1 == _COMMIT_ATTEMPTS:
-                    raise
-                time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.05 * 2**attempt)))
+                wait_to_commit(error, attempt)
         version = self.version(table)
         assert version is not None
         return version
@@ -266,6 +267,15 @@ class Lake:
         """Delete staged files that will not be published."""
         for file in staged:
             self.storage.fs.delete_file(self.path(file.uri))
+
+
+def wait_to_commit(error: Exception, attempt: int) -> None:
+    """Wait before the next attempt to commit what failed for a moment; raises the error after too
+    many."""
+    most = _ASKED_AWAY if isinstance(error, SourceUnavailable) else COMMIT_ATTEMPTS
+    if attempt + 1 >= most:
+        raise error
+    time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.05 * 2**attempt)))
 
 
 def commit_moments(delta: DeltaTable | None) -> dict[int, datetime]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
-import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -22,11 +20,16 @@ import pyarrow.parquet
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
+from analytics_assets.core.source import SourceUnavailable
 from analytics_assets.settings import user
-from analytics_assets.warehouse.lake import Lake, commit_moments, version_at
+from analytics_assets.warehouse.lake import (
+    COMMIT_ATTEMPTS,
+    Lake,
+    commit_moments,
+    version_at,
+    wait_to_commit,
+)
 
-# Workers that commit to one table at once come through one after the other.
-_COMMIT_ATTEMPTS, _LONGEST_WAIT = 30, 2.0
 _MEANING = "meaning"
 # The column of ``blocked_by``, as earlier releases named it.
 _BLOCKED_BY = "refused_by"
@@ -134,15 +137,13 @@ class BuildLedger:
         new = {(build.table, build.partition): replace(build, by_user=who) for build in builds}
         if not new:
             return
-        for attempt in range(_COMMIT_ATTEMPTS):
+        for attempt in range(COMMIT_ATTEMPTS):
             try:
                 with self.log.explained(writing=True):
                     self._write(new)
                 return
-            except CommitFailedError:
-                if attempt + 1 == _COMMIT_ATTEMPTS:
-                    raise
-                time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.05 * 2**attempt)))
+            except (CommitFailedError, SourceUnavailable) as error:
+                wait_to_commit(error, attempt)
 
     def _write(self, new: Mapping[tuple[str, str], Build]) -> None:
         delta = self.log.open() or DeltaTable.create(

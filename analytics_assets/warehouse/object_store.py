@@ -13,6 +13,9 @@ once, and DuckDB, which would ask ten times for each file's size, reads at the s
 from __future__ import annotations
 
 import os
+import random
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -30,7 +33,7 @@ from fsspec.spec import AbstractFileSystem
 
 from analytics_assets import settings
 from analytics_assets.core.source import SourceError, SourceUnavailable
-from analytics_assets.warehouse.storage import Storage
+from analytics_assets.warehouse.storage import Storage, T
 
 # Scheme -> the package that reads it, and what tells Delta to write a commit only where none is.
 _SCHEMES: dict[str, tuple[str, dict[str, str]]] = {
@@ -43,6 +46,8 @@ _ASKED_ONE_BY_ONE = 3
 # A log is opened by two requests for each commit since the last checkpoint.
 _CHECKPOINTS = "10"
 _CLOCK_FIELDS = ("mtime", "LastModified", "last_modified", "updated")
+_ATTEMPTS = 4
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PROBE = "_probe"
 # Words of fsspec's and Delta's errors that say nothing of what is stored.
 _AWAY = ("Generic S3 error", "Generic GCS error", "Generic MicrosoftAzure error", "error sending")
@@ -157,6 +162,17 @@ class ObjectStore(Storage):
             " folder and one machine",
         )
 
+    def patiently(self, read: Callable[[], T]) -> T:
+        """Delta's client asks again where a request fails, but not where its answer is cut off."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return read()
+            except Exception as error:
+                if attempt + 1 == _ATTEMPTS or self.explain(error) is None:
+                    raise
+                time.sleep(random.uniform(0, 2**attempt / 4))
+        raise AssertionError
+
     def explain(self, error: BaseException) -> Exception | None:
         """``SourceUnavailable`` for what fsspec's or Delta's client says of a store that is away;
         both have tried again for a while."""
@@ -210,7 +226,7 @@ def _is_server_error(error: BaseException) -> bool:
 
 def _short(error: BaseException) -> str:
     """What an error says, without the stack of a client that some bring along."""
-    said = " ".join(str(error).split("Debug source")[0].split())
+    said = " ".join(_COLOURS.sub("", str(error)).split("Debug source")[0].split())
     return (said or type(error).__name__)[:200]
 
 

@@ -7,15 +7,18 @@ Does not belong here: an object store (``object_store.py``), what is kept there 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import pyarrow.fs
 
 from analytics_assets.warehouse import durable
+
+T = TypeVar("T")
 
 
 def open_storage(root: str) -> Storage:
@@ -85,6 +88,10 @@ class Storage:
 
     def reach(self) -> None:
         """``SourceError`` where the store cannot be used as a lake, by name."""
+
+    def patiently(self, read: Callable[[], T]) -> T:
+        """What ``read`` gives, which may be asked again where an answer was cut off."""
+        return read()
 
     def explain(self, error: BaseException) -> Exception | None:
         """The error of a store that cannot be reached now; ``None`` for any other."""
