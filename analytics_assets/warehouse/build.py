@@ -17,13 +17,7 @@ import duckdb
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.source import SourceError
-from analytics_assets.warehouse.audit import (
-    CONTRACT,
-    Audit,
-    Finding,
-    audit,
-    audit_names,
-)
+from analytics_assets.warehouse.audit import CONTRACT, Audit, Finding, audit, audit_names
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.confirming import replaced, softened
 from analytics_assets.warehouse.expectations import expect, expectation_names

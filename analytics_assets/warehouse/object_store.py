@@ -22,7 +22,7 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 from uuid import uuid4
 
@@ -350,6 +350,36 @@ class _Copies:
             size -= bytes_
 
 
+class _Opened:
+    """A copy that several threads read at once: DuckDB seeks and reads in two calls, and another
+    thread comes in between. So each has a place of its own."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+        self._places: dict[int, int] = {}
+
+    def seek(self, place: int, _whence: int = 0) -> int:
+        self._places[get_ident()] = place
+        return place
+
+    def tell(self) -> int:
+        return self._places.get(get_ident(), 0)
+
+    def read(self, count: int) -> bytes:
+        place = self.tell()
+        data = os.pread(self._file, count, place)
+        self._places[get_ident()] = place + len(data)
+        return data
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class _ReadByCopies(AbstractFileSystem):
     """What DuckDB takes for the store: the copies, under the store's names."""
 
@@ -361,7 +391,7 @@ class _ReadByCopies(AbstractFileSystem):
         self._copied = copied
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> Any:
-        return open(self._copied(path), mode)
+        return _Opened(self._copied(path))
 
     def glob(self, path: str, **_: Any) -> list[str]:
         return [path]
