@@ -223,3 +223,18 @@ def test_a_store_that_is_away_is_told_and_holds_nothing_back(
     (fact,) = (table for table in worker.tables if table.name == "fact_sales")
     with pytest.raises(SourceUnavailable, match="the object store does not answer"):
         worker.lake.storage.infos([f"{worker.root}/{fact.key}/x"])
+
+
+@pytest.mark.slow
+def test_threads_that_read_one_file_at_once_read_what_is_there(worker: Worker) -> None:
+    storage, folder = worker.lake.storage, worker.lake.drafts("toy")
+    draft = f"{folder}/drawn.parquet"
+    drawn = "select i, md5(i::text) as name from range(1500000) t(i)"
+    asked = "select sum(i), sum(hash(name)) from"
+    with duckdb.connect(config={"threads": 4}) as connection:
+        connection.execute(f"copy ({drawn}) to '{draft}' (compression zstd)")
+        wanted = connection.execute(f"{asked} '{draft}'").fetchall()
+        uri = storage.put_in_place(draft, f"{folder}/put.parquet")
+        storage.register(connection)
+        for _ in range(3):
+            assert connection.execute(f"{asked} read_parquet('{uri}')").fetchall() == wanted
