@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize status scrub repair api dashboard test test-slow test-faults test-damage test-nights test-cells mutate lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
+.PHONY: run materialize status scrub repair api dashboard test test-slow test-faults test-damage test-nights test-cells test-scale mutate lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
 
 run: $(VENV)/.installed  ## the UI on 127.0.0.1:3000, and behind it the sample, all assets and a table of what was done
 	@$(BIN)/analytics-assets run
@@ -27,7 +27,7 @@ dashboard: $(VENV)/.installed  ## what is promoted, as pages on 127.0.0.1:8050
 	@$(BIN)/analytics-assets dashboard
 
 test: lint  ## formatting, types, import rules and the test suite
-	@$(BIN)/python -m pytest -m "not slow" --numprocesses 3 --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow and not scale" --numprocesses 3 --dist loadfile
 
 test-slow: $(VENV)/.installed-dev  ## the proofs that take minutes: the UI's own backfills, in a browser
 	@$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
@@ -43,6 +43,9 @@ test-nights: $(VENV)/.installed-dev  ## make test-nights SEEDS=20: sixty nightly
 
 test-cells: $(VENV)/.installed-dev  ## make test-cells YEARS=all: attack what readers of the published files see with linear programs
 	@YEARS=$(YEARS) $(BIN)/python -m pytest analytics_assets_tests/births/test_small_cells.py -m slow -s
+
+test-scale: $(VENV)/.installed-dev  ## make test-scale KILLS=50 SEED=1: S3, PostgreSQL, Redis and three workers, killed at any moment (needs redis-server)
+	@KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m pytest analytics_assets_tests/scale -m scale -s
 
 mutate: $(VENV)/.installed-dev  ## make mutate BUDGET=30 SEED=1: minutes of small changes of the code, which tests should notice
 	@$(BIN)/python -m analytics_assets_tests.mutate $(or $(BUDGET),30) $(or $(SEED),1)
@@ -90,7 +93,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools for tests (about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	@$(BIN)/python -m pip install --quiet --editable '.[all,scale,dev]'
 	@touch $@ $(VENV)/.installed
 
 clean:

@@ -19,7 +19,8 @@ import dagster as dg
 
 from analytics_assets import __version__, environment, registry, running_code, settings
 from analytics_assets.automation.jobs import present
-from analytics_assets.automation.plan import PlannedRun, job_name
+from analytics_assets.automation.plan import PlannedRun, by_domain, job_name, plan
+from analytics_assets.automation.queueing import queue
 from analytics_assets.automation.refresh import execute, finish, refresh
 from analytics_assets.automation.staleness import as_text, staleness
 from analytics_assets.automation.summary import Done, Recorded, count, print_table
@@ -91,7 +92,29 @@ def build(behind: str | None, began: datetime, chosen: Chosen | None = None) -> 
         if chosen:
             domains = {named(tables, chosen.table)[0].domain}
         own = [table for table in tables if table.domain in domains]
+        if config.broker_url:
+            return _hand_over(own, instance, runs)
         return _refresh(config, own, definitions, instance, runs)
+
+
+def _hand_over(
+    tables: Sequence[Table], instance: dg.DagsterInstance, first: Sequence[PlannedRun]
+) -> bool:
+    """Queue what comes ``first``, or else what is behind, for the workers; the sensor carries on
+    what that changes. ``False`` if a source cannot be read."""
+    runs, problems = list(first), []
+    with present() as (snapshot, engine):
+        for own in [] if runs else by_domain(tables):
+            try:
+                runs += plan(own, snapshot, engine)
+            except SourceError as error:
+                problems.append(str(error))
+    for run in queue(instance, runs) if runs else ():
+        print(f"queued: {run}", flush=True)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{len(runs)} runs are queued for the workers." if runs else "Nothing is to be queued.")
+    return not problems
 
 
 def promote(name: str) -> bool:

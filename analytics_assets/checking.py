@@ -25,6 +25,7 @@ from analytics_assets.production.dump import programs, server_major
 from analytics_assets.production.promotion import production_engine
 from analytics_assets.production.server import UrlError
 from analytics_assets.settings import Settings
+from analytics_assets.warehouse.storage import open_storage
 
 _LEAST_VERSION, _LEAST_FREE_GB = 15, 2
 
@@ -48,6 +49,7 @@ def check(send: bool) -> Iterator[Trial]:
     config = settings.load()
     steps: list[tuple[str, Callable[[], Iterator[Trial]]]] = [
         ("ANALYTICS_HOME", lambda: _folder("ANALYTICS_HOME", config.home)),
+        ("ANALYTICS_LAKE", lambda: _store(config)),
         ("BACKUP_FOLDER", lambda: _folder("BACKUP_FOLDER", config.backup_folder)),
         ("the files", lambda: _openness(config)),
         ("PRODUCTION_URL", lambda: _production(config)),
@@ -77,6 +79,14 @@ def _folder(name: str, folder: Path) -> Iterator[Trial]:
     free = shutil.disk_usage(folder).free / 1e9
     enough = True if free >= _LEAST_FREE_GB else None
     yield Trial(name, enough, f"{folder} can be written, {free:,.0f} GB are free")
+
+
+def _store(config: Settings) -> Iterator[Trial]:
+    storage = open_storage(config.lake)
+    if not storage.is_local:
+        storage.reach()
+        found = f"{config.lake} can be written, and keeps two writers apart"
+        yield Trial("ANALYTICS_LAKE", True, found)
 
 
 def _openness(config: Settings) -> Iterator[Trial]:

@@ -296,6 +296,16 @@ def _shapes(options: argparse.Namespace) -> int:
     return 0
 
 
+# ---- worker -------------------------------------------------------------------------------------
+
+
+def _worker(options: argparse.Namespace) -> int:
+    """Take runs that a queue of several machines hands out, until stopped; see docs/scale.md."""
+    from analytics_assets import workers
+
+    return workers.work(environment.prepare())
+
+
 # ---- tables -------------------------------------------------------------------------------------
 
 
@@ -381,6 +391,7 @@ _COMMANDS = {
     "api": _api,
     "dashboard": _dashboard,
     "shapes": _shapes,
+    "worker": _worker,
     "new-domain": _new_domain,
     "ask": _ask,
     "why": _why,

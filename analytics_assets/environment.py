@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from analytics_assets import home, settings
+from analytics_assets import home, settings, workers
 from analytics_assets.core.source import SourceError
 from analytics_assets.production import server
 
@@ -32,6 +32,11 @@ def prepare() -> settings.Settings:
     """Start what has to run, and say in the environment where it is."""
     config = settings.load()
     home.take(config)
+    if "://" in config.lake:
+        # Only who has an object store waits for what reads one.
+        from analytics_assets.warehouse.storage import open_storage
+
+        open_storage(config.lake).reach()
     for path in home.open_to_others(config):
         print(
             f"{path}: other users of this machine can look into it. `chmod -R go= {path}` closes"
@@ -55,7 +60,7 @@ def write_dagster_yaml(file: Path) -> None:
 
     Raises ``SourceError`` where it is no YAML.
     """
-    ours = yaml.safe_load(Path(__file__).with_name("dagster.yaml").read_text())
+    ours = _ours(settings.load())
     there = file.read_text() if file.exists() else ""
     own, mark, _ = there.partition(_MARK)
     theirs = _read(own, file)
@@ -72,6 +77,21 @@ def write_dagster_yaml(file: Path) -> None:
         draft = file.with_name(f".{file.name}.{os.getpid()}")
         draft.write_text(text)
         draft.replace(file)
+
+
+def _ours(config: settings.Settings) -> dict[str, Any]:
+    """What is shipped, with what the settings say of the queue and of who runs what it starts."""
+    shipped = yaml.safe_load(Path(__file__).with_name("dagster.yaml").read_text())
+    queue = shipped["run_coordinator"]["config"]
+    queue["max_concurrent_runs"] = config.runs_at_once
+    if config.domain_runs:
+        from analytics_assets.automation.plan import DOMAIN_TAG
+
+        each = {"key": DOMAIN_TAG, "value": {"applyLimitPerUniqueValue": True}}
+        queue["tag_concurrency_limits"] = [{**each, "limit": config.domain_runs}]
+    if config.broker_url:
+        shipped["run_launcher"] = workers.launcher()
+    return shipped
 
 
 def _read(text: str, file: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from analytics_assets.settings import Settings
 def warehouse(sql: str | None) -> int:
     """Run one statement on the warehouse, read-only, and print CSV; a shell without SQL."""
     config = settings.load()
-    if not config.catalogue.exists():
+    if "://" not in config.lake and not config.catalogue.exists():
         print(
             f"There is no warehouse in {config.home} yet: run `make materialize`.", file=sys.stderr
         )
@@ -46,22 +46,23 @@ def warehouse(sql: str | None) -> int:
 
 
 def _opened(config: Settings) -> duckdb.DuckDBPyConnection:
-    """The catalogue, read-only; written anew where its views read files elsewhere than in the lake:
-    the home was moved, or copied."""
-    catalogue = duckdb.connect(str(config.catalogue), read_only=True)
-    reading = "select sql from duckdb_views() where contains(sql, 'read_parquet') limit 1"
-    found = catalogue.execute(reading).fetchone()
-    if found is None or config.lake in found[0]:
-        return catalogue
-    catalogue.close()
+    """The catalogue, read-only; written anew where its views read files elsewhere than in the lake
+    (the home was moved, or copied), and brought up where the lake is of many machines."""
+    if "://" not in config.lake:
+        catalogue = duckdb.connect(str(config.catalogue), read_only=True)
+        reading = "select sql from duckdb_views() where contains(sql, 'read_parquet') limit 1"
+        found = catalogue.execute(reading).fetchone()
+        if found is None or config.lake in found[0]:
+            return catalogue
+        catalogue.close()
     # Only who needs it waits until Dagster and the domains are imported.
     from analytics_assets import registry
     from analytics_assets.warehouse.builds import Snapshot
-    from analytics_assets.warehouse.catalogue import mend_catalogue
+    from analytics_assets.warehouse.catalogue import mend_catalogue, open_catalogue
     from analytics_assets.warehouse.lake import open_lake
 
-    mend_catalogue(config, Snapshot(open_lake(config.lake)), registry.tables())
-    return duckdb.connect(str(config.catalogue), read_only=True)
+    mend_catalogue(config, Snapshot(open_lake(config.lake)), registry.tables(), asked=True)
+    return open_catalogue(config)
 
 
 def production(sql: str | None) -> int:

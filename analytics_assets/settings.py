@@ -24,8 +24,13 @@ _MEMORY = re.compile(r"\d+(\.\d+)?\s*([KMGT]i?)?B", re.IGNORECASE)
 class Settings:
     """Where things are kept and how much of the machine may be used.
 
-    ``lake`` is a folder or URL; ``production_url`` and ``dagster_pg_url`` are PostgreSQL URLs or
-    ``None`` for the embedded server; ``memory_limit`` is DuckDB's, for example ``1200MB``.
+    ``lake`` is a folder or the URL of an object store, of which up to ``copies_mb`` are kept here;
+    ``production_url`` and ``dagster_pg_url`` are PostgreSQL URLs or ``None`` for the embedded
+    server; ``memory_limit`` is DuckDB's, for example ``1200MB``.
+    The queue starts ``runs_at_once``, of a domain ``domain_runs`` (0: as many), each of at most
+    ``run_partitions`` neighbouring partitions (0: all that are behind); ``broker_url``, a secret,
+    is of the Redis that hands them to workers, and ``None`` where the daemon's machine runs them.
+    ``changes_seconds``: how often the sensor looks whether something follows.
     ``ui_url`` is where people reach the UI, ``dashboard_url`` the dashboard;
     ``alert_webhook_url`` is a secret.
     The API reads production as ``production_reader_url``, by default as whoever promotes.
@@ -41,6 +46,11 @@ class Settings:
     dagster_pg_url: str | None = field(repr=False)
     memory_limit: str
     threads: int
+    runs_at_once: int
+    domain_runs: int
+    run_partitions: int
+    changes_seconds: int
+    broker_url: str | None = field(repr=False)
     production_budget_mb: float
     promotion_gate_percent: float
     ui_url: str
@@ -51,6 +61,7 @@ class Settings:
     backups_kept: int
     backup_passphrase: str | None = field(repr=False)
     restore_url: str | None = field(repr=False)
+    copies_mb: float
     lake_retention: timedelta
     lake_older_mb: float
     history_retention: timedelta
@@ -99,6 +110,11 @@ def load() -> Settings:
         dagster_pg_url=os.environ.get("DAGSTER_PG_URL") or None,
         memory_limit=_memory("ANALYTICS_MEMORY_LIMIT", "1200MB"),
         threads=_number("ANALYTICS_THREADS", os.cpu_count() or 2, int, 1),
+        runs_at_once=_number("ANALYTICS_RUNS", 1, int, 1),
+        domain_runs=_number("ANALYTICS_DOMAIN_RUNS", 0, int),
+        run_partitions=_number("ANALYTICS_RUN_PARTITIONS", 0, int),
+        changes_seconds=_number("ANALYTICS_CHANGES_SECONDS", 30, int, 1),
+        broker_url=os.environ.get("ANALYTICS_BROKER_URL") or None,
         production_budget_mb=_number("PRODUCTION_BUDGET_MB", 350),
         ui_url=(
             os.environ.get("ANALYTICS_URL")
@@ -115,6 +131,7 @@ def load() -> Settings:
         backups_kept=_number("BACKUPS_KEPT", 7, int),
         backup_passphrase=os.environ.get("BACKUP_PASSPHRASE") or None,
         restore_url=os.environ.get("RESTORE_URL") or None,
+        copies_mb=_number("ANALYTICS_COPIES_MB", 20_000, least=1),
         lake_retention=timedelta(days=_number("LAKE_RETENTION_DAYS", 30)),
         lake_older_mb=_number("LAKE_OLDER_MB", 1_000_000),
         history_retention=timedelta(days=_number("HISTORY_DAYS", 90)),

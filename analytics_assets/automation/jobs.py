@@ -4,7 +4,7 @@ Belongs here: Dagster objects that start runs.
 Does not belong here: choosing what to run (``plan.py``).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
@@ -13,8 +13,15 @@ import sqlalchemy as sa
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from analytics_assets import home, running_code, settings
-from analytics_assets.automation.plan import RECIPE_TAG, PlannedRun, by_domain, job_name, plan
-from analytics_assets.automation.turns import end_own, under_way
+from analytics_assets.automation.plan import (
+    RECIPE_TAG,
+    REQUESTED_TAGS,
+    PlannedRun,
+    by_domain,
+    job_name,
+    plan,
+)
+from analytics_assets.automation.turns import LOST_TAG, end_lost, end_own, under_way
 from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS
@@ -27,7 +34,6 @@ from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.table_assets import asset_key
 
 Job = UnresolvedAssetJobDefinition
-SENSOR_SECONDS = 30
 # A run that was killed is asked for again; one that fails at once is not asked for all day.
 RETRY_AFTER = timedelta(hours=1)
 # The same change may come, be taken back and come again, but not without end.
@@ -144,7 +150,7 @@ def changes_sensor(
     @dg.sensor(
         name="changes",
         jobs=list(all_jobs),
-        minimum_interval_seconds=SENSOR_SECONDS,
+        minimum_interval_seconds=settings.load().changes_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for partitions whose input changed since they were built or promoted."
         " Waits while such runs are under way.",
@@ -155,6 +161,9 @@ def changes_sensor(
             return why
         # A command that was killed would leave its run under way, and this waiting, for ever.
         end_own(context.instance, settings.load())
+        if lost := end_lost(context.instance, settings.load()):
+            again = [_again(run) for run in lost if not _too_often(context.instance, run.tags)]
+            return again or dg.SkipReason("Workers are gone again and again by the same runs.")
         if under_way(context.instance):
             return dg.SkipReason("Runs are under way; what they change is looked at afterwards.")
         runs: list[PlannedRun] = []
@@ -172,10 +181,21 @@ def changes_sensor(
 
 def _tried(instance: dg.DagsterInstance, run: PlannedRun) -> bool:
     """Whether this very run failed lately, or was asked for again and again to no end."""
-    since = datetime.now(timezone.utc) - RETRY_AFTER
     tags = {RECIPE_TAG: run.recipe}
-    failed = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    return bool(
-        instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=failed, created_after=since))
-        or instance.get_runs_count(dg.RunsFilter(tags=tags, created_after=since)) >= MOST_REPEATS
-    )
+    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    since = datetime.now(timezone.utc) - RETRY_AFTER
+    failed = instance.get_runs(dg.RunsFilter(tags=tags, statuses=ended, created_after=since))
+    return any(LOST_TAG not in one.tags for one in failed) or _too_often(instance, tags)
+
+
+def _too_often(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> bool:
+    since = datetime.now(timezone.utc) - RETRY_AFTER
+    recipe = {RECIPE_TAG: tags[RECIPE_TAG]}
+    return instance.get_runs_count(dg.RunsFilter(tags=recipe, created_after=since)) >= MOST_REPEATS
+
+
+def _again(run: dg.DagsterRun) -> dg.RunRequest:
+    """The same run anew, for another worker."""
+    chosen = sorted(run.asset_selection) if run.asset_selection else None
+    tags = {name: value for name, value in run.tags.items() if name in REQUESTED_TAGS}
+    return dg.RunRequest(job_name=run.job_name, asset_selection=chosen, tags=tags)

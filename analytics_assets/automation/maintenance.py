@@ -7,7 +7,6 @@ Does not belong here: how it is done (``production/backup.py``, ``warehouse/scru
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -29,6 +28,7 @@ from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.lake import Lake, open_lake
 from analytics_assets.warehouse.ledger import now
 from analytics_assets.warehouse.session import open_session
+from analytics_assets.warehouse.storage import Storage
 
 # Of the retention, until older versions take no more than they may.
 _SHARES = (1, 0.5, 0.25, 0.1, 0.03)
@@ -39,6 +39,7 @@ _REASONS = (
     UrlError,
     SourceError,
 )
+_ARCHIVE = "Folder or URL; by default `archive` in the home, or `_archive` of a lake at a URL."
 
 
 class RestoreProduction(dg.Config):
@@ -81,13 +82,19 @@ class ReconcileLake(dg.Config):
 class ArchivePartitions(dg.Config):
     table: str = Field(description="A table that is not in production, such as births/fact_births.")
     before: str = Field(description="Partitions before this one are archived.")
-    folder: str = Field(default="", description="Where to; by default $ANALYTICS_HOME/archive.")
+    folder: str = Field(
+        default="",
+        description=_ARCHIVE,
+    )
 
 
 class RestoreArchive(dg.Config):
     table: str = Field(description="The table whose partitions come back.")
     partitions: list[str] = Field(description="Which of them.")
-    folder: str = Field(default="", description="Where from; by default $ANALYTICS_HOME/archive.")
+    folder: str = Field(
+        default="",
+        description=_ARCHIVE,
+    )
 
 
 def back_up(
@@ -210,9 +217,9 @@ def compare_with_facts(
 def archive_old(
     tables: Sequence[Table], context: dg.OpExecutionContext, config: ArchivePartitions
 ) -> Mapping[str, Any]:
-    def archived(lake: Lake, table: Table, folder: Path) -> list[archive.Archived]:
+    def archived(lake: Lake, table: Table, place: Storage) -> list[archive.Archived]:
         run_id = context.run_id
-        return archive.archive(lake, tables, table, config.before, folder, run_id, now())
+        return archive.archive(lake, tables, table, config.before, place, run_id, now())
 
     return _move(tables, config, archived)
 
@@ -220,8 +227,8 @@ def archive_old(
 def restore_archived(
     tables: Sequence[Table], context: dg.OpExecutionContext, config: RestoreArchive
 ) -> Mapping[str, Any]:
-    def restored(lake: Lake, table: Table, folder: Path) -> list[archive.Archived]:
-        return archive.restore(lake, table, config.partitions, folder, context.run_id)
+    def restored(lake: Lake, table: Table, place: Storage) -> list[archive.Archived]:
+        return archive.restore(lake, table, config.partitions, place, context.run_id)
 
     return _move(tables, config, restored)
 
@@ -229,17 +236,17 @@ def restore_archived(
 def _move(
     tables: Sequence[Table],
     config: ArchivePartitions | RestoreArchive,
-    move: Callable[[Lake, Table, Path], list[archive.Archived]],
+    move: Callable[[Lake, Table, Storage], list[archive.Archived]],
 ) -> Mapping[str, Any]:
     """Move partitions of a table out of the lake or back, and say which."""
     current = settings.load()
     lake = open_lake(current.lake)
-    folder = Path(config.folder).absolute() if config.folder else current.home / "archive"
+    place = archive.archive_of(current, config.folder)
     with explained(*_REASONS):
         (table, *more) = named(tables, config.table)
         if more:
             raise archive.ArchiveError(f"{config.table} is a domain. Say one table of it")
-        done = move(lake, table, folder)
+        done = move(lake, table, place)
     refresh_catalogue(current, Snapshot(lake), [table])
     return {
         "partitions": ", ".join(archived.partition for archived in done) or "none",

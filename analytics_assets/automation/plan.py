@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import dagster as dg
 import sqlalchemy as sa
 
+from analytics_assets import settings
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED, Period, overlapping
 from analytics_assets.production.outlook import outlook
@@ -22,8 +23,11 @@ from analytics_assets.warehouse.behind import Behind
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.table_assets import asset_key
 
-RECIPE_TAG = "analytics_assets/recipe"
+# What a run is made from, and its domain, by which the queue limits how many it starts.
+RECIPE_TAG, DOMAIN_TAG = "analytics_assets/recipe", "analytics_assets/domain"
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+_PARTITION = "dagster/partition"
+REQUESTED_TAGS = (RECIPE_TAG, DOMAIN_TAG, _PARTITION, *_RANGE)
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,12 @@ class PlannedRun:
     @property
     def tags(self) -> dict[str, str]:
         """Run tags: Dagster's for the partitions, and what the run is made from."""
-        tags = {RECIPE_TAG: self.recipe}
+        # A job is named after its domain and period, none of which has an underscore.
+        tags = {RECIPE_TAG: self.recipe, DOMAIN_TAG: self.job.rpartition("_")[0]}
         if self.period is UNPARTITIONED:
             return tags
         if self.first == self.last:
-            return {**tags, "dagster/partition": self.first}
+            return {**tags, _PARTITION: self.first}
         return {**tags, _RANGE[0]: self.first, _RANGE[1]: self.last}
 
     def request(self) -> dg.RunRequest:
@@ -140,6 +145,16 @@ def _release(
         )
 
 
+def _cut(period: Period, partitions: Sequence[str]) -> list[tuple[str, str]]:
+    """First and last of neighbouring partitions, at most as many as one run is to have."""
+    most = settings.load().run_partitions or len(partitions)
+    found = []
+    for first, last in period.spans(partitions):
+        own = [key for key in sorted(partitions) if first <= key <= last]
+        found += [(own[at], own[at : at + most][-1]) for at in range(0, len(own), most)]
+    return found
+
+
 def _computed_from(table: Table, keys: Collection[str]) -> bool:
     """Whether any of these tables feeds this one, directly or through others."""
     return any(up.key in keys or _computed_from(up, keys) for up in table.upstream)
@@ -206,7 +221,7 @@ class _Ready:
         runs = [
             self._run(domain, period, assets, first, last)
             for (domain, period, assets), partitions in grouped.items()
-            for first, last in period.spans(partitions)
+            for first, last in _cut(period, partitions)
         ]
         order = {period.name: position for position, period in enumerate(PERIODS)}
         return sorted(runs, key=lambda run: (order[run.period.name], run.first))

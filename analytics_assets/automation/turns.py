@@ -19,12 +19,18 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from analytics_assets import home, interrupts, settings
+from analytics_assets.automation.plan import RECIPE_TAG
 from analytics_assets.settings import Settings
+from analytics_assets.warehouse import leases
 
 # The home in which a process runs it by itself; runs of the daemon do not have it.
 HOME_TAG = "analytics_assets/run_by_command_in"
 # That process, by its number and when it began, because numbers are given again; and whose it is.
 _PROCESS_TAG, _USER_TAG = "analytics_assets/process", "analytics_assets/user"
+# Of a run whose worker died: it says nothing against trying the same again.
+LOST_TAG = "analytics_assets/lost"
+# A run that holds no lease and wrote no event for so many seconds is nobody's.
+_SILENCE = 15
 # Everything is in Dagster's event log; on the console it would bury what the caller prints.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -82,6 +88,31 @@ def end_own(instance: dg.DagsterInstance, settings: Settings) -> None:
     for run in instance.get_runs(left):
         if not _is_alive(run.tags.get(_PROCESS_TAG, "")):
             instance.report_run_canceled(run, message="The command that ran it was killed.")
+
+
+def end_lost(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
+    """End planned runs whose worker is gone, wherever it was; they are asked for again.
+
+    Who builds or releases holds a lease, which goes with its process; between two of them a run
+    writes events.
+    """
+    begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+    at_work = leases.at_work(settings)
+    lost = [
+        run
+        for run in instance.get_runs(begun)
+        if RECIPE_TAG in run.tags and HOME_TAG not in run.tags and run.run_id not in at_work
+    ]
+    lost = [run for run in lost if time.time() - _last_event(instance, run) > _SILENCE]
+    for run in lost:
+        instance.add_run_tags(run.run_id, {LOST_TAG: "true"})
+        instance.report_run_canceled(run, message="The worker that ran it is gone.")
+    return lost
+
+
+def _last_event(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
+    found = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+    return found[0].event_log_entry.timestamp if found else 0.0
 
 
 def _is_alive(process: str) -> bool:

@@ -28,7 +28,7 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
     as_declared = repr((READER, feed.folder.path, feed.declaration))
     digest = hashlib.sha256(as_declared.encode()).hexdigest()[:16]
     name = f"{feed.name}-{digest}"
-    known = noted(name)
+    known = noted(name, shared=True)
     ends = [file.window[1] for file in files if file.window]
     restated = max(ends) - timedelta(days=feed.lookback) if ends else date.min
     found: dict[str, Any] = {}
@@ -52,7 +52,7 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
                 tried = {"tried": time.time()} if content.passes else {}
                 found[file.path.name] = {"state": state, **asdict(content), **then, **tried}
     if found != known:
-        note(name, found)
+        note(name, found, shared=True)
     return {file: _content(found[file.path.name]) for file in files}
 
 

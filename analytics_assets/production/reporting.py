@@ -8,13 +8,14 @@ Does not belong here: the assets and jobs (``release_assets.py``), the release i
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import uuid4
 
 import dagster as dg
 import duckdb
+import psycopg2
 import sqlalchemy as sa
 from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata
 
@@ -30,6 +31,7 @@ from analytics_assets.production.encoding import stored_name
 from analytics_assets.production.parity import Comparison, compare
 from analytics_assets.production.promotion import PromotionError, production_engine
 from analytics_assets.production.release import Promotion, Release, release
+from analytics_assets.warehouse import leases
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import expose, open_session
@@ -56,11 +58,16 @@ def released(context: dg.OpExecutionContext, tables: Sequence[Table]) -> "Iterat
     """Release a domain, and be ready to tell of it."""
     config = settings.load()
     started = time.monotonic()
+    domain = tables[0].domain
     with (
+        ExitStack() as leased,
         open_session(config) as session,
         production_engine(server.urls(config).promoter) as engine,
     ):
-        with _explained(context, tables[0].domain):
+        with _explained(context, domain):
+            # The release has a lock of its own; by this it is seen to be at work.
+            lease = leases.held(config, [f"production/{domain}"], "", "", context.run_id)
+            leased.enter_context(lease)
             snapshot = Snapshot(open_lake(config.lake))
             gate = config.promotion_gate_percent
             done = release(engine, session, snapshot, tables, context.run_id, gate)
@@ -75,7 +82,7 @@ def _explained(context: dg.OpExecutionContext, domain: str) -> Iterator[None]:
         yield
     except (PromotionError, SourceError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-    except sa.exc.OperationalError as error:
+    except (sa.exc.OperationalError, psycopg2.OperationalError) as error:
         _retry(context, domain, error)
     except sa.exc.DBAPIError as error:
         raise dg.Failure(
@@ -84,7 +91,7 @@ def _explained(context: dg.OpExecutionContext, domain: str) -> Iterator[None]:
         ) from error
 
 
-def _retry(context: dg.OpExecutionContext, domain: str, error: sa.exc.OperationalError) -> NoReturn:
+def _retry(context: dg.OpExecutionContext, domain: str, error: Exception) -> NoReturn:
     """The server may be restarting; nothing was changed."""
     if context.retry_number < _RETRIES:
         raise dg.RetryRequested(

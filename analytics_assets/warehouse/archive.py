@@ -11,7 +11,10 @@ needed, too, that are still archived, what is computed from them waits until the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -19,17 +22,20 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pyarrow.fs
 import pyarrow.parquet
 
 from analytics_assets.core.contracts import arrow_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
+from analytics_assets.settings import Settings
 from analytics_assets.warehouse.behind import ARCHIVED, input_word
 from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.durable import checksum, clear_drafts, drafted
+from analytics_assets.warehouse.durable import checksum
 from analytics_assets.warehouse.integrity import DamagedFiles, seal, verify
 from analytics_assets.warehouse.lake import Lake, StoredFile, fed_partitions, partition_of
 from analytics_assets.warehouse.ledger import Build
+from analytics_assets.warehouse.storage import Storage, open_storage
 
 _MANIFEST = "manifest.json"
 _BLOCK = 1 << 20
@@ -41,10 +47,27 @@ class ArchiveError(RuntimeError):
 
 @dataclass(frozen=True)
 class Archived:
-    """A partition in the archive."""
+    """A partition in the archive: the storage it is in, and the folder there."""
 
-    folder: Path
+    storage: Storage
+    name: str
     manifest: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """Path or URL of its files."""
+        return f"{self.storage.root}/{self.name}"
+
+    def local(self, file: Mapping[str, Any]) -> Path | None:
+        """The file on this machine, as it was archived; ``None`` where it is not."""
+        uri = f"{self.folder}/{file['name']}"
+        for _ in range(2):  # a copy that is damaged is fetched again
+            with suppress(FileNotFoundError):
+                path = Path(self.storage.copied(uri))
+                if checksum(path) == file["sha256"]:
+                    return path
+            self.storage.forget_copy(uri)
+        return None
 
     @property
     def partition(self) -> str:
@@ -64,11 +87,11 @@ def archive(
     tables: Sequence[Table],
     table: Table,
     before: str,
-    folder: Path,
+    archive: Storage,
     run_id: str,
     as_of: datetime,
 ) -> list[Archived]:
-    """Move the partitions of ``table`` before a key into ``folder``; ``tables`` may read them.
+    """Move the partitions of ``table`` before a key into ``archive``; ``tables`` may read them.
 
     Their files are copied and compared, then taken out of the live table in one commit. Refused,
     with an ``ArchiveError``, for tables in production, and where a partition of another table is
@@ -82,14 +105,16 @@ def archive(
         if partition_of(table, file.key) < before:
             found.setdefault(partition_of(table, file.key), []).append(file)
     _refuse_torn_readers(snapshot, tables, table, before)
-    clear_drafts(folder / table.key)
+    archive.clear_drafts(table.key)
     try:
         verify(lake, [file for files in found.values() for file in files])
-        copies = [_copy(lake, snapshot, table, key, found[key], folder, as_of) for key in found]
+        copies = [_copy(lake, snapshot, table, key, found[key], archive, as_of) for key in found]
     except DamagedFiles as error:
         raise ArchiveError(f"{error}. Nothing was archived") from error
     except OSError as error:
-        raise ArchiveError(f"{folder}: {error.strerror or error}. Nothing was archived") from error
+        raise ArchiveError(
+            f"{archive.root}: {error.strerror or error}. Nothing was archived"
+        ) from error
     # In the ledger first: what reads them must not be found behind for want of rows.
     entries = []
     for key in found:
@@ -99,26 +124,25 @@ def archive(
     snapshot.ledger.record(entries)
     keys = [file.key for files in found.values() for file in files]
     if keys:
-        lake.publish(table, [], keys, {"run_id": run_id, ARCHIVED: str(folder)})
+        lake.publish(table, [], keys, {"run_id": run_id, ARCHIVED: archive.root})
     return copies
 
 
 def restore(
-    lake: Lake, table: Table, partitions: Iterable[str], folder: Path, run_id: str
+    lake: Lake, table: Table, partitions: Iterable[str], archive: Storage, run_id: str
 ) -> list[Archived]:
     """Bring archived partitions back as they were; raises ``ArchiveError``.
 
     Where a partition was archived more than once it is the newest.
     """
     snapshot = Snapshot(lake)
-    there = {archived.partition: archived for archived in archived_partitions(table, folder)}
+    there = {archived.partition: archived for archived in archived_partitions(table, archive)}
     live = {partition_of(table, file.key) for file in snapshot.files(table)}
     wanted = list(partitions)
     for key in wanted:
         if key not in there:
-            raise ArchiveError(
-                f"{table.key} {key} is not in {folder}; there are: {', '.join(there) or 'none'}"
-            )
+            others = ", ".join(there) or "none"
+            raise ArchiveError(f"{table.key} {key} is not in {archive.root}; there are: {others}")
         if key in live:
             raise ArchiveError(f"{table.key} {key} is live. Nothing was changed")
         _refuse_damaged(table, there[key])
@@ -132,12 +156,25 @@ def restore(
     return [there[key] for key in wanted]
 
 
-def archived_partitions(table: Table, folder: Path) -> list[Archived]:
+def archive_of(settings: Settings, folder: str = "") -> Storage:
+    """The archive in a folder or at a URL; by default beside what else is kept: in the home, or in
+    the object store."""
+    if folder:
+        return open_storage(folder.rstrip("/") if "://" in folder else os.path.abspath(folder))
+    local = open_storage(settings.lake).is_local
+    return open_storage(str(settings.home / "archive") if local else f"{settings.lake}/_archive")
+
+
+def archived_partitions(table: Table, archive: Storage) -> list[Archived]:
     """What is in the archive of a table, the oldest copy first."""
-    found = [
-        Archived(path.parent, json.loads(path.read_text()))
-        for path in (folder / table.key).glob(f"[!.]*/{_MANIFEST}")
-    ]
+    folder = pyarrow.fs.FileSelector(
+        f"{archive.base}/{table.key}", allow_not_found=True, recursive=True
+    )
+    found = []
+    for info in archive.fs.get_file_info(folder):
+        name = f"{table.key}/{info.path.split('/')[-2]}"
+        if info.base_name == _MANIFEST and not name.split("/")[-1].startswith("."):
+            found.append(_archived(archive, name))
     return sorted(found, key=lambda archived: str(archived.manifest["archived_at"]))
 
 
@@ -187,9 +224,11 @@ def _refuse_torn_readers(
 def _refuse_damaged(table: Table, archived: Archived) -> None:
     declared = arrow_schema(table)
     for file in archived.manifest["files"]:
-        path = archived.folder / file["name"]
-        if not path.exists() or checksum(path) != file["sha256"]:
-            raise ArchiveError(f"{path} is missing or damaged. Nothing was changed")
+        path = archived.local(file)
+        if path is None:
+            raise ArchiveError(
+                f"{archived.folder}/{file['name']} is missing or damaged. Nothing was changed"
+            )
         then = pyarrow.parquet.read_schema(path)
         if {(f.name, str(f.type)) for f in then} != {(f.name, str(f.type)) for f in declared}:
             raise ArchiveError(
@@ -207,20 +246,21 @@ def _copy(
     table: Table,
     partition: str,
     files: Sequence[StoredFile],
-    folder: Path,
+    archive: Storage,
     as_of: datetime,
 ) -> Archived:
     """The files of a partition in the archive; of a copy that is there already, that one."""
     version = sha256(repr(sorted((f.key, f.fingerprint) for f in files)).encode()).hexdigest()
-    target = folder / table.key / f"{partition}--{version[:12]}"
-    if target.exists():
-        archived = Archived(target, json.loads((target / _MANIFEST).read_text()))
+    name = f"{table.key}/{partition}--{version[:12]}"
+    there = archive.fs.get_file_info(f"{archive.base}/{name}/{_MANIFEST}")
+    if there.type is pyarrow.fs.FileType.File:
+        archived = _archived(archive, name)
         _refuse_damaged(table, archived)
         return archived
     build = snapshot.build_of(table, partition)
     if build is None:
         raise ArchiveError(f"{table.key} {partition}: the build ledger does not know it. Build it")
-    with drafted(target) as draft:
+    with archive.drafted(name, last=_MANIFEST) as draft:
         manifest = {
             "table": table.key,
             "partition": partition,
@@ -234,16 +274,19 @@ def _copy(
             ],
         }
         (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-        _refuse_damaged(table, Archived(draft, manifest))
-    return Archived(target, manifest)
+        _refuse_damaged(table, Archived(Storage(str(draft.parent)), draft.name, manifest))
+    return Archived(archive, name, manifest)
+
+
+def _archived(archive: Storage, name: str) -> Archived:
+    with archive.fs.open_input_stream(f"{archive.base}/{name}/{_MANIFEST}") as file:
+        return Archived(archive, name, json.loads(file.read()))
 
 
 def _copied(lake: Lake, file: StoredFile, target: Path) -> dict[str, Any]:
     """Copy a file; returns what the manifest says of it."""
-    fs, base = lake.folder("")
     digest = sha256()
-    place = base + file.uri.removeprefix(f"{lake.root}/")
-    with fs.open_input_stream(place) as source, target.open("wb") as copy:
+    with open(lake.storage.copied(file.uri), "rb") as source, target.open("wb") as copy:
         while block := source.read(_BLOCK):
             digest.update(block)
             copy.write(block)
@@ -259,18 +302,12 @@ def _copied(lake: Lake, file: StoredFile, target: Path) -> dict[str, Any]:
 
 def _stage(lake: Lake, table: Table, archived: Archived) -> list[StoredFile]:
     """Copies of the archived files where the live ones are, which nothing sees yet."""
-    fs, base = lake.folder(table.key)
     staged = []
     for file in archived.manifest["files"]:
-        name = f"_partition={file['key']}/{uuid4().hex}.parquet"
-        lake.prepare(table, name.split("/")[0])
-        with (
-            (archived.folder / file["name"]).open("rb") as source,
-            fs.open_output_stream(f"{base}/{name}") as target,
-        ):
-            while block := source.read(_BLOCK):
-                target.write(block)
-        uri = f"{lake.uri(table)}/{name}"
-        stored = StoredFile(file["key"], uri, file["rows"], file["bytes"], file["fingerprint"])
+        path = archived.local(file)
+        assert path is not None
+        draft = f"{lake.drafts(table.key, '_partition=' + file['key'])}/{uuid4().hex}.parquet"
+        shutil.copyfile(path, draft)
+        stored = StoredFile(file["key"], draft, file["rows"], file["bytes"], file["fingerprint"])
         staged.append(seal(lake, stored))
     return staged

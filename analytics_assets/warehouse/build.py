@@ -17,18 +17,13 @@ import duckdb
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.source import SourceError
-from analytics_assets.warehouse.audit import (
-    CONTRACT,
-    Audit,
-    Finding,
-    audit,
-    audit_names,
-)
+from analytics_assets.warehouse.audit import CONTRACT, Audit, Finding, audit, audit_names
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.confirming import replaced, softened
 from analytics_assets.warehouse.expectations import expect, expectation_names
 from analytics_assets.warehouse.integrity import published_words
 from analytics_assets.warehouse.lake import StoredFile, by_key, partition_of
+from analytics_assets.warehouse.leases import Lease
 from analytics_assets.warehouse.ledger import Build, now
 from analytics_assets.warehouse.mending import (
     changed_by_mending,
@@ -65,12 +60,14 @@ class Builder:
         snapshot: Snapshot,
         run_id: str,
         log: logging.Logger,
+        lease: Lease | None = None,
     ) -> None:
         self._session = session
         self._snapshot = snapshot
         self._lake = snapshot.lake
         self._run_id = run_id
         self._log = log
+        self._lease = lease
         self._staging = Staging(session, snapshot, run_id)
 
     def build(self, table: Table, partitions: Sequence[str]) -> Outcome:
@@ -383,6 +380,8 @@ class Builder:
         changed -= set(same)
         self._lake.discard([file for file in staged if file.key not in changed])
         if changed:
+            if self._lease:
+                self._lease.check()
             notes = {"run_id": self._run_id, "code_version": table.code_version}
             self._lake.publish(table, [f for f in staged if f.key in changed], changed, notes)
             outcome.changed += sorted({partition_of(table, key) for key in changed})

@@ -25,16 +25,22 @@ from analytics_assets.warehouse.delta_log import DamagedLog
 from analytics_assets.warehouse.integrity import damaged
 from analytics_assets.warehouse.quarantine import Quarantine, view_name
 from analytics_assets.warehouse.session import select_files
+from analytics_assets.warehouse.storage import open_storage
 
 
-def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[Table]) -> bool:
+def refresh_catalogue(
+    settings: Settings, snapshot: Snapshot, tables: Iterable[Table], asked: bool = False
+) -> bool:
     """Point the views of ``tables`` at their live files: a copy is changed and renamed into place.
+
+    To bind a view opens every file, so over an object store it is done where somebody ``asked``
+    for the catalogue, and not by each worker after each run.
 
     Clients that have the file open go on with what they opened and are never locked out. Returns
     whether all could be written: what is damaged is put aside, and is behind.
     """
     changed = [table for table in tables if _is_whole(snapshot, table)]
-    if not changed:
+    if not changed or not (snapshot.lake.storage.is_local or asked):
         return True
     target = settings.catalogue
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +48,7 @@ def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[T
     with fasteners.InterProcessLock(str(target) + ".lock"):
         draft = target.with_name(f".{target.name}.{uuid4().hex}")
         try:
-            with _copied(target, draft) as connection:
+            with _copied(settings, draft) as connection:
                 written = [t for t in changed if _write(connection, snapshot, t)]
                 _write_short_names(connection, written)
             os.replace(draft, target)
@@ -52,16 +58,27 @@ def refresh_catalogue(settings: Settings, snapshot: Snapshot, tables: Iterable[T
     return written == changed
 
 
-def _copied(target: Path, draft: Path) -> duckdb.DuckDBPyConnection:
+def _copied(settings: Settings, draft: Path) -> duckdb.DuckDBPyConnection:
     """A copy of the catalogue, opened; an empty one where there is none, or a damaged one."""
     with suppress(FileNotFoundError, duckdb.Error):
-        shutil.copyfile(target, draft)
-        return duckdb.connect(str(draft))
+        shutil.copyfile(settings.catalogue, draft)
+        return open_catalogue(settings, draft, read_only=False)
     draft.unlink(missing_ok=True)
-    return duckdb.connect(str(draft))
+    return open_catalogue(settings, draft, read_only=False)
 
 
-def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Table]) -> bool:
+def open_catalogue(
+    settings: Settings, file: Path | None = None, read_only: bool = True
+) -> duckdb.DuckDBPyConnection:
+    """A connection that can read the files that the views are over, wherever the lake is."""
+    connection = duckdb.connect(str(file or settings.catalogue), read_only=read_only)
+    open_storage(settings.lake).register(connection)
+    return connection
+
+
+def mend_catalogue(
+    settings: Settings, snapshot: Snapshot, tables: Sequence[Table], asked: bool = False
+) -> bool:
     """Refresh the views that are not of the live files: a run was killed before it came to them.
 
     Returns whether all could be written.
@@ -77,6 +94,7 @@ def mend_catalogue(settings: Settings, snapshot: Snapshot, tables: Sequence[Tabl
             and snapshot.lake.version(table) is not None
             and known.get((table.domain, table.name)) != _state(snapshot, table)
         ],
+        asked,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -23,6 +23,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from analytics_assets.core.source import SourceError
 from analytics_assets.core.telling import foreign
+from analytics_assets.warehouse.storage import Storage
 
 T = TypeVar("T")
 LOG = "_delta_log"
@@ -47,24 +48,17 @@ class Version(Generic[T]):
 
 
 class DeltaLog(Generic[T]):
-    """The log of the table at ``uri``, which is ``path`` on ``fs``; ``parse`` looks at a version.
+    """The log of the table in the folder ``name``; ``parse`` looks at a version.
 
     Every plan looks at every table. Reading on takes half a millisecond a table where nothing is
     new; reading a log anew and listing its files takes six.
     """
 
-    def __init__(
-        self,
-        uri: str,
-        fs: pyarrow.fs.FileSystem,
-        path: str,
-        options: Mapping[str, str],
-        parse: Callable[[DeltaTable], T],
-    ) -> None:
-        self._uri = uri
-        self._fs = fs
-        self._path = path
-        self._options = dict(options)
+    def __init__(self, storage: Storage, name: str, parse: Callable[[DeltaTable], T]) -> None:
+        self._storage = storage
+        self._uri = f"{storage.root}/{name}"
+        self._fs = storage.fs
+        self._path = f"{storage.base}/{name}"
         self._parse = parse
         self._lock = Lock()
         self._last: Version[T] | None = None
@@ -75,7 +69,7 @@ class DeltaLog(Generic[T]):
             last = self._last
             # A lake may be deleted and made anew under a running process.
             if last is not None and self._written(last.number) == last.written:
-                last.delta.update_incremental()
+                self._storage.patiently(last.delta.update_incremental)
                 delta: DeltaTable | None = last.delta
                 if last.delta.version() == last.number:
                     return last
@@ -97,12 +91,18 @@ class DeltaLog(Generic[T]):
 
     def _opened(self, version: int | None = None) -> DeltaTable | None:
         try:
-            return DeltaTable(self._uri, version=version, storage_options=self._options)
+            return self._table(version)
         except TableNotFoundError:
             if not any(map(COMMIT.fullmatch, log_files(self._fs, self._path))):
                 return None
         # Damaged, or made by another run at this very moment.
-        return DeltaTable(self._uri, version=version, storage_options=self._options)
+        return self._table(version)
+
+    def _table(self, version: int | None) -> DeltaTable:
+        options = dict(self._storage.delta_options)
+        return self._storage.patiently(
+            lambda: DeltaTable(self._uri, version=version, storage_options=options)
+        )
 
     @contextmanager
     def explained(self, writing: bool = False) -> Iterator[None]:
@@ -115,6 +115,8 @@ class DeltaLog(Generic[T]):
         except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
             raise
         except BaseException as error:  # a panic of deltalake is no Exception
+            if away := self._storage.explain(error):
+                raise away from error
             faults = log_faults(self._fs, self._path)
             if writing and not faults:
                 raise

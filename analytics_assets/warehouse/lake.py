@@ -9,14 +9,15 @@ Does not belong here: computing or judging rows.
 from __future__ import annotations
 
 import json
+import os
+import random
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache
 from typing import Any, TypeVar
-from urllib.parse import urlparse
 
 import pyarrow
 import pyarrow.fs
@@ -27,12 +28,17 @@ from deltalake.transaction import AddAction, RemoveAction
 from analytics_assets.core.contracts import arrow_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import UNPARTITIONED, shifted
+from analytics_assets.core.source import SourceUnavailable
 from analytics_assets.settings import user
 from analytics_assets.warehouse.delta_log import DeltaLog
+from analytics_assets.warehouse.storage import Storage, open_storage
 
 T = TypeVar("T")
 KEY, FINGERPRINT = "_partition", "_fingerprint"
-_COMMIT_ATTEMPTS = 8
+# Workers that commit to one table at once come through one after the other.
+COMMIT_ATTEMPTS, _LONGEST_WAIT = 30, 2.0
+# A store that does not answer was asked by its client for minutes.
+_ASKED_AWAY = 3
 _PATH = re.compile(r"[A-Za-z0-9_=/.-]+")
 
 
@@ -127,35 +133,32 @@ def open_lake(root: str) -> Lake:
 class Lake:
     """All Delta tables below one root (a folder or URL)."""
 
-    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, root: str, storage: Storage | None = None) -> None:
         self.root = root
+        self.storage = storage or open_storage(root)
         # (place, time of change, bytes) of the files that this process has found whole.
         self.verified: set[tuple[str, int | None, int]] = set()
         self._logs: dict[str, DeltaLog[Any]] = {}
-        self._options = dict(storage_options or {})
-        self._fs: pyarrow.fs.FileSystem = pyarrow.fs.LocalFileSystem()
-        self._base = root
-        if urlparse(root).scheme:
-            self._fs, self._base = pyarrow.fs.FileSystem.from_uri(root)
 
     def uri(self, table: Table) -> str:
         """The folder of a table."""
         return f"{self.root}/{table.key}"
 
-    def prepare(self, table: Table, folder: str = "") -> None:
-        """Make the folder that files are staged in."""
-        self._fs.create_dir(f"{self._base}/{table.key}/{folder}", recursive=True)
+    def drafts(self, *names: str) -> str:
+        """The local folder that files of these folders are written into before they are put in
+        place."""
+        drafts = "/".join((self.storage.drafts, *names))
+        os.makedirs(drafts, exist_ok=True)
+        return drafts
 
     def folder(self, name: str) -> tuple[pyarrow.fs.FileSystem, str]:
         """A folder below the root that is no table: its file system and its path there."""
-        return self._fs, f"{self._base}/{name}"
+        return self.storage.fs, f"{self.storage.base}/{name}"
 
     def log(self, name: str, parse: Callable[[DeltaTable], T]) -> DeltaLog[T]:
         """The log of the Delta table in the folder ``name``."""
         if name not in self._logs:
-            self._logs[name] = DeltaLog(
-                f"{self.root}/{name}", self._fs, f"{self._base}/{name}", self._options, parse
-            )
+            self._logs[name] = DeltaLog(self.storage, name, parse)
         return self._logs[name]
 
     def log_of(self, table: Table) -> DeltaLog[list[StoredFile]]:
@@ -197,16 +200,16 @@ class Lake:
 
     def infos(self, uris: Iterable[str]) -> list[pyarrow.fs.FileInfo]:
         """What the file system says of these files, in their order."""
-        return list(self._fs.get_file_info([self.path(uri) for uri in uris]))
+        return self.storage.infos(uris)
 
     def path(self, uri: str) -> str:
         """Where a file is on the lake's file system."""
-        return self._base + uri.removeprefix(self.root)
+        return self.storage.path(uri)
 
     def publish(
         self,
         table: Table,
-        staged: Iterable[StoredFile],
+        staged: Collection[StoredFile],
         replaced: Iterable[str],
         notes: Mapping[str, str],
     ) -> int:
@@ -228,7 +231,7 @@ class Lake:
         ]
         keys = sorted(replaced)
         said = {**notes, "user": user()}
-        for attempt in range(_COMMIT_ATTEMPTS):
+        for attempt in range(COMMIT_ATTEMPTS):
             try:
                 with self.log_of(table).explained(writing=True):
                     delta = self._created(table)
@@ -241,10 +244,11 @@ class Lake:
                         commit_properties=CommitProperties(custom_metadata=said),
                     )
                 break
-            except CommitFailedError:
-                if attempt + 1 == _COMMIT_ATTEMPTS:
-                    raise
-                time.sleep(0.05 * 2**attempt)
+            except (CommitFailedError, SourceUnavailable) as error:
+                live = {file.uri for file in self.files(table)}
+                if staged and live.issuperset(file.uri for file in staged):
+                    break  # an object store took it, and its answer was lost
+                wait_to_commit(error, attempt)
         version = self.version(table)
         assert version is not None
         return version
@@ -261,13 +265,23 @@ class Lake:
             partition_by=[KEY, FINGERPRINT],
             name=table.sql_name,
             description=table.description,
-            storage_options=self._options,
+            configuration=self.storage.delta_properties,
+            storage_options=dict(self.storage.delta_options),
         )
 
     def discard(self, staged: Iterable[StoredFile]) -> None:
         """Delete staged files that will not be published."""
         for file in staged:
-            self._fs.delete_file(self.path(file.uri))
+            self.storage.fs.delete_file(self.path(file.uri))
+
+
+def wait_to_commit(error: Exception, attempt: int) -> None:
+    """Wait before the next attempt to commit what failed for a moment; raises the error after too
+    many."""
+    most = _ASKED_AWAY if isinstance(error, SourceUnavailable) else COMMIT_ATTEMPTS
+    if attempt + 1 >= most:
+        raise error
+    time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.05 * 2**attempt)))
 
 
 def commit_moments(delta: DeltaTable | None) -> dict[int, datetime]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -21,10 +20,16 @@ import pyarrow.parquet
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
+from analytics_assets.core.source import SourceUnavailable
 from analytics_assets.settings import user
-from analytics_assets.warehouse.lake import Lake, commit_moments, version_at
+from analytics_assets.warehouse.lake import (
+    COMMIT_ATTEMPTS,
+    Lake,
+    commit_moments,
+    version_at,
+    wait_to_commit,
+)
 
-_COMMIT_ATTEMPTS = 8
 _MEANING = "meaning"
 # The column of ``blocked_by``, as earlier releases named it.
 _BLOCKED_BY = "refused_by"
@@ -103,6 +108,7 @@ class BuildLedger:
 
     def __init__(self, lake: Lake) -> None:
         self._uri = f"{lake.root}/{self.NAME}"
+        self._storage = lake.storage
         self._files = _Files(*lake.folder(self.NAME))
         self.log = lake.log(self.NAME, self._files.entries)
 
@@ -131,19 +137,22 @@ class BuildLedger:
         new = {(build.table, build.partition): replace(build, by_user=who) for build in builds}
         if not new:
             return
-        for attempt in range(_COMMIT_ATTEMPTS):
+        for attempt in range(COMMIT_ATTEMPTS):
             try:
                 with self.log.explained(writing=True):
                     self._write(new)
                 return
-            except CommitFailedError:
-                if attempt + 1 == _COMMIT_ATTEMPTS:
-                    raise
-                time.sleep(0.05 * 2**attempt)
+            except (CommitFailedError, SourceUnavailable) as error:
+                wait_to_commit(error, attempt)
 
     def _write(self, new: Mapping[tuple[str, str], Build]) -> None:
         delta = self.log.open() or DeltaTable.create(
-            self._uri, schema=_SCHEMA, mode="ignore", partition_by=["table"]
+            self._uri,
+            schema=_SCHEMA,
+            mode="ignore",
+            partition_by=["table"],
+            configuration=self._storage.delta_properties,
+            storage_options=dict(self._storage.delta_options),
         )
         tables = {table for table, _ in new}
         with self.log.explained():

@@ -8,8 +8,10 @@ Does not belong here: finding damage (``integrity.py``), rebuilding from inputs 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from uuid import uuid4
 
 import pyarrow.fs
@@ -18,10 +20,9 @@ import pyarrow.parquet
 from analytics_assets import settings
 from analytics_assets.core.declaration import Table
 from analytics_assets.warehouse import integrity
-from analytics_assets.warehouse.archive import archived_partitions
+from analytics_assets.warehouse.archive import archive_of, archived_partitions
 from analytics_assets.warehouse.audit import CONTRACT, Finding
 from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.durable import checksum
 from analytics_assets.warehouse.lake import Lake, StoredFile, by_key, partition_of
 
 _MENDED = "It is mended by this very run, or another line says why it cannot be."
@@ -154,15 +155,14 @@ def _copies(lake: Lake, table: Table, key: str, fingerprint: str) -> list[Stored
     aside = f"{lake.root}/{integrity.ASIDE}/{table.key}/_partition={key}"
     for group in (*_groups(lake, folder), *_groups(lake, aside)):
         whole = all(integrity.is_whole(lake, uri) for uri in group)
-        if whole and integrity.rows_fingerprint(group) == fingerprint:
-            return [_in_place(lake, folder, uri, key, fingerprint) for uri in group]
-    for archived in archived_partitions(table, settings.load().home / "archive"):
+        if whole and integrity.rows_fingerprint(lake, group) == fingerprint:
+            return [_in_place(lake, table, uri, key, fingerprint) for uri in group]
+    for archived in archived_partitions(table, archive_of(settings.load())):
         files = [f for f in archived.manifest["files"] if f["key"] == key]
-        paths = [archived.folder / f["name"] for f in files]
-        same = bool(files) and all(f["fingerprint"] == fingerprint for f in files)
-        pairs = zip(files, paths, strict=True)
-        if same and all(path.exists() and checksum(path) == f["sha256"] for f, path in pairs):
-            return [_in_place(lake, folder, str(path), key, fingerprint) for path in paths]
+        if files and all(f["fingerprint"] == fingerprint for f in files):
+            paths = [archived.local(file) for file in files]
+            if all(paths):
+                return [_in_place(lake, table, str(path), key, fingerprint) for path in paths]
     return []
 
 
@@ -178,22 +178,20 @@ def _groups(lake: Lake, folder: str) -> Iterator[list[str]]:
     yield from groups.values()
 
 
-def _in_place(lake: Lake, folder: str, place: str, key: str, fingerprint: str) -> StoredFile:
+def _in_place(lake: Lake, table: Table, place: str, key: str, fingerprint: str) -> StoredFile:
     """The file in the table's folder under its checksum; a copy where it lies elsewhere."""
-    fs, _ = lake.folder("")
-    inside = place.startswith(folder)
-    uri = place if inside else f"{folder}/{uuid4().hex}.parquet"
-    if not inside:
-        fs.create_dir(lake.path(folder), recursive=True)
-        own = place.startswith(lake.root)
-        pyarrow.fs.copy_files(
-            lake.path(place) if own else place,
-            lake.path(uri),
-            source_filesystem=fs if own else pyarrow.fs.LocalFileSystem(),
-            destination_filesystem=fs,
-        )
-    with fs.open_input_file(lake.path(uri)) as file:
-        rows = pyarrow.parquet.ParquetFile(file).metadata.num_rows
-        size = file.size()
-    stored = StoredFile(key, uri, rows, size, fingerprint)
-    return stored if inside else integrity.seal(lake, stored)
+    inside = place.startswith(f"{lake.uri(table)}/")
+    own = place.startswith(f"{lake.root}/")
+    bytes_ = Path(lake.storage.copied(place) if own else place)
+    file = StoredFile(
+        key,
+        place,
+        pyarrow.parquet.read_metadata(bytes_).num_rows,
+        bytes_.stat().st_size,
+        fingerprint,
+    )
+    if inside:
+        return file
+    draft = f"{lake.drafts(table.key, f'_partition={key}')}/{uuid4().hex}.parquet"
+    shutil.copyfile(bytes_, draft)
+    return integrity.seal(lake, replace(file, uri=draft))

@@ -48,6 +48,7 @@ class Quarantine:
 
     def __init__(self, lake: Lake, table: Table) -> None:
         self._table = table
+        self._lake = lake
         self._name = f"_quarantine/{table.key}"
         self._uri = f"{lake.root}/{self._name}"
         self._fs, self._path = lake.folder(self._name)
@@ -63,7 +64,10 @@ class Quarantine:
 
     def select_sql(self) -> str | None:
         """SELECT of all that is in quarantine; ``None`` where nothing is."""
-        listed = ", ".join(literal(uri) for uri in self.files().values())
+        files = self.files().values()
+        for uri in files:  # of one partition they come by the same name again
+            self._lake.storage.forget_copy(uri)
+        listed = ", ".join(map(literal, files))
         # A file may be of an earlier declaration, with other columns.
         return f"select * from read_parquet([{listed}], union_by_name = true)" if listed else None
 
@@ -126,20 +130,20 @@ class Quarantine:
             else quoted(c.name)
             for c in self._table.stored_columns
         ]
-        self._fs.create_dir(self._path, recursive=True)
-        draft = f".{uuid4().hex}"
+        folder = self._lake.drafts(self._name)
+        draft = f"{folder}/.{uuid4().hex}"
         session.execute(
             f"copy (select {', '.join(own + columns)} from _faulty limit {KEPT_ROWS})"
-            f" to {literal(f'{self._uri}/{draft}')} (format parquet, compression zstd)"
+            f" to {literal(draft)} (format parquet, compression zstd)"
         )
-        self._fs.move(f"{self._path}/{draft}", f"{self._path}/{partition}.parquet")
+        self._lake.storage.put_in_place(draft, f"{folder}/{partition}.parquet")
         if self._table.failures_csv:
             # All of them: a spreadsheet is where people look for what their rows have in common.
             session.execute(
                 f"copy (select {', '.join(own + columns)} from _faulty)"
-                f" to {literal(f'{self._uri}/{draft}')} (format csv, header true)"
+                f" to {literal(draft)} (format csv, header true)"
             )
-            self._fs.move(f"{self._path}/{draft}", f"{self._path}/{partition}.csv")
+            self._lake.storage.put_in_place(draft, f"{folder}/{partition}.csv")
 
 
 def _faults(

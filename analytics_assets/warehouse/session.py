@@ -19,6 +19,7 @@ from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.source import CountedSource
 from analytics_assets.settings import Settings
+from analytics_assets.warehouse.storage import open_storage
 
 
 def literal(value: str) -> str:
@@ -46,6 +47,7 @@ def open_session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     with resource.get_connection() as connection:
         # Moments read the same here and in production, wherever the machine stands.
         connection.execute("set timezone = 'UTC'")
+        open_storage(settings.lake).register(connection)
         try:
             yield connection
         finally:

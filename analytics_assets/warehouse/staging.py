@@ -7,6 +7,7 @@ Does not belong here: judging and publishing them (``build.py``).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -198,15 +199,14 @@ class Staging:
         name = uuid4().hex
         if len(wanted) == 1:
             # Sorting rows into partitions costs as much again as writing them.
-            folder = f"_partition={wanted[0]}"
-            self._lake.prepare(table, folder)
-            target = f"{self._lake.uri(table)}/{folder}/{name}.parquet"
+            folder = self._lake.drafts(table.key, f"_partition={wanted[0]}")
+            target = f"{folder}/{name}.parquet"
             copy = f"copy (select {columns} {rows}) to {literal(target)} ({options})"
         else:
-            self._lake.prepare(table)
+            folder = self._lake.drafts(table.key)
             copy = (
                 f"copy (select {columns}, {key} as _partition {rows})"
-                f" to {literal(self._lake.uri(table))} ({options}, partition_by (_partition),"
+                f" to {literal(folder)} ({options}, partition_by (_partition),"
                 " write_partition_columns false, overwrite_or_ignore true,"
                 f" filename_pattern '{name}_{{i}}')"
             )
@@ -214,7 +214,9 @@ class Staging:
             StoredFile(_key_in_path(path), path, count, size, "")
             for path, count, size, *_ in self._session.execute(copy).fetchall()
         ]
-        self._lake.discard([file for file in written if not file.rows])
+        for file in written:
+            if not file.rows:
+                os.unlink(file.uri)
         return [seal(self._lake, file) for file in written if file.rows]
 
 

@@ -26,6 +26,7 @@ from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.telling import foreign
 from analytics_assets.core.troubles import is_full
+from analytics_assets.warehouse import leases
 from analytics_assets.warehouse.audit import CONTRACT, RECONCILES, Finding, told
 from analytics_assets.warehouse.build import Builder, check_names
 from analytics_assets.warehouse.builds import Snapshot
@@ -171,12 +172,26 @@ def _materialise(
 ) -> Iterator[Any]:
     """Build each table; good partitions are live and recorded even if others fail the step."""
     config = settings.load()
-    with _explained("the build ledger", config.lake):
-        snapshot = Snapshot(open_lake(config.lake))
+    names = [table.key for table in tables]
+    with leases.held(config, names, min(keys), max(keys), context.run_id) as lease:
+        # What is there is looked at when no other run changes it any more.
+        with _explained("the build ledger", config.lake):
+            snapshot = Snapshot(open_lake(config.lake))
+        yield from _built(context, config, snapshot, lease, tables, keys)
+
+
+def _built(
+    context: dg.AssetExecutionContext,
+    config: settings.Settings,
+    snapshot: Snapshot,
+    lease: leases.Lease | None,
+    tables: list[Table],
+    keys: list[str],
+) -> Iterator[Any]:
     failures: list[str] = []
     changed: list[Table] = []
     with open_session(config) as session:
-        builder = Builder(session, snapshot, context.run_id, context.log)
+        builder = Builder(session, snapshot, context.run_id, context.log, lease)
         for table in tables:
             started = time.monotonic()
             with _explained(table.key, config.lake):

@@ -24,6 +24,7 @@ from analytics_assets.warehouse.archive import (
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.retention import vacuum
+from analytics_assets.warehouse.storage import Storage, open_storage
 from analytics_assets_tests.toy import Memory, rows, settle, toy_tables
 
 NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
@@ -38,7 +39,7 @@ class Toy:
     """The toy domain with an archive."""
 
     def __init__(self, lake: Lake, folder: Path) -> None:
-        self.lake, self.folder, self.memory = lake, folder, Memory()
+        self.lake, self.folder, self.memory = lake, open_storage(str(folder)), Memory()
         self.tables = toy_tables(self.memory)
         self.as_of = NOW
         self.raw, self.fact, *_ = self.tables
@@ -180,6 +181,8 @@ def test_killed_at_any_step_it_is_whole_and_completed(
             patched.setattr(Lake, "publish", kill)
         elif step == "record":
             patched.setattr("analytics_assets.warehouse.ledger.BuildLedger.record", kill)
+        elif step == "clear_drafts":
+            patched.setattr(Storage, step, kill)
         else:
             patched.setattr(module, step, kill)
         with pytest.raises(Killed):
@@ -205,7 +208,7 @@ def test_what_cannot_be_restored_says_why(toy: Toy) -> None:
     other = replace(toy.fact, columns=toy.fact.columns[:2])
     with pytest.raises(ArchiveError, match="other columns than toy/fact_sales"):
         restore(toy.lake, other, [made.partition], toy.folder, "run")
-    (file,) = made.folder.glob("*.parquet")
+    (file,) = Path(made.folder).glob("*.parquet")
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(ArchiveError, match="missing or damaged"):
         restore(toy.lake, toy.fact, [made.partition], toy.folder, "run")

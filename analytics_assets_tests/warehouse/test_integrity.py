@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from analytics_assets import settings
 from analytics_assets.automation.repair import repair
 from analytics_assets.core.source import SourceError
-from analytics_assets.warehouse import integrity, staging
-from analytics_assets.warehouse.archive import archive, restore
+from analytics_assets.warehouse import durable, staging
+from analytics_assets.warehouse.archive import archive, archive_of, restore
 from analytics_assets.warehouse.audit import Finding
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
@@ -161,7 +161,7 @@ def test_a_source_that_gives_other_rows_than_were_published_is_said(home: Home) 
 
 
 def test_an_archived_copy_mends(home: Home) -> None:
-    fact, folder = home.table("fact_sales"), settings.load().home / "archive"
+    fact, folder = home.table("fact_sales"), archive_of(settings.load())
     before = "2024-02-01"
     done = archive(home.lake, home.tables[:2], fact, before, folder, "test", now())
     restore(home.lake, fact, [one.partition for one in done], folder, "test")
@@ -198,9 +198,9 @@ def test_a_process_reads_a_file_once_and_the_share_that_is_set(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    checksum = integrity._checksum
+    checksum = durable.checksum
     monkeypatch.setattr(
-        integrity, "_checksum", lambda lake, uri: (read.append(uri), checksum(lake, uri))[1]
+        durable, "checksum", lambda path: (read.append(str(path)), checksum(path))[1]
     )
     lake = home.lake
     files = lake.files(home.table("fact_sales"))

@@ -1,0 +1,84 @@
+"""Workers of several machines: who takes the runs that the queue starts.
+
+Belongs here: what Dagster is told of them, and `analytics-assets worker`.
+Does not belong here: which runs there are (``automation``), or who may build what
+(``warehouse/leases.py``).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from analytics_assets.core.source import SourceError
+from analytics_assets.settings import Settings
+
+_BROKER = "ANALYTICS_BROKER_URL"
+# Redis hands a run to another worker if nobody says within this that it ended; that one finds it
+# taken or ended, and does nothing. So it is longer than any run should take.
+_LONGEST_RUN_SECONDS = 12 * 3600
+# A process that has loaded the code takes run after run; whatever leaks goes with it.
+_RUNS_OF_A_PROCESS = 200
+
+
+def launcher() -> dict[str, Any]:
+    """The ``run_launcher`` of dagster.yaml; the address, a secret, stays in the environment."""
+    return {
+        "module": "dagster_celery.launcher",
+        "class": "CeleryRunLauncher",
+        "config": {
+            "broker": {"env": _BROKER},
+            "backend": {"env": _BROKER},
+            "config_source": {
+                # A worker has one run and reserves none, so that no run waits behind another one.
+                "task_acks_late": True,
+                "worker_prefetch_multiplier": 1,
+                "broker_transport_options": {"visibility_timeout": _LONGEST_RUN_SECONDS},
+                "broker_connection_retry_on_startup": True,
+            },
+        },
+    }
+
+
+def work(config: Settings) -> int:
+    """Take runs, one after the other, until told to stop; 0 then."""
+    if not config.broker_url:
+        raise SourceError(
+            "it is not set", _BROKER, "Give the address of Redis, such as redis://host:6379/0."
+        )
+    try:
+        from dagster_celery.launcher import CeleryRunLauncher
+        from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
+    except ImportError as error:
+        raise SourceError(
+            "it needs dagster-celery, which is not installed",
+            _BROKER,
+            "Install analytics-assets[scale].",
+        ) from error
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        if not isinstance(instance.run_launcher, CeleryRunLauncher):
+            raise SourceError(
+                "it names another run_launcher, so no run would come here",
+                str(config.dagster_home / "dagster.yaml"),
+                "Take that out, or start no worker.",
+            )
+        app = instance.run_launcher.celery
+    create_execute_job_task(app)
+    create_resume_job_task(app)
+    app.worker_main(
+        [
+            "worker",
+            "--concurrency=1",
+            "--pool=prefork",
+            f"--max-tasks-per-child={_RUNS_OF_A_PROCESS}",
+            f"--hostname=worker-{os.getpid()}@{socket.gethostname()}",
+            "--queues=dagster",
+            "--loglevel=warning",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )
+    return 0

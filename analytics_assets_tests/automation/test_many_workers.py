@@ -1,0 +1,93 @@
+"""What is behind is cut into runs, queued as the settings say, and taken over from lost workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from analytics_assets import cli, environment, settings
+from analytics_assets.automation.plan import DOMAIN_TAG, RECIPE_TAG, PlannedRun, _cut
+from analytics_assets.automation.turns import HOME_TAG, LOST_TAG, end_lost
+from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED
+from analytics_assets.warehouse.leases import held
+from analytics_assets_tests.workspace import Workspace
+
+BROKER = "redis://:a-secret@broker:6379/0"
+MONTHS = ["2024-01", "2024-02", "2024-03", "2024-04", "2024-05", "2024-07"]
+
+
+def test_runs_have_at_most_as_many_partitions_as_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _cut(MONTHLY, MONTHS) == [("2024-01", "2024-05"), ("2024-07", "2024-07")]
+    monkeypatch.setenv("ANALYTICS_RUN_PARTITIONS", "2")
+    assert _cut(MONTHLY, MONTHS) == [
+        ("2024-01", "2024-02"),
+        ("2024-03", "2024-04"),
+        ("2024-05", "2024-05"),
+        ("2024-07", "2024-07"),
+    ]
+    assert _cut(UNPARTITIONED, ["all"]) == [("all", "all")]
+
+
+def test_a_run_says_its_domain() -> None:
+    for job in ("ad_metrics_daily", "ad_metrics_unpartitioned", "ad_metrics_release"):
+        run = PlannedRun(job, (), UNPARTITIONED, "all", "all", (), "recipe")
+        assert run.tags[DOMAIN_TAG] == "ad_metrics"
+
+
+def test_the_queue_and_its_workers_are_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYTICS_BROKER_URL", BROKER)
+    monkeypatch.setenv("ANALYTICS_RUNS", "6")
+    monkeypatch.setenv("ANALYTICS_DOMAIN_RUNS", "2")
+    file = tmp_path / "dagster.yaml"
+    environment.write_dagster_yaml(file)
+    assert "a-secret" not in file.read_text()
+    assert "a-secret" not in repr(settings.load())
+    written = yaml.safe_load(file.read_text())
+    assert written["run_launcher"]["class"] == "CeleryRunLauncher"
+    queue = written["run_coordinator"]["config"]
+    assert queue["max_concurrent_runs"] == 6
+    (limit,) = queue["tag_concurrency_limits"]
+    assert (limit["key"], limit["limit"]) == (DOMAIN_TAG, 2)
+    file.write_text("run_launcher: {module: mine, class: Mine}\n")
+    environment.write_dagster_yaml(file)
+    assert yaml.safe_load(file.read_text())["run_launcher"]["class"] == "Mine"
+
+
+def test_a_worker_without_a_queue_is_told(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["worker"]) == 1
+    assert "ANALYTICS_BROKER_URL: it is not set" in capsys.readouterr().err
+
+
+def test_only_runs_whose_worker_is_gone_are_ended(workspace: Workspace) -> None:
+    def started(**tags: str) -> str:
+        return workspace.instance.create_run_for_job(
+            dg.JobDefinition(graph_def=_GRAPH),
+            status=dg.DagsterRunStatus.STARTED,
+            tags=tags,
+        ).run_id
+
+    recipe = {RECIPE_TAG: "x"}
+    lost, at_work = started(**recipe), started(**recipe)
+    others = [started(), started(**recipe, **{HOME_TAG: "somewhere"})]
+    with held(settings.load(), ["toy/a"], "2024-01", "2024-02", at_work):
+        ended = end_lost(workspace.instance, settings.load())
+    assert [run.run_id for run in ended] == [lost]
+    found = workspace.instance.get_run_by_id(lost)
+    assert found
+    assert (found.status, LOST_TAG in found.tags) == (dg.DagsterRunStatus.CANCELED, True)
+    for run_id in (at_work, *others):
+        left = workspace.instance.get_run_by_id(run_id)
+        assert left
+        assert left.status is dg.DagsterRunStatus.STARTED
+
+
+@dg.graph
+def _GRAPH() -> None:
+    """Of no ops: only its runs are looked at."""
