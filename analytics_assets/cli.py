@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from analytics_assets import environment, home, interrupts, settings
+from analytics_assets import environment, home, interrupts, reading_commands, settings
 from analytics_assets.core import telling, troubles
 from analytics_assets.core.source import SourceError
 
@@ -63,8 +63,6 @@ def _add_own(commands: Any) -> None:
     )
     chosen["promote"].add_argument("table", nargs="?", default="*", help="a table or domain")
     chosen["promote"].add_argument("--dry-run", action="store_true", help="only say what changes")
-    for name in ("duckdb", "psql"):
-        chosen[name].add_argument("sql", nargs="?")
     chosen["tables"].add_argument("name", nargs="?", help="a table or a domain; by default all")
     chosen["check"].add_argument(
         "--send", action="store_true", help="a message to the webhook, too"
@@ -73,11 +71,7 @@ def _add_own(commands: Any) -> None:
     chosen["service"].add_argument("--host", required=True, help="name by which people reach it")
     chosen["service"].add_argument("--user", default="analytics", help="whom it runs as")
     chosen["new-domain"].add_argument("name")
-    chosen["ask"].add_argument("question", nargs="+", help="such as: total_births by year")
-    chosen["ask"].add_argument("--format", choices=("table", "json", "csv"), default="table")
-    chosen["why"].add_argument("table", help="as an answer names it")
-    chosen["why"].add_argument("measure")
-    chosen["why"].add_argument("key", nargs="*", help="such as: year = 2024 and state_code = 12")
+    reading_commands.add_arguments(chosen)
 
 
 def _add_operations(commands: Any) -> None:
@@ -249,53 +243,6 @@ def _service(options: argparse.Namespace) -> int:
     return 0
 
 
-# ---- api ----------------------------------------------------------------------------------------
-
-
-def _api(options: argparse.Namespace) -> int:
-    """Serve production over HTTP, on 127.0.0.1:8000 unless API_HOST and API_PORT say otherwise."""
-    from analytics_assets import registry
-    from analytics_assets.api.serve import serve
-    from analytics_assets.api.settings import ApiSettingsError
-
-    try:
-        serve(registry.tables(), registry.routers())
-    except ApiSettingsError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-# ---- dashboard ----------------------------------------------------------------------------------
-
-
-def _dashboard(options: argparse.Namespace) -> int:
-    """Show production as pages, on 127.0.0.1:8050 unless DASHBOARD_HOST and DASHBOARD_PORT say
-    otherwise."""
-    from analytics_assets import registry
-    from analytics_assets.api.settings import ApiSettingsError
-    from analytics_assets.showing import become
-
-    try:
-        become(registry.tables())
-    except ApiSettingsError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-def _shapes(options: argparse.Namespace) -> int:
-    """Fetch the shapes of places for the maps of the dashboard, or simplify files of your own."""
-    from analytics_assets import registry
-    from analytics_assets.dashboard.shapes import prepare
-
-    home.take(settings.load())
-    maps = {axis: drawn for own in registry.pages().values() for axis, drawn in own.maps.items()}
-    for said in prepare(settings.load(), maps, fetch=True):
-        print(said, flush=True)
-    return 0
-
-
 # ---- worker -------------------------------------------------------------------------------------
 
 
@@ -333,48 +280,6 @@ def _new_domain(options: argparse.Namespace) -> int:
     return 0
 
 
-# ---- duckdb and psql ----------------------------------------------------------------------------
-
-
-def _duckdb(options: argparse.Namespace) -> int:
-    """Run one statement on the warehouse, read-only, and print CSV; a shell without SQL."""
-    from analytics_assets.querying import warehouse
-
-    return warehouse(options.sql)
-
-
-def _psql(options: argparse.Namespace) -> int:
-    """Run one statement on production, read-only, and print CSV; a shell without SQL."""
-    from analytics_assets.querying import production
-
-    return production(options.sql)
-
-
-# ---- questions ----------------------------------------------------------------------------------
-
-
-def _ask(options: argparse.Namespace) -> int:
-    """Answer a question from the smallest promoted table that can: MEASURES by WORDS where ...
-    over ... compare ... order ... limit."""
-    from analytics_assets.asked import ask
-
-    return ask(" ".join(options.question), options.format)
-
-
-def _why(options: argparse.Namespace) -> int:
-    """Say why a number is what it is: its version, run, inputs, down to the landed files."""
-    from analytics_assets.asked import why
-
-    return why(options.table, options.measure, " ".join(options.key))
-
-
-def _mcp(options: argparse.Namespace) -> int:
-    """Answer assistants on standard input and output, by the Model Context Protocol."""
-    from analytics_assets.asked import assist
-
-    return assist()
-
-
 _COMMANDS = {
     "run": _run,
     "materialize": _materialize,
@@ -383,19 +288,12 @@ _COMMANDS = {
     "scrub": _scrub,
     "repair": _repair,
     "tables": _tables,
-    "duckdb": _duckdb,
-    "psql": _psql,
     "check": _check,
     "create-roles": _create_roles,
     "service": _service,
-    "api": _api,
-    "dashboard": _dashboard,
-    "shapes": _shapes,
     "worker": _worker,
     "new-domain": _new_domain,
-    "ask": _ask,
-    "why": _why,
-    "mcp": _mcp,
+    **reading_commands.COMMANDS,
 }
 
 

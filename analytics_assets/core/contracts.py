@@ -7,7 +7,7 @@ Does not belong here: running any of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # What an entry of an index of PostgreSQL may have, but for what it adds itself.
 _KEY_BYTES = 2_600
-_ARROW: dict[Type, pyarrow.DataType] = {
+ARROW: Mapping[Type, pyarrow.DataType] = {
     "text": pyarrow.string(),
     "integer": pyarrow.int32(),
     "bigint": pyarrow.int64(),
@@ -63,7 +63,7 @@ def quoted(name: str) -> str:
 def arrow_schema(table: Table) -> pyarrow.Schema:
     """Schema of the stored columns."""
     return pyarrow.schema(
-        [pyarrow.field(column.name, _ARROW[column.type]) for column in table.stored_columns]
+        [pyarrow.field(column.name, ARROW[column.type]) for column in table.stored_columns]
     )
 
 
