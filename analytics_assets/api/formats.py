@@ -16,7 +16,8 @@ import pyarrow
 import pyarrow.parquet
 from fastapi.responses import StreamingResponse
 
-from analytics_assets.core.columns import Column, Type
+from analytics_assets.core.columns import Column
+from analytics_assets.core.contracts import arrow_type
 
 Format = Literal["json", "csv", "parquet", "arrow"]
 MEDIA_TYPES: Mapping[str, str] = {
@@ -28,15 +29,6 @@ ABOUT_FORMAT = (
     f"{', '.join(get_args(Format))}. All but json are streamed and have all rows, unless a limit"
     " is given."
 )
-_ARROW: dict[Type, pyarrow.DataType] = {
-    "text": pyarrow.string(),
-    "integer": pyarrow.int32(),
-    "bigint": pyarrow.int64(),
-    "boolean": pyarrow.bool_(),
-    "date": pyarrow.date32(),
-    "timestamp": pyarrow.timestamp("us", "UTC"),
-    "datetime": pyarrow.timestamp("us"),
-}
 Rows = Sequence[Sequence[Any]]
 
 
@@ -100,7 +92,7 @@ class _Columnar:
             [
                 pyarrow.field(
                     column.name,
-                    _ARROW.get(column.type, pyarrow.float64()),
+                    _sent_type(column),
                     metadata={"description": column.description, "unit": column.unit},
                 )
                 for column in columns
@@ -124,6 +116,12 @@ class _Columnar:
     def end(self) -> bytes:
         self._writer.close()
         return self._file.take()
+
+
+def _sent_type(column: Column) -> pyarrow.DataType:
+    # As in JSON: production's decimals arrive as floating-point numbers.
+    stored = arrow_type(column)
+    return pyarrow.float64() if pyarrow.types.is_decimal(stored) else stored
 
 
 def _writer(format_: str, columns: Sequence[Column]) -> _Writer:

@@ -55,6 +55,11 @@ def sql_type(column: Column) -> str:
     return _SQL[column.type]
 
 
+def arrow_type(column: Column) -> pyarrow.DataType:
+    """The column's type as it is stored."""
+    return _ARROW[column.type]
+
+
 def quoted(name: str) -> str:
     """A declared name as an SQL identifier that keeps its case."""
     return '"' + name.replace('"', '""') + '"'
