@@ -72,8 +72,12 @@ def questions(facts: Facts, metrics: Sequence[str]) -> st.SearchStrategy[Questio
     return st.builds(
         Question,
         measures=st.lists(st.sampled_from(metrics), min_size=1, max_size=3, unique=True).map(tuple),
-        by=st.lists(st.sampled_from(words), max_size=3, unique=True).map(tuple),
-        where=st.lists(condition, max_size=2).map(tuple),
+        by=st.integers(0, 3).flatmap(
+            lambda most: st.lists(st.sampled_from(words), max_size=most, unique=True).map(tuple)
+        ),
+        where=st.integers(0, 2).flatmap(
+            lambda most: st.lists(condition, max_size=most).map(tuple)
+        ),
         over=st.sampled_from(["", "", *(text for text, _, _ in facts.spans)]),
         compare=st.sampled_from([(), (), (), ("previous",), ("year_before",), ("share",),
                                  ("index",)]),

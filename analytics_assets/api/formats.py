@@ -17,7 +17,7 @@ import pyarrow.parquet
 from fastapi.responses import StreamingResponse
 
 from analytics_assets.core.columns import Column
-from analytics_assets.core.contracts import ARROW
+from analytics_assets.core.contracts import arrow_type
 
 Format = Literal["json", "csv", "parquet", "arrow"]
 MEDIA_TYPES: Mapping[str, str] = {
@@ -92,7 +92,7 @@ class _Columnar:
             [
                 pyarrow.field(
                     column.name,
-                    _arrow(column),
+                    _sent_type(column),
                     metadata={"description": column.description, "unit": column.unit},
                 )
                 for column in columns
@@ -118,10 +118,10 @@ class _Columnar:
         return self._file.take()
 
 
-def _arrow(column: Column) -> pyarrow.DataType:
-    """Decimals are floating-point numbers here, as in JSON."""
-    exact = ARROW[column.type]
-    return pyarrow.float64() if pyarrow.types.is_decimal(exact) else exact
+def _sent_type(column: Column) -> pyarrow.DataType:
+    # As in JSON: production's decimals arrive as floating-point numbers.
+    stored = arrow_type(column)
+    return pyarrow.float64() if pyarrow.types.is_decimal(stored) else stored
 
 
 def _writer(format_: str, columns: Sequence[Column]) -> _Writer:

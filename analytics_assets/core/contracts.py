@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # What an entry of an index of PostgreSQL may have, but for what it adds itself.
 _KEY_BYTES = 2_600
-ARROW: Mapping[Type, pyarrow.DataType] = {
+_ARROW: Mapping[Type, pyarrow.DataType] = {
     "text": pyarrow.string(),
     "integer": pyarrow.int32(),
     "bigint": pyarrow.int64(),
@@ -55,6 +55,11 @@ def sql_type(column: Column) -> str:
     return _SQL[column.type]
 
 
+def arrow_type(column: Column) -> pyarrow.DataType:
+    """The column's type as it is stored."""
+    return _ARROW[column.type]
+
+
 def quoted(name: str) -> str:
     """A declared name as an SQL identifier that keeps its case."""
     return '"' + name.replace('"', '""') + '"'
@@ -63,7 +68,7 @@ def quoted(name: str) -> str:
 def arrow_schema(table: Table) -> pyarrow.Schema:
     """Schema of the stored columns."""
     return pyarrow.schema(
-        [pyarrow.field(column.name, ARROW[column.type]) for column in table.stored_columns]
+        [pyarrow.field(column.name, arrow_type(column)) for column in table.stored_columns]
     )
 
 
