@@ -43,6 +43,7 @@ def write(folder: Path, host: str, user: str, port: int = 443) -> Iterator[Path]
         "backups": BACKUPS,
         "ui_port": os.environ.get("ANALYTICS_PORT") or "3000",
         "api_port": os.environ.get("API_PORT") or "8000",
+        "dashboard_port": os.environ.get("DASHBOARD_PORT") or "8050",
         "key": key,
         "passphrase": secrets.token_urlsafe(24),
     }

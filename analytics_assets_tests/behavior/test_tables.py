@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analytics_assets import settings
+from analytics_assets.domains.behavior.pseudonyms import KEY
 from analytics_assets.domains.behavior.sample import Effects, generate
 from analytics_assets.domains.behavior.tables import TABLES
 from analytics_assets.warehouse.builds import Snapshot
@@ -40,8 +41,10 @@ def test_everything_is_built_once(built: tuple[Workspace, Database, Ran]) -> Non
     workspace, _, ran = built
     assert failures(ran) == []
     done = materialised(ran)
-    assert {asset for asset, _ in done} == {table.key for table in TABLES}
-    assert len(done) == 3 * DAYS + 2
+    promoted = {f"production/{table.key}" for table in TABLES if table.publish}
+    assert {asset for asset, _ in done} == {table.key for table in TABLES} | promoted
+    built_once = [key for key in done if not key[0].startswith("production/")]
+    assert len(built_once) == 4 * DAYS + 5
     assert workspace.refresh(tables=TABLES) == []
     snapshot = Snapshot(workspace.lake)
     assert [table.key for table in TABLES if snapshot.behind(table)] == []
@@ -119,6 +122,9 @@ def test_a_late_row_reaches_its_day_and_the_analyses(
         ("export_quality", "2024-01-10"),
         ("its_analysis", "all"),
         ("abab_analysis", "all"),
+        ("public_daily_performance", "2024-01-10"),
+        ("public_its_analysis", "all"),
+        ("public_abab_analysis", "all"),
     }
     assert {name for name, _ in changed} >= {"behavioral_events", "export_quality"}
 
@@ -133,3 +139,23 @@ def test_the_view_is_straight_over_parquet(built: tuple[Workspace, Database, Ran
     assert Path(settings.load().lake).name in view
     ((count,),) = workspace.warehouse("select count(*) from behavior.behavioral_events")
     assert count == len(database.rows())
+
+
+def test_readers_know_users_by_pseudonyms_alone(built: tuple[Workspace, Database, Ran]) -> None:
+    workspace, _, _ = built
+    found = workspace.warehouse("select distinct user_id from behavior.daily_performance")
+    users = {user for (user,) in found}
+    hashes = set(KEY.hashes(sorted(users)))
+    for table, column in (
+        ("daily_performance", "pseudonym"),
+        ("its_analysis", "subject"),
+        ("abab_analysis", "subject"),
+    ):
+        names = workspace.production(f"select distinct {column} from behavior.{table}")
+        assert {name for (name,) in names} - {"all"} <= hashes
+        (text,) = workspace.production(f"select string_agg(t::text, ' ') from behavior.{table} t")[
+            0
+        ]
+        assert not [user for user in users if user in text]
+        rows = workspace.warehouse(f"select count(*) from behavior.{table}")
+        assert workspace.production(f"select count(*) from behavior.{table}") == rows

@@ -25,6 +25,14 @@ DOMAIN = Domain(
         Setting("SINASC_SOURCE", SAMPLE, "landing folder"),
         Setting("SINASC_DOWNLOAD_URL", "off", "template of the official files' address"),
         Setting(
+            "BIRTHS_SHAPES", "off", "GeoJSON or TopoJSON of states or municipalities, for maps"
+        ),
+        Setting(
+            "BIRTHS_SHAPES_URL",
+            "IBGE's mesh",
+            "where `analytics-assets shapes` fetches shapes; `{axis}` is state or municipality",
+        ),
+        Setting(
             "BIRTHS_PUBLISH_MUNICIPALITY_DAILY", "off", "1 promotes `agg_municipality_daily`, too"
         ),
         Setting(
