@@ -16,6 +16,8 @@ import fsspec
 import pytest
 
 from analytics_assets import registry, settings
+from analytics_assets.automation.plan import RECIPE_TAG
+from analytics_assets.automation.turns import LOST_TAG
 from analytics_assets.core.declaration import Table
 from analytics_assets.definitions import build
 from analytics_assets.warehouse.lake import FINGERPRINT, KEY, Lake, open_lake
@@ -81,7 +83,7 @@ def test_three_workers_build_what_one_process_does(
             assert "runs are queued for the workers" in machines.begin()
             killed = _until_done(machines)
             print(f"three workers, an object store: {time.monotonic() - started:.0f} s,")
-            print(f"{sum(killed.values())} kills: {dict(killed)}")
+            print(f"{len(killed)} workers killed at work, {_taken_over(machines, killed)}")
             lake = open_lake(settings.load().lake)
             assert fingerprints(lake, machines.tables) == wanted
             assert _twice(lake, machines.tables) == []
@@ -105,23 +107,40 @@ class _Production:
             self._patch.setenv(name, value)
 
 
-def _until_done(machines: Cluster) -> Counter[str]:
-    """Kill a worker now and then, ``KILLS`` times; how many were killed at work and idle."""
-    draw, killed = random.Random(SEED), Counter[str]()
+def _until_done(machines: Cluster) -> list[float]:
+    """Kill a worker while any is at work, ``KILLS`` times; when they were killed."""
+    draw, killed = random.Random(SEED), list[float]()
     end = time.monotonic() + LONGEST
     pause = 0.0
     while time.monotonic() < end:
         time.sleep(3)
-        if sum(killed.values()) < KILLS and time.monotonic() > pause:
+        if len(killed) < KILLS and time.monotonic() > pause:
             if machines.at_work():
                 worker = draw.choice(machines.workers)
                 worker.kill()
+                killed.append(time.time())
                 worker.start()
-                killed["at work" if machines.at_work() else "idle"] += 1
             pause = time.monotonic() + draw.uniform(1, 20)
         elif machines.is_done():
             return killed
     raise TimeoutError(f"not within {LONGEST:.0f} s: {machines.dev.active_runs()}")
+
+
+def _taken_over(machines: Cluster, killed: Sequence[float]) -> str:
+    """How many runs were lost by it, and the longest until one was asked for again."""
+    runs = machines.dev.runs()
+    waits = []
+    for lost in (run for run in runs if LOST_TAG in run["tags"]):
+        recipe, began = lost["tags"][RECIPE_TAG], lost["creationTime"]
+        again = [
+            run["creationTime"]
+            for run in runs
+            if run["tags"].get(RECIPE_TAG) == recipe and run["creationTime"] > began
+        ]
+        waits += [min(again) - max(at for at in killed if at < min(again))] if again else []
+    return (
+        f"{len(waits)} runs taken over, the slowest asked for after {max(waits, default=0):.0f} s"
+    )
 
 
 def _twice(lake: Lake, tables: Sequence[Table]) -> list[str]:
