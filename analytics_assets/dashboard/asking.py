@@ -134,6 +134,8 @@ class Asking:
         """Key -> latitude and longitude of the places of a table that have both."""
         extent = await self.extent(looks)
         key = (looks.table.key, extent.version, columns)
+        if not extent.version:
+            return {}
         if (kept := self._kept.get(key)) is not None:
             return kept
         names = ", ".join(quoted(name) for name in columns)

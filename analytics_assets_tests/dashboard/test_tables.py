@@ -169,6 +169,18 @@ def test_a_table_that_is_promoted_while_it_is_looked_at(
             assert [float(row["total_births [births]"]) for row in text] == [expected]
 
 
+def test_a_map_of_places_whose_seats_are_not_promoted_yet(
+    own_production: Production, writer: sa.Engine
+) -> None:
+    table = next(t for t in TABLES if t.key == "births/agg_municipality_yearly")
+    with writer.begin() as connection:
+        promote(connection, table, rows_of(table))
+    with shown(own_production) as client:
+        text = page(client, "/tables/agg_municipality_yearly", chart="map", by="municipality")
+        assert "Not on the map: " in text
+        assert "Ouro d" in text
+
+
 def withheld() -> Table:
     """The table as readers have it where small cells are withheld."""
     measures = YEARLY.measures
