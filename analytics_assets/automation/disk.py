@@ -25,7 +25,7 @@ LIVE, OLDER, ASIDE, LOGS = (
     "lake: put aside as damaged",
     "lake: logs and ledger",
 )
-_FOLDERS = ("backups", "archive", "samples", "scratch", "dagster")
+_FOLDERS = ("backups", "archive", "copies", "samples", "scratch", "dagster")
 
 
 def of_lake(lake: Lake, tables: Sequence[Table]) -> dict[str, int]:

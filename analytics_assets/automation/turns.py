@@ -7,6 +7,7 @@ Does not belong here: the locks (``home.py``), or choosing what to run (``plan.p
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,10 @@ _PROCESS_TAG, _USER_TAG = "analytics_assets/process", "analytics_assets/user"
 LOST_TAG = "analytics_assets/lost"
 # A run that holds no lease and wrote no event for so many seconds is nobody's.
 _SILENCE = 15
+# One that was handed to a worker and has not begun: a worker that has the code needs a second, one
+# that has just been started loads it first.
+_BEGINS_WITHIN = 45
+_HANDED_OVER = "dagster-celery/task_id"
 # Everything is in Dagster's event log; on the console it would bury what the caller prints.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -96,18 +101,25 @@ def end_lost(instance: dg.DagsterInstance, settings: Settings) -> list[dg.Dagste
     Who builds or releases holds a lease, which goes with its process; between two of them a run
     writes events.
     """
-    begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+    begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     at_work = leases.at_work(settings)
     lost = [
         run
         for run in instance.get_runs(begun)
         if RECIPE_TAG in run.tags and HOME_TAG not in run.tags and run.run_id not in at_work
     ]
-    lost = [run for run in lost if time.time() - _last_event(instance, run) > _SILENCE]
+    lost = [run for run in lost if time.time() - _last_event(instance, run) > _patience(run)]
     for run in lost:
         instance.add_run_tags(run.run_id, {LOST_TAG: "true"})
         instance.report_run_canceled(run, message="The worker that ran it is gone.")
     return lost
+
+
+def _patience(run: dg.DagsterRun) -> float:
+    """Seconds of silence after which a run is nobody's."""
+    if run.status is dg.DagsterRunStatus.STARTED:
+        return _SILENCE
+    return _BEGINS_WITHIN if _HANDED_OVER in run.tags else math.inf
 
 
 def _last_event(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:

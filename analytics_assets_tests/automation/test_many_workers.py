@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from analytics_assets import cli, environment, settings
 from analytics_assets.automation.plan import DOMAIN_TAG, RECIPE_TAG, PlannedRun, _cut
@@ -66,26 +67,24 @@ def test_a_worker_without_a_queue_is_told(
 
 
 def test_only_runs_whose_worker_is_gone_are_ended(workspace: Workspace) -> None:
-    def started(**tags: str) -> str:
+    def begun(status: dg.DagsterRunStatus, *names: str) -> str:
         return workspace.instance.create_run_for_job(
-            dg.JobDefinition(graph_def=_GRAPH),
-            status=dg.DagsterRunStatus.STARTED,
-            tags=tags,
+            dg.JobDefinition(graph_def=_GRAPH), status=status, tags=dict.fromkeys(names, "x")
         ).run_id
 
-    recipe = {RECIPE_TAG: "x"}
-    lost, at_work = started(**recipe), started(**recipe)
-    others = [started(), started(**recipe, **{HOME_TAG: "somewhere"})]
+    started, starting = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
+    lost = [begun(started, RECIPE_TAG), begun(starting, RECIPE_TAG, DAGSTER_CELERY_TASK_ID_TAG)]
+    at_work = begun(started, RECIPE_TAG)
+    # One that no recipe asked for, of a command, and of a process that may still load the code.
+    others = [begun(started), begun(started, RECIPE_TAG, HOME_TAG), begun(starting, RECIPE_TAG)]
     with held(settings.load(), ["toy/a"], "2024-01", "2024-02", at_work):
         ended = end_lost(workspace.instance, settings.load())
-    assert [run.run_id for run in ended] == [lost]
-    found = workspace.instance.get_run_by_id(lost)
-    assert found
-    assert (found.status, LOST_TAG in found.tags) == (dg.DagsterRunStatus.CANCELED, True)
-    for run_id in (at_work, *others):
-        left = workspace.instance.get_run_by_id(run_id)
-        assert left
-        assert left.status is dg.DagsterRunStatus.STARTED
+    assert {run.run_id for run in ended} == set(lost)
+    for run_id in (*lost, at_work, *others):
+        found = workspace.instance.get_run_by_id(run_id)
+        assert found
+        assert (found.status is dg.DagsterRunStatus.CANCELED) is (run_id in lost)
+        assert (LOST_TAG in found.tags) is (run_id in lost)
 
 
 @dg.graph
