@@ -176,7 +176,7 @@ async def _part(
         return await _chart(site, part, chosen, language)
     if isinstance(part, Cards):
         return await _cards(site, part, chosen, language)
-    tables = {key: site.looks[name].table for key, name in site.by_key.items()}
+    tables = {looks.table.key: looks.table for looks in site.looks.values()}
 
     def link(path: str, **more: Any) -> str:
         return f"{path}?{urlencode({**more, 'lang': language})}"

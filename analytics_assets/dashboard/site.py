@@ -38,8 +38,10 @@ class Site:
 
     @cached_property
     def by_key(self) -> dict[str, str]:
-        """A table's key -> ``domain.table``."""
-        return {looks.table.key: name for name, looks in self.looks.items()}
+        """A table's key, and that of the table whose public rows it has -> ``domain.table``."""
+        tables = {name: looks.table for name, looks in self.looks.items()}
+        published = {f"{t.domain}/{t.published_name}": name for name, t in tables.items()}
+        return published | {table.key: name for name, table in tables.items()}
 
     @cached_property
     def pages(self) -> dict[str, tuple[str, Page]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from analytics_assets import registry
 from analytics_assets.domains.ad_metrics.pages import tone
@@ -17,8 +19,8 @@ from analytics_assets.domains.behavior.analysis.rows import _level_before
 from analytics_assets.domains.behavior.pages import segments
 from analytics_assets.domains.births.pages import PAGES as BIRTHS
 from analytics_assets_tests.api.conftest import Production
-from analytics_assets_tests.api.filled import TABLES
-from analytics_assets_tests.dashboard.conftest import figures, page, value_of
+from analytics_assets_tests.api.filled import TABLES, promote, rows_of
+from analytics_assets_tests.dashboard.conftest import figures, page, shown, value_of
 
 CARD = re.compile(
     r"<h3>([^<]*)</h3>\s*<p class=\"value\">([^<]*)</p>\s*<p class=\"change\">(.*?)</p>", re.S
@@ -79,6 +81,21 @@ def test_a_year_to_date_is_compared_with_the_same_days(
     births = float(value_of(production, sql))
     assert cards(text)["Births"] == (f"{births:,.0f}", "no year before")
     assert f"2024-01-01 to {last}; compared with the same days" in text
+
+
+def test_where_cells_are_withheld_a_page_shows_the_public_tables(
+    own_production: Production, writer: sa.Engine
+) -> None:
+    yearly = next(t for t in TABLES if t.key == "births/agg_yearly")
+    assert yearly.publish
+    public = replace(
+        yearly, key="births/public_agg_yearly", publish=replace(yearly.publish, name="agg_yearly")
+    )
+    with writer.begin() as connection:
+        promote(connection, public, rows_of(public))
+    with shown(own_production, tables=[public]) as client:
+        births = next(r["total_births"] for r in rows_of(public) if r["year"] == 2023)
+        assert cards(page(client, "/pages/births", year="2023"))["Births"][0] == f"{births:,}"
 
 
 def test_residence_and_places_without_births(dashboard: httpx.Client) -> None:
