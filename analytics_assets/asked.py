@@ -48,6 +48,17 @@ def ask(question: str, format_: str) -> int:
     return 0
 
 
+def list_metrics() -> int:
+    """Print what can be asked for, and what by."""
+    asker = Asker(registry.tables(), Database(server.urls(settings.load()).reader, ApiSettings()))
+    rows = [
+        {"ask for": metric.name, "of": metric.of, "unit": metric.unit, "by": ", ".join(metric.by)}
+        for metric in asker.metrics()
+    ]
+    print(rows_as_markdown(rows))
+    return 0
+
+
 def _print(answer: Answer) -> None:
     print(rows_as_markdown(answer.data))
     moment = f", as of {answer.as_of:%Y-%m-%d %H:%M} UTC" if answer.as_of else ""

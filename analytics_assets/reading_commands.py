@@ -81,10 +81,11 @@ def _psql(options: argparse.Namespace) -> int:
 
 def _ask(options: argparse.Namespace) -> int:
     """Answer a question from the smallest promoted table that can: MEASURES by WORDS where ...
-    over ... compare ... order ... limit."""
-    from analytics_assets.asked import ask
+    over ... compare ... order ... limit. Without one: what can be asked for."""
+    from analytics_assets.asked import ask, list_metrics
 
-    return ask(" ".join(options.question), options.format)
+    question = " ".join(options.question)
+    return ask(question, options.format) if question else list_metrics()
 
 
 def _why(options: argparse.Namespace) -> int:
@@ -117,7 +118,7 @@ def add_arguments(chosen: Mapping[str, argparse.ArgumentParser]) -> None:
     """What these commands take; ``chosen``: their parsers by name."""
     for name in ("duckdb", "psql"):
         chosen[name].add_argument("sql", nargs="?")
-    chosen["ask"].add_argument("question", nargs="+", help="such as: total_births by year")
+    chosen["ask"].add_argument("question", nargs="*", help="such as: total_births by year")
     chosen["ask"].add_argument("--format", choices=("table", "json", "csv"), default="table")
     chosen["why"].add_argument("table", help="as an answer names it")
     chosen["why"].add_argument("measure")

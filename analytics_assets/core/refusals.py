@@ -93,6 +93,10 @@ def nearest_word(wrong: str, known: Iterable[str]) -> str:
     by_lower = {word.lower(): word for word in known}
     if begun := [word for word in by_lower if wrong and word.startswith(wrong.lower())]:
         return by_lower[min(begun, key=len)]
+    parts = set(wrong.lower().split("_"))
+    for word in by_lower:
+        if len(parts) > 1 and parts == set(word.split("_")):
+            return by_lower[word]
     near = difflib.get_close_matches(wrong.lower(), by_lower, 1, 0.6)
     return by_lower[near[0]] if near else ""
 

@@ -100,7 +100,9 @@ def _unknown(subjects: Sequence[Subject], question: Question) -> ValueError:
                     ]
                 )
         known = [metric for subject in subjects for metric in subject.metrics]
-        return QuestionError(no_such("measure", name, known))
+        what = no_such("measure", name, known)
+        what += "" if what.endswith("?") else "."
+        return QuestionError(f"{what} `analytics-assets ask` alone and /api/v1/metrics list all")
     return QuestionError(f"no facts have all of {', '.join(question.measures)}: ask one by one")
 
 
