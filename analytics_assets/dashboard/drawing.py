@@ -234,7 +234,9 @@ def _why_empty(chosen: Chosen, language: Language) -> str:
             first=period_text(first, unit, language),
             last=period_text(last, unit, language),
         )
-    return word("empty_place", language)
+    # Where small cells are withheld, a row whose total is small is not there at all.
+    hidden = f" {word('withheld_why', language)}" if chosen.looks.promoted.withholds else ""
+    return word("empty_place", language) + hidden
 
 
 async def _rows(site: Site, chosen: Chosen, language: Language) -> Drawn:
