@@ -385,6 +385,7 @@ def test_parts_that_contradict_themselves(part, why: str) -> None:
 def test_a_wrong_word_is_told_with_the_nearest() -> None:
     assert nearest_word("Shp", ["day", "shop"]) == "shop"
     assert nearest_word("zzz", ["day", "shop"]) == ""
+    assert nearest_word("weight_mean", ["weight_sum", "mean_weight"]) == "mean_weight"
 
 
 def test_a_derived_table_stands_where_the_first_one_does() -> None:
