@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run materialize status scrub repair api dashboard test test-slow test-faults test-damage test-nights test-cells test-scale mutate lint bench bench-ads bench-ads-queries bench-api bench-banks bench-behavior duckdb psql clean
+.PHONY: run materialize status scrub repair api dashboard test test-slow test-faults test-damage test-nights test-cells test-scale mutate lint bench bench-ads bench-ads-queries bench-api bench-readers bench-banks bench-behavior duckdb psql clean
 
 run: $(VENV)/.installed  ## the UI on 127.0.0.1:3000, and behind it the sample, all assets and a table of what was done
 	@$(BIN)/analytics-assets run
@@ -67,6 +67,9 @@ bench-api: $(VENV)/.installed-dev  ## 50 clients for SECONDS=60, also while the 
 
 bench-ads-queries: $(VENV)/.installed-dev  ## what production answers about a year of ads; ROWS=10000 a day
 	@$(BIN)/python -m analytics_assets_tests.bench.ads_queries $(ROWS)
+
+bench-readers: $(VENV)/.installed-dev  ## questions and pages of ten national years
+	@$(BIN)/python -m analytics_assets_tests.bench.readers
 
 bench-banks: $(VENV)/.installed-dev  ## answers of the metric repository, at 200 to 2,000,000 values
 	@$(BIN)/python -m analytics_assets_tests.bench.banks
