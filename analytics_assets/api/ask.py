@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
-from analytics_assets.api.asking import Answer, Asked, Asker, MetricInfo, rates_described
+from analytics_assets.api.asking import Answer, Askable, Asked, Asker, rates_described
 from analytics_assets.api.errors import Problem, documented
 from analytics_assets.api.formats import ABOUT_FORMAT, Format, documented_formats, streamed
 from analytics_assets.api.meta import V1
@@ -117,12 +117,12 @@ def ask_router(asker: Asker) -> APIRouter:
         return await _answered(asker, query, request)
 
     @router.get("/metrics", responses=documented(422))
-    async def metrics(query: Annotated[ShortQuery, Query()]) -> ShortPage[MetricInfo]:
+    async def metrics(query: Annotated[ShortQuery, Query()]) -> ShortPage[Askable]:
         """What can be asked for: names, units, formulas, and the tables that have it."""
         return short_page(asker.metrics(), query)
 
     @router.get("/metrics/{name}", responses=documented(404, 422))
-    async def metric(name: str, query: Annotated[NoParameters, Query()]) -> list[MetricInfo]:
+    async def metric(name: str, query: Annotated[NoParameters, Query()]) -> list[Askable]:
         """One of them, in each of the facts that have it."""
         return asker.metric(name)
 

@@ -63,7 +63,7 @@ class Answer(BaseModel):
     more: bool = Field(description="Whether rows were left out; the limit says how many are not.")
 
 
-class MetricInfo(BaseModel):
+class Askable(BaseModel):
     """What can be asked for."""
 
     name: str
@@ -200,7 +200,7 @@ class Asker:
 
     # ---- what can be asked -----------------------------------------------------------------------
 
-    def metrics(self) -> list[MetricInfo]:
+    def metrics(self) -> list[Askable]:
         """All that can be asked for, by facts."""
         return [
             _described(subject, metric)
@@ -208,7 +208,7 @@ class Asker:
             for metric in subject.metrics.values()
         ]
 
-    def metric(self, name: str) -> list[MetricInfo]:
+    def metric(self, name: str) -> list[Askable]:
         """What a name means, in all facts that have it; raises ``Problem``: 404."""
         found = [
             _described(subject, metric)
@@ -221,10 +221,10 @@ class Asker:
         return found
 
 
-def _described(subject: Subject, metric: Metric) -> MetricInfo:
+def _described(subject: Subject, metric: Metric) -> Askable:
     offers = [offer for offer in subject.offers if offer.metric(metric.name)]
     words = dict.fromkeys(name for offer in offers for name in offer.words)
-    return MetricInfo(
+    return Askable(
         name=metric.name,
         kind=metric.kind,
         unit=metric.unit,

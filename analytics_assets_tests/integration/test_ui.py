@@ -39,6 +39,7 @@ def test_schedules_and_sensor_run_without_being_switched_on(dev: DagsterDev) -> 
         "forget_history_nightly": "RUNNING",
         "vacuum_lake_weekly": "RUNNING",
         "scrub_lake_nightly": "RUNNING",
+        "reconcile_lake_nightly": "RUNNING",
         "alerts": "RUNNING",
         "changes": "RUNNING",
     }

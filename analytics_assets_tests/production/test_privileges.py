@@ -158,7 +158,7 @@ def test_nothing_runs_as_superuser_after_the_set_up(
     job = definitions.resolve_job_def("backup_production")
     assert job.execute_in_process(instance=workspace.instance).success
     workspace.production("select 1")
-    assert "promoter" in users <= {"promoter", "dashboard_reader"}
+    assert "promoter" in users <= {"promoter", "dashboard_reader", "dagster"}
 
 
 @pytest.fixture(scope="module")
