@@ -99,7 +99,7 @@ def report(what: str, answers: list[Answer], seconds: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pages", [1, 40], ids=["the same page", "forty pages"])
+@pytest.mark.parametrize("pages", [1, 20], ids=["the same page", "twenty pages"])
 @pytest.mark.parametrize("kept_mb", ["64", "0"], ids=["kept", "read each time"])
 def test_pages_of_a_hundred_rows_and_eight_columns(
     busy: Production, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int, kept_mb: str
