@@ -62,7 +62,10 @@ class Pages:
         for name in sorted(self._site.looks):
             table = self._site.looks[name].table
             groups.setdefault(table.domain, []).append((name, table, states[name]))
-        return self._page("home.html", language, "", "", title="", groups=groups, health=health)
+        about = {name: own.about.to(language) for name, (_, own) in self._site.pages.items()}
+        return self._page(
+            "home.html", language, "", "", title="", groups=groups, health=health, about=about
+        )
 
     def composed(
         self, domain: str, page: Page, found: Composed, health: Health, language: Language

@@ -95,7 +95,7 @@ WORDS: dict[str, Text] = {
     "no_value": Text("no value", "sem valor"),
     "number_rows": Text("Number of rows", "Número de linhas"),
     "as_of": Text("As of", "Situação em"),
-    "promoted": Text("promoted", "publicado"),
+    "promoted": Text("Promoted", "Publicado"),
     "version": Text("version", "versão"),
     "never": Text("never", "nunca"),
     "fresh": Text("fresh", "atual"),

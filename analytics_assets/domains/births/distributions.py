@@ -33,7 +33,8 @@ def declare(tables: TableSet, births: Table, promoted: bool) -> None:
         assert cut.bins
         of, column = cut.bins.of, _READ[cut.bins.of]
         named = " and ".join(axis.name.replace("_", " ") for axis in (*grain, YEAR))
-        in_words = f"{of.replace('_', ' ')}, in bins of {cut.bins.width} {cut.bins.unit}"
+        in_words = of.replace("_", " ")
+        in_words += f", in bins of {cut.bins.width} {cut.bins.unit}" * (cut.bins.width > 1)
         tables.from_sql(
             name,
             file="distribution_by_state" if STATE in grain else "distribution",
