@@ -110,9 +110,10 @@ def able(facts: Facts, subject: Subject, question: Question) -> set[str]:
             (time,) = [name for name in question.by if name in LABELS]
             if time != "year_to_date" and not _whole(time, *_range(facts, question)):
                 continue
-        to_date = question.over and "year_to_date" in question.by
-        if to_date and not _whole("month", *_range(facts, question)):
-            continue
+        if question.over and "year_to_date" in question.by:
+            first, last = _range(facts, question)
+            if (first.month, first.day) != (1, 1) or not _whole("month", first, last):
+                continue
         found.add(offer.name)
     return found
 
@@ -169,10 +170,12 @@ def _cells(
     source = expanded[0] if expanded else facts.source
     conditions = [_condition(facts, condition) for condition in question.where]
     last = f"select max({facts.day}) from source"
-    if ranged:
+    if question.over:
         first, until = _range(facts, question)
-        conditions.append(f"{facts.day} between date '{first}' and date '{until}'")
+        # What is compared with is of the same months.
         last += f" where {facts.day} <= date '{until}'"
+        if ranged:
+            conditions.append(f"{facts.day} between date '{first}' and date '{until}'")
     if "year_to_date" in question.by:
         conditions.append(f"month({facts.day}) <= (select month(({last})))")
     by = [_label(facts, word) for word in question.by]

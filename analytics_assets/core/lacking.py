@@ -109,9 +109,11 @@ def _lacks_time(offer: Offer, question: Question) -> Iterator[Lack]:
         wider = "..".join(map(str, widened(axis.name, first, last)))
         what = f"{offer.name} is kept by {axis.name}, and the range cuts one"
         yield Lack(what, replace(question, over=wider))
-    if "year_to_date" in question.by and not aligned("month", first, last):
-        wider = "..".join(map(str, widened("month", first, last)))
-        yield Lack("a year to date is of whole months", replace(question, over=wider))
+    if "year_to_date" in question.by:
+        begins, ends = date(first.year, 1, 1), widened("month", last, last)[1]
+        if (first, last) != (begins, ends):
+            what = "a year to date begins with a year and ends with a month"
+            yield Lack(what, replace(question, over=f"{begins}..{ends}"))
     time = one_time(question.by)
     compared = [c for c in question.compare if c in ("previous", "year_before")]
     whole = not compared or time is None or "year_to_date" in question.by

@@ -160,6 +160,15 @@ def test_a_refusal_says_what_is_missing_and_what_can_be_answered() -> None:
     assert asked("sales over 2023-01-02..2023-02-12", few) == "toy.agg_weekly"
 
 
+def test_a_year_to_date_begins_with_a_year() -> None:
+    """Of a range that begins later, the year before would be compared from its own beginning."""
+    told = refused("sales by year_to_date over 2024-02 compare previous")
+    assert "begins with a year and ends with a month" in told
+    nearest = told.partition("One that can be answered: ")[2]
+    assert "over 2024-01-01..2024-02-29" in nearest
+    assert asked(nearest)
+
+
 def test_ranges_are_of_whole_periods() -> None:
     assert period("2024") == (date(2024, 1, 1), date(2024, 12, 31))
     assert period("2024-DJF") == (date(2023, 12, 1), date(2024, 2, 29))
