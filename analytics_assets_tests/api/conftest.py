@@ -165,16 +165,18 @@ def production(
                 filled.callback(_left_alone, place, users, shared / "production.lock")
                 place.write_text(json.dumps(asdict(found)))
             users.mkdir(exist_ok=True)
-            (users / str(os.getpid())).touch()
+            # The dashboard's tests have this fixture, too, and a worker may run both.
+            mine = users / f"{os.getpid()}.{uuid4().hex}"
+            mine.touch()
         yield found
-        (users / str(os.getpid())).unlink()
+        mine.unlink()
 
 
 def _left_alone(place: Path, users: Path, lock: Path) -> None:
     """Wait until no worker reads it any more; whoever comes then fills another one."""
     while True:
         with fasteners.InterProcessLock(lock):
-            if not any(psutil.pid_exists(int(user.name)) for user in users.iterdir()):
+            if not any(psutil.pid_exists(int(user.stem)) for user in users.iterdir()):
                 place.unlink()
                 return
         time.sleep(0.2)
