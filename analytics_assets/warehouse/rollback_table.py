@@ -10,9 +10,10 @@ would be built now is put aside in the ledger. Tables downstream follow as after
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from deltalake.exceptions import DeltaError
 
@@ -84,7 +85,8 @@ def roll_back(
         notes = {"run_id": run_id, ROLLED_BACK: str(plan.version)}
         lake.publish(plan.table, plan.files, plan.keys, notes)
     after = Snapshot(lake)
-    after.ledger.record(_entries(after, plans, then, run_id))
+    empty = {plan.table.key: _empty(before, after, plan, then, partitions) for plan in plans}
+    after.ledger.record(_entries(after, plans, then, run_id, empty))
     return [RolledBack(plan.table, plan.version, plan.partitions) for plan in plans]
 
 
@@ -148,15 +150,39 @@ def _refuse_other_columns(lake: Lake, table: Table, version: int) -> None:
         )
 
 
+def _empty(
+    before: Snapshot,
+    after: Snapshot,
+    plan: _Plan,
+    then: Mapping[tuple[str, str], Build],
+    partitions: Collection[str] | None,
+) -> list[str]:
+    """Partitions without a row, then and now, that were built from something else then."""
+    table = plan.table
+    filled = {partition_of(table, file.key) for file in after.files(table)} | set(plan.partitions)
+    known = {*before.live(table), *(p for key, p in then if key == table.key)} - filled
+    return [
+        key
+        for key in sorted(known)
+        if partitions is None or key in partitions
+        for now_, was in [(before.entry_of(table, key), then.get((table.key, key)))]
+        if now_ is None or was is None or now_.inputs != was.inputs
+    ]
+
+
 def _entries(
-    snapshot: Snapshot, plans: list[_Plan], then: dict[tuple[str, str], Build], run_id: str
+    snapshot: Snapshot,
+    plans: list[_Plan],
+    then: dict[tuple[str, str], Build],
+    run_id: str,
+    empty: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Build]:
     """Ledger entries as they were, blocked where what there is now would give other rows."""
     entries = []
     for plan in plans:
         live = {partition_of(plan.table, file.key) for file in snapshot.files(plan.table)}
         word = published_words(plan.table, snapshot.files(plan.table))
-        for partition in plan.partitions:
+        for partition in [*plan.partitions, *empty.get(plan.table.key, ())]:
             code = plan.table.code_version if partition in live else ""
             unknown = Build(plan.table.key, partition, code, {}, 0, run_id, now())
             entry = then.get((plan.table.key, partition), unknown)

@@ -257,9 +257,16 @@ _many_events = given(st.lists(event, min_size=2, max_size=5))
 _unhurried = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-# Random ones are tried by `make test-slow`: one in ten goes back to before an empty week was built,
-# whose entry of the ledger then stays as it is and holds the release back.
+# Random ones are tried by `make test-slow`.
 @settings(phases=[Phase.explicit], **_unhurried)
+@example(
+    events=[
+        ("repeat", None),
+        ("roll back", 1),
+        ("restate", [(date(2024, 2, 26), "b", 559)]),
+        ("roll back", 2),
+    ]
+)
 @example(events=[("arrive", [(DAYS[2], "a", 7)]), ("roll back", 0), ("delete", DAYS[5])])
 @_many_events
 def test_whatever_happens_all_agree(production: sa.Engine, events: list[tuple[str, Any]]) -> None:
