@@ -274,6 +274,7 @@ def test_whatever_happens_all_agree(production: sa.Engine, events: list[tuple[st
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @settings(max_examples=40, **_unhurried)
 @_many_events
 def test_whatever_happens_all_agree_in_many_examples(
