@@ -37,8 +37,8 @@ from analytics_assets.production.roles import (
 from analytics_assets.settings import Settings
 
 _PATIENCE = 10
-# `pg_ctl` hands the path of the socket to one, as it is.
-_MISREAD_BY_A_SHELL = re.compile(r"[^\w@%+=:,./-]")
+# `pg_ctl` hands the path of the socket to one, as it is; a comma would make it two paths.
+_MISREAD_BY_A_SHELL = re.compile(r"[^\w@%+=:./-]")
 
 
 class UrlError(ValueError):
