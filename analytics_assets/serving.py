@@ -6,11 +6,14 @@ Does not belong here: what is built (``building.py``).
 
 from __future__ import annotations
 
+import ctypes
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -22,6 +25,12 @@ from analytics_assets import environment, home, interrupts, running_code, settin
 from analytics_assets.core.source import SourceError
 
 HOST = "127.0.0.1"
+_Process = subprocess.Popen[bytes]
+_DEFINITIONS, _CODE = "analytics_assets.definitions", "code"
+# Where webserver and daemon find the code; they know its jobs and schedules by the location's name.
+_WORKSPACE = "load_from: [grpc_server: {{socket: '{}', location_name: analytics_assets}}]\n"
+_LOADED = b'{"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}'
+_PR_SET_PDEATHSIG = 1
 _STOPS_WITHIN, _LEAVES_WITHIN = 20.0, 5.0
 
 
@@ -40,9 +49,10 @@ def run() -> int:
 
 
 def answers(url: str) -> bool:
-    """Whether the UI is there."""
-    with suppress(OSError), urllib.request.urlopen(f"{url}/server_info", timeout=2):
-        return True
+    """Whether the UI is there, and has what is declared."""
+    asked = urllib.request.Request(f"{url}/graphql", _LOADED, {"Content-Type": "application/json"})
+    with suppress(OSError, ValueError), urllib.request.urlopen(asked, timeout=2) as answer:
+        return bool(json.load(answer)["data"]["repositoriesOrError"].get("nodes"))
     return False
 
 
@@ -68,46 +78,60 @@ def _free_port() -> int:
 def _serve(started: ExitStack, config: settings.Settings, port: int) -> None:
     url = f"http://{HOST}:{port}"
     print(f"Starting the UI on {url} (Ctrl-C to stop) ...", flush=True)
-    python = [sys.executable, "-m"]
-    build = [*python, "analytics_assets", "materialize", "--behind", url]
-    builder = started.enter_context(_process(build, Path.cwd()))
+
+    def start(*command: str, folder: Path | None = None, output: int | None = None) -> _Process:
+        return started.enter_context(_process(command, folder or Path.cwd(), output))
+
+    builder = start("analytics_assets", "materialize", "--behind", url)
     environment.prepare()
     # The daemon would ask for the same as soon as it is there.
     while builder.poll() is None and not home.is_built(config):
         time.sleep(0.02)
-    serve = [*python, "dagster", "dev", "-h", HOST, "-p", str(port), "--log-level", "warning"]
-    serve += ["-w", str(Path(__file__).with_name("workspace.yaml"))]
-    # Elsewhere it would warn that the project's dagster.yaml is not the one it reads.
-    ui = started.enter_context(_process(serve, config.dagster_home))
-    if find_spec("plotly"):
-        # It says itself where it is, or why it is not; a line a request would bury what runs say.
-        show = [*python, "analytics_assets", "dashboard"]
-        started.enter_context(_process(show, Path.cwd(), subprocess.DEVNULL))
-    # Both end at the same time.
+    # What `dagster dev` starts one after the other: that takes twice as long.
+    place = Path(started.enter_context(tempfile.TemporaryDirectory()))
+    (place / "workspace.yaml").write_text(_WORKSPACE.format(place / _CODE))
+    where, quiet = ["-w", str(place / "workspace.yaml")], ["--log-level", "warning"]
+    code = ["dagster", "code-server", "start", "--socket", str(place / _CODE), "-m", _DEFINITIONS]
+    ui = ["dagster_webserver", "-h", HOST, "-p", str(port), *where, "--dagster-log-level=warning"]
+    daemon = ["dagster._daemon", "run", *where, *quiet]
+    serving = [start(*command, folder=config.dagster_home) for command in ([*code, *quiet], ui)]
+    # All end at the same time.
     started.callback(builder.terminate)
     while not answers(url):
         if builder.poll():  # declarations are wrong, as it has said
             return
-        if ui.poll() is not None:
+        if any(one.poll() is not None for one in serving):
             break
         time.sleep(0.1)
     else:
         print(f"Serving {url}; what is behind is built meanwhile.", flush=True)
-        ui.wait()
+        serving.append(start(*daemon, folder=config.dagster_home))
+        if find_spec("plotly"):
+            # It says itself where it is, or why it is not; a line a request would bury what runs
+            # say.
+            start("analytics_assets", "dashboard", output=subprocess.DEVNULL)
+        while all(one.poll() is None for one in serving):
+            time.sleep(0.2)
     print("The UI ended by itself; start it again.", file=sys.stderr)
 
 
 @contextmanager
-def _process(
-    command: Sequence[str], folder: Path, output: int | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process, and at the end none of all that it started.
+def _process(command: Sequence[str], folder: Path, output: int | None) -> Iterator[_Process]:
+    """A module of Python that runs, and at the end none of all that it started.
 
-    It leads a group of its own: Dagster's code servers outlive a Dagster that is stopped.
+    It ends with this process, even if that is killed, and leads a group of its own: Dagster's code
+    servers outlive a Dagster that is stopped.
     """
-    # Dagster would say at each start that "dg dev" is the newer command.
-    told = {**os.environ, "PYTHONWARNINGS": "ignore:Function"}
-    process = subprocess.Popen(command, cwd=folder, env=told, stdout=output, start_new_session=True)
+    # The webserver would say that it is there before the code is.
+    told = {**os.environ, "PYTHONWARNINGS": "ignore:Error loading"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=told,
+        stdout=output,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,
+    )
     try:
         yield process
     finally:
@@ -119,6 +143,12 @@ def _process(
             _wait_for_group(process.pid)
         _signal(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _end_with_parent() -> None:
+    """Of what a killed `run` left behind, the next one would find its port in use."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait_for_group(group: int) -> None:

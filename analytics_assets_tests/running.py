@@ -52,7 +52,7 @@ class Running:
     """A `run` that goes on."""
 
     def __init__(self, environment: dict[str, str], folder: Path, log: Path) -> None:
-        self.port = _free_port()
+        self.port = int(environment.get("ANALYTICS_PORT") or _free_port())
         self._log = log
         self._home = environment["ANALYTICS_HOME"]
         with log.open("w") as output:

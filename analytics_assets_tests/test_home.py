@@ -22,6 +22,9 @@ import pytest
 
 from analytics_assets import __version__, cli, home, settings
 from analytics_assets.automation.turns import HOME_TAG, end_of_daemon, end_own, wait_for_daemon
+from analytics_assets.core.source import SourceError
+from analytics_assets.production import server
+from analytics_assets.warehouse.storage import open_storage
 from analytics_assets_tests.integration.landing import land_year
 from analytics_assets_tests.integration.test_automation import scheduled, sensed
 from analytics_assets_tests.workspace import Workspace
@@ -113,6 +116,22 @@ def test_a_port_in_use_is_named(own_home: Path) -> None:
 @pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
 def test_what_is_no_port_is_named(own_home: Path, port: str) -> None:
     assert refused(ANALYTICS_PORT=port).startswith(f"ANALYTICS_PORT: '{port}' is no port")
+
+
+@pytest.mark.parametrize("name", ["two words", "it's", 'so "called"', "a;b", "a,b", "$HOME"])
+def test_a_path_in_which_the_embedded_server_cannot_start_is_refused(
+    own_home: Path, name: str
+) -> None:
+    with pytest.raises(SourceError, match=r"cannot start in a folder with .* Set ANALYTICS_HOME"):
+        server._start(own_home / name / "postgres")
+    assert not (own_home / name).exists()
+
+
+@pytest.mark.parametrize("name", ["100%25", "[old]", "a*"])
+def test_a_path_that_tables_would_be_lost_in_is_refused(own_home: Path, name: str) -> None:
+    with pytest.raises(SourceError, match=r"kept in a folder with .* Set ANALYTICS_HOME or"):
+        open_storage(str(own_home / name))
+    assert open_storage(str(own_home / "100%")).is_local
 
 
 def test_schedules_and_sensor_leave_it_to_a_command_that_builds(workspace: Workspace) -> None:

@@ -58,16 +58,17 @@ def site() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_nobody_comes_to_ui_or_api_without_a_login(
+def test_nobody_comes_to_ui_dashboard_or_api_without_a_login(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shipped site in a real nginx."""
     if not (NGINX and OPENSSL):
         pytest.skip("nginx or openssl is not installed")
     port = free_port()
-    with echoing() as ui, echoing() as api:
+    with echoing() as ui, echoing() as api, echoing() as dashboard:
         monkeypatch.setenv("ANALYTICS_PORT", str(ui))
         monkeypatch.setenv("API_PORT", str(api))
+        monkeypatch.setenv("DASHBOARD_PORT", str(dashboard))
         list(service.write(site, "analytics.test", "analytics", port))
         for command in (
             "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=analytics.test -keyout tls.key"
@@ -87,20 +88,23 @@ def test_nobody_comes_to_ui_or_api_without_a_login(
             running([*command, "-c", f"{site}/main.conf"], port),
             httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False) as client,
         ):
-            for path in ("/", "/graphql", "/api/v1/tables", "/metrics", "/docs"):
+            for path in ("/", "/graphql", "/api/v1/tables", "/metrics", "/docs", "/dashboard/"):
                 assert client.get(path).status_code == 401, path
                 assert client.get(path, auth=("ana", "wrong")).status_code == 401
             login = httpx.BasicAuth("ana", "secret")
             forged = {"X-Forwarded-For": "1.2.3.4", "X-API-Key": "mine", "Host": "analytics.test"}
             to_api = client.get("/api/v1/tables", auth=login, headers=forged).text
+            to_pages = client.get("/dashboard/births?lang=pt", auth=login, headers=forged).text
             to_ui = client.get("/runs", auth=login, headers={**forged, "Upgrade": "websocket"}).text
     key = (site / "api-key.conf").read_text().split('"')[1]
     assert f"API_KEYS={key}\n" in (site / "settings.env").read_text()
     assert to_api.startswith(f"{api} /api/v1/tables\n")
     assert to_ui.startswith(f"{ui} /runs\n")
+    assert to_pages.startswith(f"{dashboard} /births?lang=pt\n")
     assert f"\nx-api-key: {key}\n" in to_api
+    assert f"\nx-api-key: {key}\n" in to_pages
     assert "connection: upgrade" in to_ui
-    for told in (to_api, to_ui):
+    for told in (to_api, to_pages, to_ui):
         assert "\nx-forwarded-for: 127.0.0.1\n" in told
         assert "\nx-forwarded-proto: https\n" in told
         assert "host: analytics.test\n" in told

