@@ -4,6 +4,7 @@ Belongs here: Dagster objects that start runs.
 Does not belong here: choosing what to run (``plan.py``).
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -38,6 +39,8 @@ Job = UnresolvedAssetJobDefinition
 RETRY_AFTER = timedelta(hours=1)
 # The same change may come, be taken back and come again, but not without end.
 MOST_REPEATS = 5
+# A worker that is gone is looked for more often than changes, which costs more to find.
+_LOST_SECONDS = 10
 # It looks at the sources, too, and ends when nothing is behind.
 _LEFT_TO_COMMAND = dg.SkipReason("A command builds what is behind.")
 _OTHER_CODE = dg.SkipReason(
@@ -150,7 +153,7 @@ def changes_sensor(
     @dg.sensor(
         name="changes",
         jobs=list(all_jobs),
-        minimum_interval_seconds=settings.load().changes_seconds,
+        minimum_interval_seconds=min(_LOST_SECONDS, settings.load().changes_seconds),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for partitions whose input changed since they were built or promoted."
         " Waits while such runs are under way.",
@@ -166,6 +169,9 @@ def changes_sensor(
             return again or dg.SkipReason("Workers are gone again and again by the same runs.")
         if under_way(context.instance):
             return dg.SkipReason("Runs are under way; what they change is looked at afterwards.")
+        if time.time() - float(context.cursor or 0) < settings.load().changes_seconds:
+            return dg.SkipReason("It was looked a moment ago.")
+        context.update_cursor(str(time.time()))
         runs: list[PlannedRun] = []
         problems: list[str] = []
         for own in by_domain(tables):
@@ -190,8 +196,10 @@ def _tried(instance: dg.DagsterInstance, run: PlannedRun) -> bool:
 
 def _too_often(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> bool:
     since = datetime.now(timezone.utc) - RETRY_AFTER
-    recipe = {RECIPE_TAG: tags[RECIPE_TAG]}
-    return instance.get_runs_count(dg.RunsFilter(tags=recipe, created_after=since)) >= MOST_REPEATS
+    recipe = dg.RunsFilter(tags={RECIPE_TAG: tags[RECIPE_TAG]}, created_after=since)
+    # One that never began is nobody's fault but its queue's.
+    begun = [record for record in instance.get_run_records(recipe) if record.start_time]
+    return len(begun) >= MOST_REPEATS
 
 
 def _again(run: dg.DagsterRun) -> dg.RunRequest:

@@ -19,7 +19,7 @@ import psutil
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from analytics_assets import home, interrupts, settings
+from analytics_assets import home, interrupts, settings, workers
 from analytics_assets.automation.plan import RECIPE_TAG
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse import leases
@@ -32,10 +32,9 @@ _PROCESS_TAG, _USER_TAG = "analytics_assets/process", "analytics_assets/user"
 LOST_TAG = "analytics_assets/lost"
 # A run that holds no lease and wrote no event for so many seconds is nobody's.
 _SILENCE = 15
-# One that was handed to a worker and has not begun: a worker that has the code needs a second, one
-# that has just been started loads it first.
-_BEGINS_WITHIN = 45
-_HANDED_OVER = "dagster-celery/task_id"
+# One that a worker took and has not begun: a worker that has the code needs a second, one that has
+# just been started loads it first.
+_BEGINS_WITHIN = 35
 # Everything is in Dagster's event log; on the console it would bury what the caller prints.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -99,14 +98,14 @@ def end_lost(instance: dg.DagsterInstance, settings: Settings) -> list[dg.Dagste
     """End planned runs whose worker is gone, wherever it was; they are asked for again.
 
     Who builds or releases holds a lease, which goes with its process; between two of them a run
-    writes events.
+    writes events. One that waits for a worker to be free is not lost.
     """
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    at_work = leases.at_work(settings)
+    spared = leases.at_work(settings) | _waiting(instance)
     lost = [
         run
         for run in instance.get_runs(begun)
-        if RECIPE_TAG in run.tags and HOME_TAG not in run.tags and run.run_id not in at_work
+        if RECIPE_TAG in run.tags and HOME_TAG not in run.tags and run.run_id not in spared
     ]
     lost = [run for run in lost if time.time() - _last_event(instance, run) > _patience(run)]
     for run in lost:
@@ -115,11 +114,19 @@ def end_lost(instance: dg.DagsterInstance, settings: Settings) -> list[dg.Dagste
     return lost
 
 
+def _waiting(instance: dg.DagsterInstance) -> set[str]:
+    """Runs that were handed over and that no worker has taken: the last of them, as many as the
+    broker has messages."""
+    handed = [dg.DagsterRunStatus.STARTING]
+    runs = [r for r in instance.get_runs(dg.RunsFilter(statuses=handed)) if workers.TASK in r.tags]
+    return {run.run_id for run in runs[: workers.waiting(instance.run_launcher)]} if runs else set()
+
+
 def _patience(run: dg.DagsterRun) -> float:
     """Seconds of silence after which a run is nobody's."""
     if run.status is dg.DagsterRunStatus.STARTED:
         return _SILENCE
-    return _BEGINS_WITHIN if _HANDED_OVER in run.tags else math.inf
+    return _BEGINS_WITHIN if workers.TASK in run.tags else math.inf
 
 
 def _last_event(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
