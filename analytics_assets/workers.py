@@ -49,10 +49,12 @@ def waiting(launcher: Any) -> int | None:
     """How many runs the broker keeps until a worker is free; ``None``: it does not answer."""
     if not (app := getattr(launcher, "celery", None)):
         return 0
+    from kombu.exceptions import OperationalError
+
     try:
         with app.connection(connect_timeout=_ANSWERS_WITHIN) as connection:
             found = connection.default_channel.queue_declare(_QUEUE)
-    except connection.recoverable_connection_errors:
+    except (OperationalError, *connection.recoverable_connection_errors):
         return None
     return int(found.message_count)
 

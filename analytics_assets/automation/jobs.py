@@ -39,6 +39,8 @@ Job = UnresolvedAssetJobDefinition
 RETRY_AFTER = timedelta(hours=1)
 # The same change may come, be taken back and come again, but not without end.
 MOST_REPEATS = 5
+# One that could not be launched was not tried: Redis is away for moments.
+LAUNCH_AFTER = timedelta(minutes=2)
 # A worker that is gone is looked for more often than changes, which costs more to find.
 _LOST_SECONDS = 10
 # It looks at the sources, too, and ends when nothing is behind.
@@ -190,8 +192,12 @@ def _tried(instance: dg.DagsterInstance, run: PlannedRun) -> bool:
     tags = {RECIPE_TAG: run.recipe}
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     since = datetime.now(timezone.utc) - RETRY_AFTER
-    failed = instance.get_runs(dg.RunsFilter(tags=tags, statuses=ended, created_after=since))
-    return any(LOST_TAG not in one.tags for one in failed) or _too_often(instance, tags)
+    failed = instance.get_run_records(dg.RunsFilter(tags=tags, statuses=ended, created_after=since))
+    soon = datetime.now(timezone.utc) - LAUNCH_AFTER
+    counted = [one for one in failed if one.start_time or one.create_timestamp > soon]
+    return any(LOST_TAG not in one.dagster_run.tags for one in counted) or _too_often(
+        instance, tags
+    )
 
 
 def _too_often(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> bool:

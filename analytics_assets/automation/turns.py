@@ -30,11 +30,13 @@ HOME_TAG = "analytics_assets/run_by_command_in"
 _PROCESS_TAG, _USER_TAG = "analytics_assets/process", "analytics_assets/user"
 # Of a run whose worker died: it says nothing against trying the same again.
 LOST_TAG = "analytics_assets/lost"
-# A run that holds no lease and wrote no event for so many seconds is nobody's.
+# A run that holds no lease and wrote no event for so many seconds is nobody's. They are counted
+# from when an event was seen to be the last: the moment that it tells is by its worker's clock.
 _SILENCE = 15
 # One that a worker took and has not begun: a worker that has the code needs a second, one that has
 # just been started loads it first.
-_BEGINS_WITHIN = 35
+_BEGINS_WITHIN = 30
+_seen: dict[str, tuple[int, float]] = {}
 # Everything is in Dagster's event log; on the console it would bury what the caller prints.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -101,13 +103,16 @@ def end_lost(instance: dg.DagsterInstance, settings: Settings) -> list[dg.Dagste
     writes events. One that waits for a worker to be free is not lost.
     """
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    spared = leases.at_work(settings) | _waiting(instance)
-    lost = [
+    planned = [
         run
         for run in instance.get_runs(begun)
-        if RECIPE_TAG in run.tags and HOME_TAG not in run.tags and run.run_id not in spared
+        if RECIPE_TAG in run.tags and HOME_TAG not in run.tags
     ]
-    lost = [run for run in lost if time.time() - _last_event(instance, run) > _patience(run)]
+    silent = _silence(instance, planned)
+    spared = leases.at_work(settings) | _waiting(instance)
+    lost = [
+        run for run in planned if run.run_id not in spared and silent[run.run_id] > _patience(run)
+    ]
     for run in lost:
         instance.add_run_tags(run.run_id, {LOST_TAG: "true"})
         instance.report_run_canceled(run, message="The worker that ran it is gone.")
@@ -129,9 +134,16 @@ def _patience(run: dg.DagsterRun) -> float:
     return _BEGINS_WITHIN if workers.TASK in run.tags else math.inf
 
 
-def _last_event(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
-    found = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
-    return found[0].event_log_entry.timestamp if found else 0.0
+def _silence(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> dict[str, float]:
+    """Run -> seconds since this process saw its last event first."""
+    now, before = time.monotonic(), dict(_seen)
+    _seen.clear()
+    for run in runs:
+        found = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+        last = found[0].storage_id if found else 0
+        known, since = before.get(run.run_id, (-1, now))
+        _seen[run.run_id] = (last, since if known == last else now)
+    return {run_id: now - since for run_id, (_, since) in _seen.items()}
 
 
 def _is_alive(process: str) -> bool:
