@@ -51,6 +51,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PROBE = "_probe"
 # Words of fsspec's and Delta's errors that say nothing of what is stored.
 _AWAY = ("Generic S3 error", "Generic GCS error", "Generic MicrosoftAzure error", "error sending")
+_REFUSED = ("lacked the necessary privileges", "lacked valid authentication")
 
 
 @dataclass(frozen=True)
@@ -183,10 +184,18 @@ class ObjectStore(Storage):
         raise AssertionError
 
     def explain(self, error: BaseException) -> Exception | None:
-        """``SourceUnavailable`` for what fsspec's or Delta's client says of a store that is away;
-        both have tried again for a while."""
+        """``SourceUnavailable`` for what fsspec's or Delta's client says of a store that is away,
+        for which both have tried again for a while, or whose keys are not good any more."""
         if isinstance(error, SourceError):
             return None
+        # Of a file of this machine it would say which.
+        of_keys = isinstance(error, PermissionError) and error.filename is None
+        if of_keys or any(word in str(error) for word in _REFUSED):
+            return SourceUnavailable(
+                f"the object store refuses its user ({_short(error)})",
+                self.root,
+                "What is published stays whole: see that the keys are good, and run again",
+            )
         of_client = type(error).__module__.split(".")[0] in ("botocore", "aiohttp", "aiobotocore")
         of_delta = any(word in str(error) for word in _AWAY)
         passing = isinstance(error, TimeoutError | ConnectionError) or _is_server_error(error)
@@ -298,15 +307,13 @@ class _Handler(pyarrow.fs.FSSpecHandler):
             self.fs.cp_file(src, dest)
             self.fs.rm_file(src)
 
-    def open_input_stream(self, path: str) -> pyarrow.PythonFile:
-        return self._opened(path)
+    def open_input_stream(self, path: str) -> pyarrow.BufferReader:
+        return self.open_input_file(path)
 
-    def open_input_file(self, path: str) -> pyarrow.PythonFile:
-        return self._opened(path)
-
-    def _opened(self, path: str) -> pyarrow.PythonFile:
+    def open_input_file(self, path: str) -> pyarrow.BufferReader:
+        # What is read so is small. Read later, a failure of the store would be one of the file.
         with self._reaching():
-            return pyarrow.PythonFile(self.fs.open(path, mode="rb"), mode="r")
+            return pyarrow.BufferReader(self.fs.cat_file(path))
 
 
 def _info(path: str, found: dict[str, Any]) -> pyarrow.fs.FileInfo:

@@ -186,9 +186,12 @@ def _taken_over(kill: Kill) -> list[float]:
     ((status,),) = _history("select status from runs where run_id = %s", kill.run_id)
     if status == "SUCCESS":
         return []
+    # The next worker that took it: it may have been killed, too.
     ((began,),) = _history(
-        "select min(start_time) from runs join run_tags using (run_id)"
-        " where key = %s and value = %s and start_time > %s",
+        "select min(extract(epoch from e.timestamp))::float"
+        " from event_logs e join run_tags t using (run_id)"
+        " where t.key = %s and t.value = %s and e.timestamp > to_timestamp(%s) at time zone 'UTC'"
+        " and e.event like '%%Started process for run (pid%%'",
         RECIPE_TAG,
         _recipe(kill.run_id),
         kill.at,
