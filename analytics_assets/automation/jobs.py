@@ -22,7 +22,7 @@ from analytics_assets.automation.plan import (
     job_name,
     plan,
 )
-from analytics_assets.automation.turns import LOST_TAG, end_lost, end_own, under_way
+from analytics_assets.automation.turns import end_lost, end_own, under_way
 from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS
@@ -32,6 +32,7 @@ from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import mend_catalogue
 from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.leases import LOST_TAG
 from analytics_assets.warehouse.table_assets import asset_key
 
 Job = UnresolvedAssetJobDefinition

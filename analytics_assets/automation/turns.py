@@ -28,8 +28,6 @@ from analytics_assets.warehouse import leases
 HOME_TAG = "analytics_assets/run_by_command_in"
 # That process, by its number and when it began, because numbers are given again; and whose it is.
 _PROCESS_TAG, _USER_TAG = "analytics_assets/process", "analytics_assets/user"
-# Of a run whose worker died: it says nothing against trying the same again.
-LOST_TAG = "analytics_assets/lost"
 # A run that holds no lease and wrote no event for so many seconds is nobody's. They are counted
 # from when an event was seen to be the last: the moment that it tells is by its worker's clock.
 _SILENCE = 15
@@ -114,7 +112,7 @@ def end_lost(instance: dg.DagsterInstance, settings: Settings) -> list[dg.Dagste
         run for run in planned if run.run_id not in spared and silent[run.run_id] > _patience(run)
     ]
     for run in lost:
-        instance.add_run_tags(run.run_id, {LOST_TAG: "true"})
+        instance.add_run_tags(run.run_id, {leases.LOST_TAG: "true"})
         instance.report_run_canceled(run, message="The worker that ran it is gone.")
     return lost
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -14,9 +15,13 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from analytics_assets import cli, environment, settings, workers
 from analytics_assets.automation import turns
 from analytics_assets.automation.plan import DOMAIN_TAG, RECIPE_TAG, PlannedRun, _cut
-from analytics_assets.automation.turns import HOME_TAG, LOST_TAG, end_lost
+from analytics_assets.automation.turns import HOME_TAG, end_lost
 from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED
-from analytics_assets.warehouse.leases import held
+from analytics_assets.core.source import SourceError
+from analytics_assets.warehouse import leases
+from analytics_assets.warehouse.leases import LOST_TAG, held
+from analytics_assets.warehouse.table_assets import warehouse_assets
+from analytics_assets_tests.toy import Memory, toy_tables
 from analytics_assets_tests.workspace import Workspace
 
 BROKER = "redis://:a-secret@broker:6379/0"
@@ -60,6 +65,14 @@ def test_the_queue_and_its_workers_are_settings(
     file.write_text("run_launcher: {module: mine, class: Mine}\n")
     environment.write_dagster_yaml(file)
     assert yaml.safe_load(file.read_text())["run_launcher"]["class"] == "Mine"
+
+
+def test_a_backup_is_not_taken_into_a_folder_that_is_called_like_a_url(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BACKUP_FOLDER", "s3://bucket/backups")
+    with pytest.raises(SourceError, match="BACKUP_FOLDER: a URL is no folder of this machine"):
+        settings.load()
 
 
 def test_a_worker_without_a_queue_is_told(
@@ -128,6 +141,32 @@ def test_a_run_that_waits_for_a_worker_to_be_free_is_not_lost(
     assert end_lost(workspace.instance, settings.load()) == []
     kept[0] = 0
     assert [one.run_id for one in end_lost(workspace.instance, settings.load())] == [waits]
+
+
+def test_a_run_that_lost_its_lease_is_asked_for_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL was restarted in the middle of it."""
+    memory = Memory()
+    memory.months = {"2024-01": [(date(2024, 1, 5), "a", 500)]}
+    raw = toy_tables(memory)[0]
+    (step,) = warehouse_assets([raw])
+
+    def run(status: str) -> set[str]:
+        made = dg.materialize(
+            [step], partition_key="2024-01", instance=workspace.instance, raise_on_error=False
+        )
+        assert made.dagster_run.status.value == status
+        found = workspace.instance.get_run_by_id(made.run_id)
+        return set(found.tags) if found else set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(leases.Lease, "is_held", lambda lease: False)
+        assert LOST_TAG in run("FAILURE")
+    memory.months["2024-01"] = [(date(2024, 1, 5), "nowhere", 500)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Memory, "land", None)
+        assert LOST_TAG not in run("FAILURE")
 
 
 def test_a_broker_that_is_away_keeps_nobody_knows_how_many() -> None:
