@@ -127,7 +127,7 @@ def load() -> Settings:
         alert_webhook_url=os.environ.get("ALERT_WEBHOOK_URL") or None,
         alert_repeat=timedelta(hours=_number("ALERT_REPEAT_HOURS", 24)),
         promotion_gate_percent=_number("PROMOTION_GATE_PERCENT", 80),
-        backup_folder=Path(os.environ.get("BACKUP_FOLDER") or home / "backups").absolute(),
+        backup_folder=_folder("BACKUP_FOLDER", home / "backups"),
         backups_kept=_number("BACKUPS_KEPT", 7, int),
         backup_passphrase=os.environ.get("BACKUP_PASSPHRASE") or None,
         restore_url=os.environ.get("RESTORE_URL") or None,
@@ -159,6 +159,18 @@ def _number(variable: str, default: float, kind: type = float, least: float = 0)
             f"Give a {whole}number from {least:g}, such as {default}",
         ) from None
     return value
+
+
+def _folder(variable: str, default: Path) -> Path:
+    named = os.environ.get(variable) or ""
+    if "://" in named:
+        # As a path it would be a folder here, of which nobody would expect to be the only copy.
+        raise SourceError(
+            "a URL is no folder of this machine",
+            variable,
+            "Give a folder, and have it copied to where the URL leads",
+        )
+    return Path(named or default).absolute()
 
 
 def _memory(variable: str, default: str) -> str:

@@ -20,6 +20,10 @@ _BROKER = "ANALYTICS_BROKER_URL"
 _LONGEST_RUN_SECONDS = 12 * 3600
 # A process that has loaded the code takes run after run; whatever leaks goes with it.
 _RUNS_OF_A_PROCESS = 200
+# The tag of a run that was handed over, and the queue that it waits in.
+TASK = "dagster-celery/task_id"
+_QUEUE = "dagster"
+_ANSWERS_WITHIN = 5
 
 
 def launcher() -> dict[str, Any]:
@@ -39,6 +43,20 @@ def launcher() -> dict[str, Any]:
             },
         },
     }
+
+
+def waiting(launcher: Any) -> int | None:
+    """How many runs the broker keeps until a worker is free; ``None``: it does not answer."""
+    if not (app := getattr(launcher, "celery", None)):
+        return 0
+    from kombu.exceptions import OperationalError
+
+    try:
+        with app.connection(connect_timeout=_ANSWERS_WITHIN) as connection:
+            found = connection.default_channel.queue_declare(_QUEUE)
+    except (OperationalError, *connection.recoverable_connection_errors):
+        return None
+    return int(found.message_count)
 
 
 def work(config: Settings) -> int:
@@ -75,7 +93,7 @@ def work(config: Settings) -> int:
             "--pool=prefork",
             f"--max-tasks-per-child={_RUNS_OF_A_PROCESS}",
             f"--hostname=worker-{os.getpid()}@{socket.gethostname()}",
-            "--queues=dagster",
+            f"--queues={_QUEUE}",
             "--loglevel=warning",
             "--without-gossip",
             "--without-mingle",

@@ -4,6 +4,7 @@ Belongs here: Dagster objects that start runs.
 Does not belong here: choosing what to run (``plan.py``).
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -21,7 +22,7 @@ from analytics_assets.automation.plan import (
     job_name,
     plan,
 )
-from analytics_assets.automation.turns import LOST_TAG, end_lost, end_own, under_way
+from analytics_assets.automation.turns import end_lost, end_own, under_way
 from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS
@@ -31,6 +32,7 @@ from analytics_assets.production.promotion import production_engine
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import mend_catalogue
 from analytics_assets.warehouse.lake import open_lake
+from analytics_assets.warehouse.leases import LOST_TAG
 from analytics_assets.warehouse.table_assets import asset_key
 
 Job = UnresolvedAssetJobDefinition
@@ -38,6 +40,10 @@ Job = UnresolvedAssetJobDefinition
 RETRY_AFTER = timedelta(hours=1)
 # The same change may come, be taken back and come again, but not without end.
 MOST_REPEATS = 5
+# One that could not be launched was not tried: Redis is away for moments.
+LAUNCH_AFTER = timedelta(minutes=2)
+# A worker that is gone is looked for more often than changes, which costs more to find.
+_LOST_SECONDS = 10
 # It looks at the sources, too, and ends when nothing is behind.
 _LEFT_TO_COMMAND = dg.SkipReason("A command builds what is behind.")
 _OTHER_CODE = dg.SkipReason(
@@ -150,7 +156,7 @@ def changes_sensor(
     @dg.sensor(
         name="changes",
         jobs=list(all_jobs),
-        minimum_interval_seconds=settings.load().changes_seconds,
+        minimum_interval_seconds=min(_LOST_SECONDS, settings.load().changes_seconds),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for partitions whose input changed since they were built or promoted."
         " Waits while such runs are under way.",
@@ -166,6 +172,9 @@ def changes_sensor(
             return again or dg.SkipReason("Workers are gone again and again by the same runs.")
         if under_way(context.instance):
             return dg.SkipReason("Runs are under way; what they change is looked at afterwards.")
+        if time.time() - float(context.cursor or 0) < settings.load().changes_seconds:
+            return dg.SkipReason("It was looked a moment ago.")
+        context.update_cursor(str(time.time()))
         runs: list[PlannedRun] = []
         problems: list[str] = []
         for own in by_domain(tables):
@@ -184,14 +193,20 @@ def _tried(instance: dg.DagsterInstance, run: PlannedRun) -> bool:
     tags = {RECIPE_TAG: run.recipe}
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     since = datetime.now(timezone.utc) - RETRY_AFTER
-    failed = instance.get_runs(dg.RunsFilter(tags=tags, statuses=ended, created_after=since))
-    return any(LOST_TAG not in one.tags for one in failed) or _too_often(instance, tags)
+    failed = instance.get_run_records(dg.RunsFilter(tags=tags, statuses=ended, created_after=since))
+    soon = datetime.now(timezone.utc) - LAUNCH_AFTER
+    counted = [one for one in failed if one.start_time or one.create_timestamp > soon]
+    return any(LOST_TAG not in one.dagster_run.tags for one in counted) or _too_often(
+        instance, tags
+    )
 
 
 def _too_often(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> bool:
     since = datetime.now(timezone.utc) - RETRY_AFTER
-    recipe = {RECIPE_TAG: tags[RECIPE_TAG]}
-    return instance.get_runs_count(dg.RunsFilter(tags=recipe, created_after=since)) >= MOST_REPEATS
+    recipe = dg.RunsFilter(tags={RECIPE_TAG: tags[RECIPE_TAG]}, created_after=since)
+    # One that never began is nobody's fault but its queue's.
+    begun = [record for record in instance.get_run_records(recipe) if record.start_time]
+    return len(begun) >= MOST_REPEATS
 
 
 def _again(run: dg.DagsterRun) -> dg.RunRequest:

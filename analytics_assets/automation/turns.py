@@ -19,7 +19,7 @@ import psutil
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from analytics_assets import home, interrupts, settings
+from analytics_assets import home, interrupts, settings, workers
 from analytics_assets.automation.plan import RECIPE_TAG
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse import leases
@@ -28,14 +28,13 @@ from analytics_assets.warehouse import leases
 HOME_TAG = "analytics_assets/run_by_command_in"
 # That process, by its number and when it began, because numbers are given again; and whose it is.
 _PROCESS_TAG, _USER_TAG = "analytics_assets/process", "analytics_assets/user"
-# Of a run whose worker died: it says nothing against trying the same again.
-LOST_TAG = "analytics_assets/lost"
-# A run that holds no lease and wrote no event for so many seconds is nobody's.
+# A run that holds no lease and wrote no event for so many seconds is nobody's. They are counted
+# from when an event was seen to be the last: the moment that it tells is by its worker's clock.
 _SILENCE = 15
-# One that was handed to a worker and has not begun: a worker that has the code needs a second, one
-# that has just been started loads it first.
-_BEGINS_WITHIN = 45
-_HANDED_OVER = "dagster-celery/task_id"
+# One that a worker took and has not begun: a worker that has the code needs a second, one that has
+# just been started loads it first.
+_BEGINS_WITHIN = 30
+_seen: dict[str, tuple[int, float]] = {}
 # Everything is in Dagster's event log; on the console it would bury what the caller prints.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -99,32 +98,50 @@ def end_lost(instance: dg.DagsterInstance, settings: Settings) -> list[dg.Dagste
     """End planned runs whose worker is gone, wherever it was; they are asked for again.
 
     Who builds or releases holds a lease, which goes with its process; between two of them a run
-    writes events.
+    writes events. One that waits for a worker to be free is not lost.
     """
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    at_work = leases.at_work(settings)
-    lost = [
+    planned = [
         run
         for run in instance.get_runs(begun)
-        if RECIPE_TAG in run.tags and HOME_TAG not in run.tags and run.run_id not in at_work
+        if RECIPE_TAG in run.tags and HOME_TAG not in run.tags
     ]
-    lost = [run for run in lost if time.time() - _last_event(instance, run) > _patience(run)]
+    silent = _silence(instance, planned)
+    spared = leases.at_work(settings) | _waiting(instance)
+    lost = [
+        run for run in planned if run.run_id not in spared and silent[run.run_id] > _patience(run)
+    ]
     for run in lost:
-        instance.add_run_tags(run.run_id, {LOST_TAG: "true"})
+        instance.add_run_tags(run.run_id, {leases.LOST_TAG: "true"})
         instance.report_run_canceled(run, message="The worker that ran it is gone.")
     return lost
+
+
+def _waiting(instance: dg.DagsterInstance) -> set[str]:
+    """Runs that were handed over and that no worker has taken: the last of them, as many as the
+    broker has messages."""
+    handed = [dg.DagsterRunStatus.STARTING]
+    runs = [r for r in instance.get_runs(dg.RunsFilter(statuses=handed)) if workers.TASK in r.tags]
+    return {run.run_id for run in runs[: workers.waiting(instance.run_launcher)]} if runs else set()
 
 
 def _patience(run: dg.DagsterRun) -> float:
     """Seconds of silence after which a run is nobody's."""
     if run.status is dg.DagsterRunStatus.STARTED:
         return _SILENCE
-    return _BEGINS_WITHIN if _HANDED_OVER in run.tags else math.inf
+    return _BEGINS_WITHIN if workers.TASK in run.tags else math.inf
 
 
-def _last_event(instance: dg.DagsterInstance, run: dg.DagsterRun) -> float:
-    found = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
-    return found[0].event_log_entry.timestamp if found else 0.0
+def _silence(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> dict[str, float]:
+    """Run -> seconds since this process saw its last event first."""
+    now, before = time.monotonic(), dict(_seen)
+    _seen.clear()
+    for run in runs:
+        found = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+        last = found[0].storage_id if found else 0
+        known, since = before.get(run.run_id, (-1, now))
+        _seen[run.run_id] = (last, since if known == last else now)
+    return {run_id: now - since for run_id, (_, since) in _seen.items()}
 
 
 def _is_alive(process: str) -> bool:

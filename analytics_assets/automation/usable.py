@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analytics_assets.core.declaration import Table
-from analytics_assets.core.source import DatedSource, OutspokenSource, SourceError
+from analytics_assets.core.source import DatedSource, OutspokenSource, SourceError, place
 from analytics_assets.landing.sources import FileSource
 
 
@@ -21,7 +21,9 @@ def unusable(tables: Sequence[Table]) -> dict[str, str]:
         source = table.source
         # A source that knows when its input came, and what is wrong with it, reads files.
         if isinstance(source, DatedSource) and isinstance(source, OutspokenSource):
-            where = str(source.feed.folder.path) if isinstance(source, FileSource) else table.domain
+            where = (
+                place(source.feed.folder.path) if isinstance(source, FileSource) else table.domain
+            )
             key, before = found.get(where, (table.key, False))
             found[where] = (key, before or _has_some(source))
     return {

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -105,6 +106,24 @@ class OutspokenSource(Source, Protocol):
         """A sentence for each file that will not be landed as it is, or is missing."""
 
 
+# Folder of this machine -> the URL of which it is a copy.
+_CALLED: dict[str, str] = {}
+
+
+def called(folder: Path, url: str) -> None:
+    """Have people told the URL of what is in a folder."""
+    _CALLED[str(folder)] = url
+
+
+def place(path: object) -> str:
+    """What a file or folder is called to people."""
+    text = str(path)
+    for folder, url in _CALLED.items():
+        if text == folder or text.startswith(f"{folder}/"):
+            return url + text[len(folder) :]
+    return text
+
+
 class SourceError(Exception):
     """Input that cannot be landed: says what, where and what to do; retrying cannot pass."""
 
@@ -112,6 +131,7 @@ class SourceError(Exception):
     passes = False
 
     def __init__(self, what: str, where: str, to_do: str) -> None:
+        where = place(where)
         super().__init__(f"{where}: {what}. {to_do}")
         self.parts = (what, where, to_do)
 

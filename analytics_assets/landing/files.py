@@ -51,7 +51,8 @@ def files_of(feed: Feed) -> list[LandedFile]:
             except ValueError:
                 continue  # no such day: a strange file
             found.append(LandedFile(path, _state(status), status.st_mtime_ns, window))
-    return sorted(found, key=lambda file: (file.changed, *_counted(file.path.name)))
+    # Microseconds: below them a mirrored file has something else than time.
+    return sorted(found, key=lambda file: (file.changed // 1000, *_counted(file.path.name)))
 
 
 def _counted(name: str) -> tuple[list[tuple[str, int]], str]:
@@ -75,10 +76,10 @@ def _state(status: os.stat_result) -> str:
 def _beside(feed: Feed) -> list[Path]:
     """What is in the folder of a feed; nothing where the folder of one is missing that need not be
     there."""
-    folder = feed.folder.path
-    if feed.below and not feed.expected and folder.is_dir() and not (folder / feed.below).exists():
+    folder = feed.folder
+    if feed.below and not feed.expected and folder.path / feed.below not in folder.files():
         return []
-    return feed.folder.files(feed.below)
+    return folder.files(feed.below)
 
 
 def strange_files(feeds: Collection[Feed]) -> dict[Path, str]:

@@ -15,10 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from analytics_assets import settings
-from analytics_assets.core.source import SourceError
+from analytics_assets.core.source import SourceError, place
 from analytics_assets.warehouse.durable import drafted
 
 _KINDS = {
@@ -33,7 +34,8 @@ OUT = "Move it out of the folder"
 
 @dataclass(frozen=True)
 class LandingFolder:
-    """The folder that the setting ``variable`` names, or that of the generated ``sample``."""
+    """The folder, of this machine or by its URL in an object store, that the setting ``variable``
+    names, or that of the generated ``sample``."""
 
     variable: str
     sample: str
@@ -41,6 +43,8 @@ class LandingFolder:
     @property
     def path(self) -> Path:
         """Looked up at each use: a code location outlives a change of settings."""
+        if url := _url(self.variable):
+            return _mirror().mirror_of(url)
         named = os.environ.get(self.variable)
         return Path(named) if named else settings.load().home / "samples" / self.sample
 
@@ -56,11 +60,26 @@ class LandingFolder:
                 generate(draft)
 
 
+def _url(variable: str) -> str:
+    """The URL that a setting names; empty where it names none."""
+    named = os.environ.get(variable) or ""
+    return named.rstrip("/") if "://" in named else ""
+
+
+def _mirror() -> ModuleType:
+    # Only who has an object store waits for what reads one.
+    from analytics_assets.landing import mirror
+
+    return mirror
+
+
 def listed(folder: Path, variable: str) -> list[Path]:
     """What is in a folder, by name; ``SourceError`` with the setting if it cannot be read.
 
     Names that start with a dot are left alone: downloads and copies under way are called so.
     """
+    if url := _url(variable):
+        _mirror().refresh(url, variable)
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -98,6 +117,8 @@ def arrived(paths: Iterable[Path]) -> datetime | None:
     moments = []
     for path in paths:
         with suppress(FileNotFoundError):
-            # Not st_mtime: a copy may keep the time of its original.
-            moments.append(path.stat().st_ctime)
+            # Not st_mtime: a copy may keep the time of its original. A mirrored file has that of
+            # its object, which came then.
+            status = path.stat()
+            moments.append(status.st_mtime if "://" in place(path) else status.st_ctime)
     return datetime.fromtimestamp(min(moments), timezone.utc) if moments else None

@@ -11,9 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 from analytics_assets import settings
+from analytics_assets.core.source import place
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile
 from analytics_assets.landing.reading import READER, Content, look_into
@@ -25,7 +27,8 @@ _AGAIN_AFTER = 60.0
 
 def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Content]:
     """File -> what it holds. Only new and changed files are read."""
-    as_declared = repr((READER, feed.folder.path, feed.declaration))
+    # By what all machines call the folder: they share what is noted.
+    as_declared = repr((READER, Path(place(feed.folder.path)), feed.declaration))
     digest = hashlib.sha256(as_declared.encode()).hexdigest()[:16]
     name = f"{feed.name}-{digest}"
     known = noted(name, shared=True)

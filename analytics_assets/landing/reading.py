@@ -24,7 +24,7 @@ from analytics_assets import settings
 from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import key_rules, quoted, sql_type
 from analytics_assets.core.partitions import START
-from analytics_assets.core.source import SourceError, SourceHindered
+from analytics_assets.core.source import SourceError, SourceHindered, place
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.fields import Fields, fields_of
 from analytics_assets.landing.files import LandedFile
@@ -160,7 +160,7 @@ def look_into(session: Any, feed: Feed, file: LandedFile) -> Content:
             f" {content.first_row:,}"
         )
     if why:
-        problem = (why, str(file.path), "Look whether it is the right file, and send it again")
+        problem = (why, place(file.path), "Look whether it is the right file, and send it again")
         return Content(
             problem=problem,
             rows=content.rows,

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.core.source import Landing, Source
+from analytics_assets.core.source import Landing, Source, place
 from analytics_assets.core.table_set import TableSet
 from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
@@ -79,7 +79,7 @@ class RejectedSource:
 
     def problems(self) -> list[str]:
         """Files and folders that are of no feed."""
-        return [f"{path}: {why}" for path, why in strange_files(self._feeds).items()]
+        return [f"{place(path)}: {why}" for path, why in strange_files(self._feeds).items()]
 
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """File -> fingerprint of what cannot be landed from it, or that it is strange."""

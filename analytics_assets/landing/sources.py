@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted, sql_type
-from analytics_assets.core.source import Landing, SourceError, Tally
+from analytics_assets.core.source import Landing, SourceError, Tally, place
 from analytics_assets.core.telling import header
 from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
@@ -218,7 +218,7 @@ class FileSource:
 
     @property
     def _where(self) -> str:
-        return str(self.feed.folder.path / self.feed.below)
+        return place(self.feed.folder.path / self.feed.below)
 
     # ---- its table ------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ once, and DuckDB, which would ask ten times for each file's size, reads at the s
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -38,14 +39,25 @@ class Copies:
         try:
             os.utime(target)
         except FileNotFoundError:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".{uuid4().hex}")
             try:
-                self._fetch(name, draft)
-                self._keep(draft, target)
-            finally:
-                draft.unlink(missing_ok=True)
+                self._fetched(name, target)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                # What fills the disk may be other copies, which can be fetched again.
+                with self._lock:
+                    self._trim(0)
+                self._fetched(name, target)
         return str(target)
+
+    def _fetched(self, name: str, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{uuid4().hex}")
+        try:
+            self._fetch(name, draft)
+            self._keep(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def adopt(self, name: str, file: str) -> None:
         """Make a local file the copy."""

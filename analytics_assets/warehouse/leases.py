@@ -23,6 +23,8 @@ from sqlalchemy.engine import make_url
 from analytics_assets.settings import Settings, user
 
 _TABLE = "analytics_assets_lease"
+# Of a run whose worker died, or lost its lease: it says nothing against trying the same again.
+LOST_TAG = "analytics_assets/lost"
 # The first number of our advisory locks; the second is the session's, or 0 to change the table.
 _LOCKS = 24_942
 _LOOK_AGAIN = 1.0
@@ -63,17 +65,20 @@ class Lease:
 
     connection: Any
 
-    def check(self) -> None:
-        """``LeaseLost`` where it is not held any more; ask before anything is published."""
+    def is_held(self) -> bool:
+        """Whether the session is still there."""
         try:
             with self.connection.cursor() as cursor:
                 cursor.execute(
                     f"select from {_TABLE} where holder = pg_backend_pid() and granted limit 1"
                 )
-                held = cursor.fetchone() is not None
+                return cursor.fetchone() is not None
         except psycopg2.Error:
-            held = False
-        if not held:
+            return False
+
+    def check(self) -> None:
+        """``LeaseLost`` where it is not held any more; ask before anything is published."""
+        if not self.is_held():
             raise LeaseLost(
                 "The connection to PostgreSQL by which this run alone builds its partitions was"
                 " lost, so it publishes nothing more: another run may build them. Run again"

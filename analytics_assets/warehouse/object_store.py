@@ -15,7 +15,8 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,11 +44,25 @@ _ASKED_ONE_BY_ONE = 3
 # A log is opened by two requests for each commit since the last checkpoint.
 _CHECKPOINTS = "10"
 _CLOCK_FIELDS = ("mtime", "LastModified", "last_modified", "updated")
+_TAG_FIELDS = ("ETag", "etag")
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
 _ATTEMPTS = 4
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PROBE = "_probe"
 # Words of fsspec's and Delta's errors that say nothing of what is stored.
 _AWAY = ("Generic S3 error", "Generic GCS error", "Generic MicrosoftAzure error", "error sending")
+_REFUSED = ("lacked the necessary privileges", "lacked valid authentication")
+
+
+@dataclass(frozen=True)
+class Object:
+    """What is stored under a name below the root. ``changed``: microseconds since 1970; ``tag``:
+    the store's checksum, which another content does not have."""
+
+    name: str
+    size: int
+    changed: int
+    tag: str
 
 
 class ObjectStore(Storage):
@@ -60,7 +75,7 @@ class ObjectStore(Storage):
         if scheme not in _SCHEMES:
             raise SourceError(
                 f"{scheme}:// is no store that can be read",
-                "ANALYTICS_LAKE",
+                root,
                 f"Give a folder, or a URL that begins with {'://, '.join(_SCHEMES)}://",
             )
         package, options = _SCHEMES[scheme]
@@ -77,12 +92,12 @@ class ObjectStore(Storage):
         except ImportError as error:
             raise SourceError(
                 f"it needs {package}, which is not installed",
-                "ANALYTICS_LAKE",
+                root,
                 f"Install analytics-assets[scale], or {package}",
             ) from error
         self.base = str(self._remote._strip_protocol(root))
         self.fs = pyarrow.fs.PyFileSystem(_Handler(self._remote, self._reaching))
-        self._copies = Copies(home.home / "copies" / _word(root), home.copies_mb * 1e6, self._fetch)
+        self._copies = Copies(home.home / "copies" / _word(root), home.copies_mb * 1e6, self.fetch)
 
     def infos(self, uris: Iterable[str]) -> list[pyarrow.fs.FileInfo]:
         """What the store says of these files; of many by one list of the folder they are in."""
@@ -169,10 +184,18 @@ class ObjectStore(Storage):
         raise AssertionError
 
     def explain(self, error: BaseException) -> Exception | None:
-        """``SourceUnavailable`` for what fsspec's or Delta's client says of a store that is away;
-        both have tried again for a while."""
+        """``SourceUnavailable`` for what fsspec's or Delta's client says of a store that is away,
+        for which both have tried again for a while, or whose keys are not good any more."""
         if isinstance(error, SourceError):
             return None
+        # Of a file of this machine it would say which.
+        of_keys = isinstance(error, PermissionError) and error.filename is None
+        if of_keys or any(word in str(error) for word in _REFUSED):
+            return SourceUnavailable(
+                f"the object store refuses its user ({_short(error)})",
+                self.root,
+                "What is published stays whole: see that the keys are good, and run again",
+            )
         of_client = type(error).__module__.split(".")[0] in ("botocore", "aiohttp", "aiobotocore")
         of_delta = any(word in str(error) for word in _AWAY)
         passing = isinstance(error, TimeoutError | ConnectionError) or _is_server_error(error)
@@ -193,7 +216,24 @@ class ObjectStore(Storage):
                 raise told from error
             raise
 
-    def _fetch(self, name: str, target: Path) -> None:
+    def objects(self) -> dict[str, Object]:
+        """All that is stored below the root, by name."""
+        with self._reaching():
+            found = self._remote.find(self.base, detail=True)
+        own = f"{self.base}/"
+        return {
+            path.removeprefix(own): _object(path.removeprefix(own), info)
+            for path, info in found.items()
+            if path.startswith(own) and info["type"] == "file"
+        }
+
+    def object(self, name: str) -> Object:
+        """What is stored under a name; ``FileNotFoundError`` where nothing is."""
+        with self._reaching():
+            return _object(name, self._remote.info(f"{self.base}/{name}"))
+
+    def fetch(self, name: str, target: Path) -> None:
+        """Write the bytes of a name to a local file."""
         with self._reaching():
             self._remote.get_file(f"{self.base}/{name}", str(target))
 
@@ -267,21 +307,30 @@ class _Handler(pyarrow.fs.FSSpecHandler):
             self.fs.cp_file(src, dest)
             self.fs.rm_file(src)
 
-    def open_input_stream(self, path: str) -> pyarrow.PythonFile:
-        return self._opened(path)
+    def open_input_stream(self, path: str) -> pyarrow.BufferReader:
+        return self.open_input_file(path)
 
-    def open_input_file(self, path: str) -> pyarrow.PythonFile:
-        return self._opened(path)
-
-    def _opened(self, path: str) -> pyarrow.PythonFile:
+    def open_input_file(self, path: str) -> pyarrow.BufferReader:
+        # What is read so is small. Read later, a failure of the store would be one of the file.
         with self._reaching():
-            return pyarrow.PythonFile(self.fs.open(path, mode="rb"), mode="r")
+            return pyarrow.BufferReader(self.fs.cat_file(path))
 
 
 def _info(path: str, found: dict[str, Any]) -> pyarrow.fs.FileInfo:
     if found["type"] != "file":
         return pyarrow.fs.FileInfo(path, pyarrow.fs.FileType.Directory)
+    kind = pyarrow.fs.FileType.File
+    return pyarrow.fs.FileInfo(path, kind, mtime=_moment(found), size=found["size"])
+
+
+def _object(name: str, found: dict[str, Any]) -> Object:
+    changed = (_moment(found) or _EPOCH) - _EPOCH
+    tag = next((str(found[field]) for field in _TAG_FIELDS if found.get(field)), "")
+    return Object(name, found["size"], changed // timedelta(microseconds=1), tag)
+
+
+def _moment(found: dict[str, Any]) -> datetime | None:
     moment = next((found[name] for name in _CLOCK_FIELDS if found.get(name)), None)
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    return pyarrow.fs.FileInfo(path, pyarrow.fs.FileType.File, mtime=moment, size=found["size"])
+    return moment

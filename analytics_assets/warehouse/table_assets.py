@@ -177,7 +177,13 @@ def _materialise(
         # What is there is looked at when no other run changes it any more.
         with _explained("the build ledger", config.lake):
             snapshot = Snapshot(open_lake(config.lake))
-        yield from _built(context, config, snapshot, lease, tables, keys)
+        try:
+            yield from _built(context, config, snapshot, lease, tables, keys)
+        except Exception:
+            if lease and not lease.is_held():
+                # PostgreSQL was restarted, or the network cut: that is not of the input.
+                context.instance.add_run_tags(context.run_id, {leases.LOST_TAG: "true"})
+            raise
 
 
 def _built(

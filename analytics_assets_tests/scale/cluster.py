@@ -16,13 +16,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import fsspec
+import psutil
 import pytest
 
-from analytics_assets import registry, settings
+from analytics_assets import registry
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.plan import PlannedRun, by_domain, plan
 from analytics_assets.core.declaration import Table
-from analytics_assets.warehouse import leases
 from analytics_assets_tests.integration.dagster_dev import (
     DagsterDev,
     metadata_database,
@@ -58,6 +59,11 @@ class Worker:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def processes(self) -> set[int]:
+        """Its own, and those that take runs."""
+        own = psutil.Process(self.process.pid)
+        return {own.pid, *(child.pid for child in own.children(recursive=True))}
+
     def said(self) -> str:
         return (self.home.parent / f"{self.home.name}.log").read_text()
 
@@ -87,9 +93,6 @@ class Cluster:
     def is_done(self) -> bool:
         return not self.dev.active_runs() and not self.behind()
 
-    def at_work(self) -> int:
-        return len(leases.at_work(settings.load()))
-
 
 @contextmanager
 def cluster(
@@ -101,7 +104,8 @@ def cluster(
 ) -> Iterator[Cluster]:
     """All of it, and the environment of this process that of its machines.
 
-    Production and the sources are as the environment of the test names them.
+    Production is as the environment of the test names it, and what is in the folders of its sources
+    is landed from the store.
     """
     port = free_port()
     redis = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
@@ -111,11 +115,10 @@ def cluster(
             "ANALYTICS_LAKE": f"s3://{BUCKET}/lake",
             "ANALYTICS_BROKER_URL": f"redis://127.0.0.1:{port}/0",
             "ANALYTICS_RUNS": str(workers),
-            "ANALYTICS_CHANGES_SECONDS": "5",
             "DAGSTER_PG_URL": metadata,
             **given,
         }
-        for name, value in said.items():
+        for name, value in {**said, **_uploaded()}.items():
             patch.setenv(name, value)
         with _head(folder) as dev:
             made = Cluster(folder, dev, registry.tables())
@@ -126,6 +129,17 @@ def cluster(
                 for worker in made.workers:
                     if worker.process.poll() is None:
                         worker.kill()
+
+
+def _uploaded() -> dict[str, str]:
+    """The landing folders of this process as folders of the store."""
+    remote = fsspec.filesystem("s3", skip_instance_cache=True)
+    urls = {}
+    for setting, folder in os.environ.items():
+        if setting.endswith("_SOURCE") and "://" not in folder and Path(folder).is_dir():
+            urls[setting] = f"s3://{BUCKET}/landing/{setting}"
+            remote.put(f"{folder}/", f"{urls[setting]}/", recursive=True)
+    return urls
 
 
 @contextmanager

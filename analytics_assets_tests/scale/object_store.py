@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 import fsspec
 
@@ -34,9 +35,11 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def server_on(port: int, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def server_on(
+    port: int, command: list[str], log: int | IO[bytes] = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that listens on a port of loopback; stopped at the end."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
     try:
         end = time.monotonic() + _STARTS_WITHIN
         while not listens(port):
@@ -50,11 +53,12 @@ def server_on(port: int, command: list[str]) -> Iterator[subprocess.Popen[bytes]
 
 
 @contextmanager
-def object_store() -> Iterator[dict[str, str]]:
-    """The environment of a process that may use it; it has the bucket ``BUCKET``."""
+def object_store(log: int | IO[bytes] = subprocess.DEVNULL) -> Iterator[dict[str, str]]:
+    """The environment of a process that may use it; it has the bucket ``BUCKET``. ``log`` gets a
+    line for each request."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with server_on(port, command):
+    with server_on(port, command, log):
         given = {
             "AWS_ACCESS_KEY_ID": "somebody",
             "AWS_SECRET_ACCESS_KEY": "a-secret-of-tests",

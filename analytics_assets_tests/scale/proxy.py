@@ -16,14 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+_ERRORS = {"403": "ExpiredToken", "500": "InternalError", "503": "SlowDown"}
 _HOP = {"transfer-encoding", "connection", "content-length"}
 
 
 class Network(ThreadingHTTPServer):
     """Passes requests on to ``target`` (host:port); a share of them goes wrong.
 
-    ``faults``: kind -> its share. ``slow`` answers late, ``500`` and ``503`` pass nothing on,
-    ``lost`` passes it on and cuts the connection before the answer, ``cut`` within its body.
+    ``faults``: kind -> its share. ``slow`` answers late; ``403``, ``500`` and ``503`` pass nothing
+    on; ``lost`` passes it on and cuts the connection before the answer, ``cut`` within its body.
     """
 
     daemon_threads = True
@@ -63,8 +64,8 @@ class _Passing(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         fate = self.server.fate()
-        if fate in ("500", "503"):
-            self._answer(int(fate), [], b"<Error><Code>SlowDown</Code></Error>")
+        if fate in _ERRORS:
+            self._answer(int(fate), [], f"<Error><Code>{_ERRORS[fate]}</Code></Error>".encode())
             return
         if fate == "slow":
             time.sleep(0.5)

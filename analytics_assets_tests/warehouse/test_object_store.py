@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +20,7 @@ from analytics_assets.core.source import SourceError, SourceUnavailable
 from analytics_assets.warehouse.archive import archive, archive_of, restore
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import mend_catalogue, open_catalogue
+from analytics_assets.warehouse.copies import Copies
 from analytics_assets.warehouse.delta_log import DamagedLog
 from analytics_assets.warehouse.integrity import ASIDE
 from analytics_assets.warehouse.lake import Lake
@@ -27,6 +31,7 @@ from analytics_assets.warehouse.retention import vacuum
 from analytics_assets.warehouse.scrub import scrub
 from analytics_assets.warehouse.storage import open_storage
 from analytics_assets_tests.scale.object_store import BUCKET, object_store
+from analytics_assets_tests.scale.proxy import network
 from analytics_assets_tests.toy import Memory, rows, settle, toy_tables
 
 SALES = {
@@ -194,6 +199,18 @@ def test_copies_stay_within_their_size(worker: Worker, monkeypatch: pytest.Monke
     assert len(worker.rows()) == len(worker.tables), "what is asked for is fetched again"
 
 
+def test_a_disk_full_of_copies_has_room_for_another(tmp_path: Path) -> None:
+    def fetch(name: str, target: Path) -> None:
+        target.write_text(name)
+        if len(list(tmp_path.glob("*.parquet"))) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    copies = Copies(tmp_path, 1e9, fetch)
+    for name in ("a.parquet", "b.parquet", "c.parquet"):
+        assert Path(copies.get(name)).read_text() == name
+    assert [path.name for path in tmp_path.iterdir()] == ["c.parquet"]
+
+
 def test_a_store_that_cannot_be_a_lake_is_refused_by_name(
     store: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +240,27 @@ def test_a_store_that_is_away_is_told_and_holds_nothing_back(
     (fact,) = (table for table in worker.tables if table.name == "fact_sales")
     with pytest.raises(SourceUnavailable, match="the object store does not answer"):
         worker.lake.storage.infos([f"{worker.root}/{fact.key}/x"])
+
+
+def test_keys_that_expire_are_told_and_hold_nothing_back(
+    store: None, memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with network(os.environ["AWS_ENDPOINT_URL"].removeprefix("http://"), seed=1) as between:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", between.url)
+        worker = Worker(f"s3://{BUCKET}/{uuid4().hex}", tmp_path, memory, monkeypatch)
+        worker.settle()
+        memory.months["2024-09"] = [(date(2024, 9, 1), "a", 700)]
+        between.faults = {"403": 1.0}
+        with pytest.raises(SourceUnavailable, match="the object store refuses its user"):
+            worker.behind()
+        # Not a damaged log, which somebody would repair.
+        between.faults = {"403": 0.3}
+        for _ in range(3):
+            with suppress(SourceUnavailable):
+                worker.settle()
+        between.faults = {}
+        assert worker.settle() == []
+        assert worker.behind() == []
 
 
 @pytest.mark.slow

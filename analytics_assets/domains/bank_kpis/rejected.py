@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow
 
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.core.source import Landing
+from analytics_assets.core.source import Landing, place
 from analytics_assets.domains.bank_kpis.layouts import FILES, INSTITUTIONS
 from analytics_assets.domains.bank_kpis.sources import (
     WorkbookSource,
@@ -66,7 +66,7 @@ class RejectedSource:
 
     def problems(self) -> list[str]:
         """Files that are no workbook of the regulator by their names."""
-        return [f"{path}: {_STRANGE}" for path in _strange()]
+        return [f"{place(path)}: {_STRANGE}" for path in _strange()]
 
     def inputs(self) -> dict[str, dict[str, str]]:
         """File -> fingerprint of what cannot be landed from it."""

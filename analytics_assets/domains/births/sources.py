@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow.parquet
 
 from analytics_assets.core.partitions import UNPARTITIONED
-from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.core.source import Landing, SourceError, place
 from analytics_assets.domains.births.landing import FACILITIES, LANDING, refuse_doubles, scan
 from analytics_assets.domains.births.readers import FileReader
 from analytics_assets.landing.folder import arrived, no_file
@@ -52,7 +52,7 @@ class SinascSource:
 
     def problems(self) -> list[str]:
         """Files whose names do not say what they hold."""
-        return [f"{path}: {why}" for path, why in scan(LANDING.path).refused.items()]
+        return [f"{place(path)}: {why}" for path, why in scan(LANDING.path).refused.items()]
 
     @contextmanager
     def land(self, landing: Landing) -> Iterator[list[str]]:
@@ -88,7 +88,7 @@ class HealthFacilitySource:
     """Names of health facilities: the newest ``CNESDO*.DBF`` of the landing folder, if any."""
 
     def _file(self) -> Path | None:
-        named = (path for path in LANDING.path.glob("*") if FACILITIES.fullmatch(path.name))
+        named = (path for path in LANDING.files() if FACILITIES.fullmatch(path.name))
         found = [path for path in named if not no_file(path)]
         return max(found, key=lambda path: path.name.upper(), default=None)
 
