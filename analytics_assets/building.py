@@ -79,12 +79,12 @@ def build(behind: str | None, began: datetime, chosen: Chosen | None = None) -> 
     declarations is noted, so Dagster, which starts meanwhile, need not.
     """
     tables = declared()
-    definitions = definitions_of(tables)
     runs = chosen.runs(tables) if chosen else []
     if behind:
         _wait_for(behind)
     else:
         running_code.refuse_beside_other(settings.load())
+    definitions = definitions_of(tables)
     with _instance() as (config, instance):
         if behind:
             end_of_daemon(instance, began)
