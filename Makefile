@@ -65,10 +65,10 @@ bench-ads: $(VENV)/.installed-dev  ## the ad metrics; EVENTS=10000000 for the si
 bench-api: $(VENV)/.installed-dev  ## 50 clients for SECONDS=60, also while the database is stopped and started
 	@SECONDS=$(SECONDS) $(BIN)/python -m pytest analytics_assets_tests/api/test_load.py -m slow -s
 
-bench-ads-queries: $(VENV)/.installed-dev  ## what production answers about a year of ads; ROWS=10000 a day
+bench-ads-queries: $(VENV)/.installed-dev  ## what production answers about a year of ads, and pages of it; ROWS=10000 a day
 	@$(BIN)/python -m analytics_assets_tests.bench.ads_queries $(ROWS)
 
-bench-readers: $(VENV)/.installed-dev  ## questions and pages of ten national years
+bench-readers: $(VENV)/.installed-dev  ## questions and pages of ten national years, and the memory of the dashboard
 	@$(BIN)/python -m analytics_assets_tests.bench.readers
 
 bench-banks: $(VENV)/.installed-dev  ## answers of the metric repository, at 200 to 2,000,000 values

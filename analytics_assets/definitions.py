@@ -36,12 +36,17 @@ def build(tables: Sequence[Table]) -> dg.Definitions:
         # A step is short and DuckDB uses all cores; a process for each would cost 2 s a step.
         executor=dg.in_process_executor,
     )
+    judged = dg.Definitions.merge(own, *registry.definitions({table.domain for table in tables}))
     return dg.Definitions.merge(
-        own,
-        staleness_definitions(tables),
+        judged,
+        staleness_definitions(tables, _checks(judged)),
         definitions_of(OPERATIONS, tables),
-        *registry.definitions({table.domain for table in tables}),
     )
+
+
+def _checks(definitions: dg.Definitions) -> list[dg.AssetCheckKey]:
+    made = [*(definitions.assets or ()), *(definitions.asset_checks or ())]
+    return [key for one in made if isinstance(one, dg.AssetsDefinition) for key in one.check_keys]
 
 
 @dg.definitions

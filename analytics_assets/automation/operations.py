@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from analytics_assets.automation.checks import failing_checks
 from analytics_assets.automation.failures import explained
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.staleness import Lag, minute, stale, staleness
@@ -35,8 +36,13 @@ _ABOUT = (
 )
 
 
-def staleness_definitions(tables: Sequence[Table]) -> dg.Definitions:
-    """The asset ``operations/staleness``, and the schedule that materialises it every hour."""
+def staleness_definitions(
+    tables: Sequence[Table], checks: Sequence[dg.AssetCheckKey]
+) -> dg.Definitions:
+    """The asset ``operations/staleness``, and the schedule that materialises it every hour.
+
+    ``checks``: of which readers are told where they fail.
+    """
 
     @dg.asset(
         key=STALENESS,
@@ -62,7 +68,12 @@ def staleness_definitions(tables: Sequence[Table]) -> dg.Definitions:
             ]
             late = stale(lags, tables, snapshot, as_of)
             with engine.begin() as connection:
-                tell_readers(connection, _of_promoted(tables, lags), as_of)
+                tell_readers(
+                    connection,
+                    _of_promoted(tables, lags),
+                    as_of,
+                    failing_checks(context.instance, checks, tables),
+                )
         return dg.MaterializeResult(
             metadata={
                 "behind": dg.MetadataValue.md(rows_as_markdown([lag.as_row() for lag in lags])),

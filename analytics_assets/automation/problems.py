@@ -23,6 +23,7 @@ from dagster._core.events import DagsterEventType
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._utils.error import SerializableErrorInfo
 
+from analytics_assets.automation.checks import check_text, safe, text_of
 from analytics_assets.automation.notify import Alert
 from analytics_assets.automation.operations import STALENESS, stale_assets
 from analytics_assets.warehouse.table_assets import FAILING
@@ -37,9 +38,7 @@ _EVENTS = (
     DagsterEventType.RUN_SUCCESS,
 )
 _TICKS = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
-_QUOTED = re.compile(r"""(?<!\w)('[^'\n]*'|"[^"\n]*"|`[^`\n]*`)(?!\w)""")
 _NAMED = re.compile(r"\w+/\w+\b")
-_LINES, _LINE = 5, 300
 
 
 @dataclass
@@ -192,7 +191,7 @@ def _take_check(watch: Watch, entry: Any, spans: _Spans, ui: str) -> None:
             "check",
             f"check {check.check_name} of {asset} ({check.severity.value})",
             check_text(check),
-            _text(check, "what to do")
+            text_of(check, "what to do")
             or "Open the check: it shows rows that break it."
             + (" Readers keep the last good version until it passes." if blocks else ""),
             f"{_asset_link(ui, asset)}?view=checks&checkDetail={quote(check.check_name)}",
@@ -206,21 +205,6 @@ def _take_check(watch: Watch, entry: Any, spans: _Spans, ui: str) -> None:
 
 def _news(found: list[list[str]], span: tuple[str, str]) -> bool:
     return len(_outside(found, span)) < len(found)
-
-
-def check_text(check: Any) -> str:
-    """What a failed check found: summary and counts, never the rows."""
-    found = [line for line in _text(check, "what").splitlines() if line.startswith("- ")]
-    numbers = [
-        f"{name}: {value.value}"
-        for name, value in check.metadata.items()
-        if isinstance(value.value, (int, float)) or name.startswith(("held back", "partitions"))
-    ]
-    return _safe([*(check.description or "").splitlines()[:1], *found] or numbers)
-
-
-def _text(check: Any, name: str) -> str:
-    return str(check.metadata[name].value) if name in check.metadata else ""
 
 
 def _run_title(job: str) -> str:
@@ -269,9 +253,9 @@ def _run_error(event: Any) -> str:
     if failure and failure.user_failure_data and failure.user_failure_data.description:
         lines = failure.user_failure_data.description.splitlines()
         # Other lines are quotations, from a file for example.
-        return _safe([*lines[:1], *(line for line in lines[1:] if _NAMED.match(line))])
+        return safe([*lines[:1], *(line for line in lines[1:] if _NAMED.match(line))])
     error = failure.error if failure else data.error
-    return _unexpected(error) if error else _safe((event.message or "It failed.").splitlines()[:1])
+    return _unexpected(error) if error else safe((event.message or "It failed.").splitlines()[:1])
 
 
 def _unexpected(error: SerializableErrorInfo) -> str:
@@ -279,14 +263,7 @@ def _unexpected(error: SerializableErrorInfo) -> str:
         error = error.cause
     first = (error.message.strip().splitlines() or [""])[0]
     name = error.cls_name or ""
-    return _safe([first if first.startswith(name) else f"{name}: {first}"])
-
-
-def _safe(lines: list[str]) -> str:
-    """A few short lines without quoted text, which may be somebody's data."""
-    kept = [_QUOTED.sub("'...'", line)[:_LINE] for line in lines if line.strip()]
-    more = [f"... and {len(kept) - _LINES} more"] if len(kept) > _LINES else []
-    return "\n".join(kept[:_LINES] + more)
+    return safe([first if first.startswith(name) else f"{name}: {first}"])
 
 
 # ---- stale tables and ticks ---------------------------------------------------------------------
@@ -305,7 +282,7 @@ def read_staleness(instance: dg.DagsterInstance, watch: Watch, ui: str) -> None:
             Problem(
                 "stale",
                 f"stale: {asset}",
-                _safe([what]),
+                safe([what]),
                 "`analytics-assets status` shows all that is behind. Look at its failed runs and"
                 " checks, or materialise it; for a silent source, fetch what is new.",
                 _asset_link(ui, asset),

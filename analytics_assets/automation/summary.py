@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.instance import RUNLESS_RUN_ID
 
-from analytics_assets.automation.problems import check_text
+from analytics_assets.automation.checks import check_text
 
 
 @dataclass

@@ -107,6 +107,17 @@ class Asking:
         found = [await self.database.read(sql) for sql in ends]
         return Extent(version, *(rows[0].day if rows else None for rows in found))
 
+    async def years(self, looks: Looks, extent: Extent) -> frozenset[int]:
+        """The years of which the table has rows."""
+        key = (looks.table.key, extent.version, "years")
+        if (kept := self._kept.get(key)) is not None:
+            return kept
+        year = f"cast(date_part('year', cast({looks.time} as date)) as integer)"
+        rows = await self.database.read(
+            f"select distinct {year} as year from {view_of(looks.table)}"
+        )
+        return self._kept.put(key, frozenset(row.year for row in rows))
+
     async def values(
         self, looks: Looks, extent: Extent, axis: Axis, fixed: Mapping[str, Any]
     ) -> tuple[Value, ...]:

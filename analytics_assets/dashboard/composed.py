@@ -318,9 +318,10 @@ def _card(
 ) -> Card:
     display = site.display(looks, one.name)
     label = site.label(looks.table.domain, one.name, language)
+    described = site.description(looks, one, language)
     if now is None:
         hidden = word("withheld" if looks.promoted.withholds else "no_value", language)
-        return Card(label, hidden, "", "", one.description)
+        return Card(label, hidden, "", "", described)
     scaled = now * display.scale
     digits = (
         display.digits if display.digits is not None else 1 if display.unit == "percent" else None
@@ -328,7 +329,7 @@ def _card(
     says = labelled(label, display.unit, language) == label
     value = with_unit(scaled, "" if says else display.unit, language, digits)
     if then is None or (not then and display.unit != "percent"):
-        return Card(label, value, word("no_before", language), "", one.description)
+        return Card(label, value, word("no_before", language), "", described)
     if display.unit == "percent":
         change = scaled - then * display.scale
         text = f"{_signed(change, language)} {word('points', language)}"
@@ -336,7 +337,7 @@ def _card(
         change = 100 * (now - then) / then
         text = f"{_signed(change, language)}%"
     way = "up" if change > 0.05 else "down" if change < -0.05 else "same"
-    return Card(label, value, text, way, one.description)
+    return Card(label, value, text, way, described)
 
 
 def _signed(value: float, language: Language) -> str:

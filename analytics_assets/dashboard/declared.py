@@ -113,7 +113,10 @@ class Cards:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: text, and beside it a line through numbers with a colour and a word."""
+    """A cell of a table: text, and beside it a line through numbers with a colour and a word.
+
+    ``words``: the text is sentences, which take as many lines as they need.
+    """
 
     text: str
     number: float | None = None
@@ -121,6 +124,7 @@ class Cell:
     line: tuple[float | None, ...] = ()
     tone: str = ""
     title: str = ""
+    words: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,13 +189,15 @@ class DomainPages:
     """``PAGES`` in a domain's ``pages.py``.
 
     ``labels``: column or measure -> Portuguese (English derives from the name, unless given as
-    ``Text``); ``display``: table's key -> number -> how it is shown; ``values``: axis' column ->
+    ``Text``); ``descriptions``: measure or ratio -> what its description is in Portuguese;
+    ``display``: table's key -> number -> how it is shown; ``values``: axis' column ->
     what is read in the place of a code; ``order``: axis' column -> place of a value among bars, by
     default the greatest first; ``maps``: axis -> how its places lie.
     """
 
     pages: tuple[Page, ...] = ()
     labels: Mapping[str, Text | str] = field(default_factory=dict)
+    descriptions: Mapping[str, str] = field(default_factory=dict)
     display: Mapping[str, Mapping[str, Display]] = field(default_factory=dict)
     values: Mapping[str, ValueText] = field(default_factory=dict)
     order: Mapping[str, ValueOrder] = field(default_factory=dict)

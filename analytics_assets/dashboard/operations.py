@@ -1,13 +1,13 @@
 """The page of an operator's morning, of all domains, from what production knows of itself.
 
-Belongs here: last releases, what is behind or on hold, freshness and size.
-Does not belong here: what only Dagster or the warehouse know: runs, failed checks and the rows that
-hold a partition back. The page says where these are.
+Belongs here: last releases, what is behind, failing or on hold, freshness and size.
+Does not belong here: what only Dagster or the warehouse know: runs, and the rows that hold a
+partition back. The page says where these are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -27,6 +27,9 @@ from {SCHEMA}.release as r where r.made_at >= %(since)s or r.id = (
 _HOLDS = f"""
 select table_name, count(*) as partitions, min(since) as since, min(why) as why
 from {SCHEMA}.hold where not confirmed group by table_name, why order by 3, 1 limit 50"""
+_FAILING = f"""
+select asset, check_name, holds_back, partitions, what, keys, made_at from {SCHEMA}.failing
+order by holds_back desc, asset, check_name limit 100"""
 _UNAUDITED = f"""
 select table_name, unaudited, since, partitions from {SCHEMA}.behind
 where since is not null or unaudited is not null order by since nulls last, 1"""
@@ -56,16 +59,24 @@ _T = {
     "none_held": Text("Nothing is on hold.", "Nada está retido."),
     "none": Text("Nothing was promoted yet.", "Nada foi publicado ainda."),
     "no_right": Text(
-        "The reader may not see holds in this production yet: the next release gives the right.",
-        "O leitor ainda não pode ver retenções: a próxima publicação dá o direito.",
+        "The reader may not see this in this production yet: the next release gives the right.",
+        "O leitor ainda não pode ver isto: a próxima publicação dá o direito.",
     ),
     "looked": Text("Last looked: {when}.", "Última verificação: {when}."),
+    "check": Text("Check", "Verificação"),
+    "found": Text("What it found", "O que encontrou"),
+    "keys": Text("Keys of some rows", "Chaves de algumas linhas"),
+    "made": Text("Made", "Feita"),
+    "holds_back": Text("holds back", "retém"),
+    "warns": Text("warns", "avisa"),
+    "none_failing": Text("No check fails.", "Nenhuma verificação falha."),
     "elsewhere": Text(
-        "Which rows fail a check is in the warehouse, which pages never read: on the machine,"
-        " `make duckdb SQL=\"select * from quarantine.<domain>_<table>\"`, or the checks of the"
-        " asset in Dagster.",
-        "Quais linhas falham está no armazém, que as páginas nunca leem: na máquina,"
-        " `make duckdb SQL=\"select * from quarantine.<domain>_<table>\"`, ou no Dagster.",
+        "Each check as it was last made. The rows are in the warehouse, which pages never read: on"
+        " the machine, `make duckdb SQL=\"select * from quarantine.<domain>_<table>\"`, or the"
+        " checks of the asset in Dagster.",
+        "Cada verificação como foi feita por último. As linhas estão no armazém, que as páginas"
+        " nunca leem: na máquina, `make duckdb SQL=\"select * from quarantine.<domain>_<table>\"`,"
+        " ou no Dagster.",
     ),
 }  # fmt: skip
 
@@ -90,7 +101,7 @@ async def _releases(asked: Asked) -> Found:
         (
             Cell(f"{row.domain} {row.id}"),
             Cell(moment(row.made_at, asked.language)),
-            Cell(row.kind.replace("_", " ") + (f": {row.why}" if row.why else "")),
+            Cell(row.kind.replace("_", " ") + (f": {row.why}" if row.why else ""), words=True),
             Cell(number(row.tables, asked.language)),
             Cell(number(row.partitions, asked.language)),
             Cell(row.by_user or ""),
@@ -111,7 +122,7 @@ async def _behind(asked: Asked) -> Found:
         (
             _link(asked, known[one.name]),
             Cell(word(one.state, asked.language)),
-            Cell(unaudited.get(known[one.name]) or ""),
+            Cell(unaudited.get(known[one.name]) or "", words=True),
             Cell(number(one.partitions_behind, asked.language)),
             Cell(moment(one.behind_since, asked.language) if one.behind_since else ""),
         )
@@ -121,21 +132,50 @@ async def _behind(asked: Asked) -> Found:
     about = _T["looked"].to(asked.language).format(when=moment(looked[0].at, asked.language))
     empty = "" if rows else _T["none_behind"].to(asked.language)
     columns = _heads(asked, "table", "state", "why", "partitions", "since")
-    return Found((about, _T["elsewhere"].to(asked.language)), columns, rows, empty=empty)
+    return Found((about,), columns, rows, empty=empty)
+
+
+async def _failing(asked: Asked) -> Found:
+    """Checks that failed when they were last made, and keys of rows that break them."""
+    found = await _permitted(asked, _FAILING)
+    if found is None:
+        return Found(empty=_T["no_right"].to(asked.language))
+    rows = tuple(
+        (
+            _link(asked, row.asset.removeprefix("production/")),
+            Cell(row.check_name),
+            Cell(_T["holds_back" if row.holds_back else "warns"].to(asked.language)),
+            Cell(row.what, words=True),
+            Cell(number(row.partitions, asked.language) if row.partitions else ""),
+            Cell("\n".join(row.keys), words=True),
+            Cell(moment(row.made_at, asked.language)),
+        )
+        for row in found
+    )
+    empty = "" if rows else _T["none_failing"].to(asked.language)
+    columns = _heads(asked, "table", "check", "state", "found", "partitions", "keys", "made")
+    return Found((_T["elsewhere"].to(asked.language),), columns, rows, empty=empty)
+
+
+async def _permitted(asked: Asked, sql: str) -> Sequence[Any] | None:
+    """Rows; ``None`` where an earlier release made production, and readers have no right yet."""
+    try:
+        return await asked.database.read(sql)
+    except Problem as problem:
+        if problem.code != "not_promoted":
+            raise
+        return None
 
 
 async def _holds(asked: Asked) -> Found:
     """Versions that wait until somebody confirms them."""
-    try:
-        found = await asked.database.read(_HOLDS)
-    except Problem as problem:
-        if problem.code != "not_promoted":
-            raise
+    found = await _permitted(asked, _HOLDS)
+    if found is None:
         return Found(empty=_T["no_right"].to(asked.language))
     rows = tuple(
         (
             _link(asked, row.table_name),
-            Cell(row.why),
+            Cell(row.why, words=True),
             Cell(number(row.partitions, asked.language)),
             Cell(moment(row.since, asked.language)),
         )
@@ -183,11 +223,14 @@ PAGE = Page(
     "operations",
     Text("Operations", "Operação"),
     Text(
-        "What last night changed, what is behind and why, and how large production is.",
-        "O que mudou esta noite, o que está atrasado e por quê, e o tamanho da produção.",
+        "What last night changed, what is behind and why, which checks fail, and how large"
+        " production is.",
+        "O que mudou esta noite, o que está atrasado e por quê, quais verificações falham, e o"
+        " tamanho da produção.",
     ),
     parts=(
         Own(Text("Behind, and why", "Atrasado, e por quê"), _behind, wide=True),
+        Own(Text("Failing checks", "Verificações que falham"), _failing, wide=True),
         Own(Text("On hold until confirmed", "Retido até confirmação"), _holds, wide=True),
         Own(
             Text("Changed in the last 24 hours", "Mudou nas últimas 24 horas"),

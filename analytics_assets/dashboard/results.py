@@ -120,10 +120,12 @@ async def _over_time(
     if chosen.extent.last and _counts(chosen):
         end = min(chosen.extent.last, last) if last else chosen.extent.last
     days = tuple(periods.between(begin, end, unit))
+    # Of a year that nobody has landed it is not known that nothing was counted.
+    years = await asking.years(looks, chosen.extent) if _counts(chosen) else frozenset()
     lines = []
     for key, text, own in _by_series(points) or [(None, None, {})]:
         name = named(chosen.split.column, key, text) if chosen.split else ""
-        lines.append(_line(name, days, own, 0.0 if _counts(chosen) else None))
+        lines.append(_line(name, days, own, years))
     if chosen.mean:
         lines = [_mean(line) for line in lines]
         kept = [n for n, day in enumerate(days) if first is None or day >= first]
@@ -170,9 +172,12 @@ def _by_series(points: Sequence[Point]) -> list[tuple[Any, str | None, dict[Any,
 
 
 def _line(
-    name: str, days: Sequence[date], own: Mapping[Any, Point], absent: float | None
+    name: str, days: Sequence[date], own: Mapping[Any, Point], counted: frozenset[int]
 ) -> Series:
-    values = tuple(own[day].value if day in own else absent for day in days)
+    """Values at these times; 0 where a time of a counted year has none."""
+    values = tuple(
+        own[day].value if day in own else 0.0 if day.year in counted else None for day in days
+    )
     withheld = frozenset(n for n, day in enumerate(days) if day in own and own[day].withheld)
     return Series(name, values, withheld)
 

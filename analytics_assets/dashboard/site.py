@@ -17,7 +17,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.dashboard import operations
 from analytics_assets.dashboard.asking import Asking
 from analytics_assets.dashboard.declared import Display, DomainPages, MapOf, Page
-from analytics_assets.dashboard.looks import ROWS, TIME, Looks
+from analytics_assets.dashboard.looks import ROWS, TIME, Looks, Number
 from analytics_assets.dashboard.words import NOTHING, Language, Text, humanized, plain, word
 from analytics_assets.settings import Settings
 
@@ -86,6 +86,11 @@ class Site:
         if isinstance(found, Text):
             return found.to(language)
         return found if found and language == "pt" else humanized(name)
+
+    def description(self, looks: Looks, number: Number, language: Language) -> str:
+        """What a number is; in English where no other words are declared."""
+        found = self.own(looks.table.domain).descriptions if language == "pt" else {}
+        return found.get(number.name, number.description)
 
     def value_order(
         self, looks: Looks, column: str, fixed: Mapping[str, Any]

@@ -41,7 +41,7 @@ async def shown(
     drawn = await draw(site, chosen, language)
     described = ""
     if chosen.number and chosen.chart != "rows":
-        described = chosen.number.description
+        described = site.description(looks, chosen.number, language)
         if not chosen.number.adds_up and looks.axes:
             described += " " + word("needs_one", language)
     return Shown(chosen, tuple(fields(site, chosen, name, language)), drawn, described)

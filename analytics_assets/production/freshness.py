@@ -1,4 +1,4 @@
-"""How far promoted tables are behind, for readers, who cannot see the warehouse.
+"""How far promoted tables are behind and which checks fail, for readers, who see no warehouse.
 
 Belongs here: keeping the last answer in production.
 Does not belong here: finding it (``automation/staleness.py``), or judging it.
@@ -28,12 +28,32 @@ class Late:
     unaudited: str = ""
 
 
-def tell_readers(connection: sa.Connection, found: Iterable[Late], as_of: datetime) -> None:
+@dataclass(frozen=True)
+class Failing:
+    """A check that failed when it was last made: of which asset, and what may be said of it.
+
+    ``keys``: of some of the rows that break it.
+    """
+
+    asset: str
+    check_name: str
+    holds_back: bool
+    partitions: int
+    what: str
+    keys: list[str]
+    made_at: datetime
+
+
+def tell_readers(
+    connection: sa.Connection,
+    found: Iterable[Late],
+    as_of: datetime,
+    failing: Iterable[Failing] = (),
+) -> None:
     """Replace the last answer; does nothing before the first promotion."""
     if not records.there(connection):
         return
     records.complete(connection)
-    connection.execute(sa.delete(records.behind))
     rows = [
         {
             "table_name": late.table,
@@ -44,5 +64,8 @@ def tell_readers(connection: sa.Connection, found: Iterable[Late], as_of: dateti
         }
         for late in found
     ]
-    if rows:
-        connection.execute(sa.insert(records.behind), rows)
+    checks = [vars(check) for check in failing]
+    for table, told in ((records.behind, rows), (records.failing, checks)):
+        connection.execute(sa.delete(table))
+        if told:
+            connection.execute(sa.insert(table), told)

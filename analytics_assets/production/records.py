@@ -1,7 +1,7 @@
 """What production keeps of itself: the schema ``promotion``.
 
-Belongs here: the tables of releases, ledger, holds, known relations and foreign writes, their
-rights, and the trigger by which PostgreSQL says that somebody else wrote.
+Belongs here: the tables of releases, ledger, holds, what is behind or fails, known relations and
+foreign writes, their rights, and the trigger by which PostgreSQL says that somebody else wrote.
 Does not belong here: the tables that people read (``schema.py``), judging any of it
 (``standing.py``).
 """
@@ -100,7 +100,19 @@ behind = sa.Table(
     sa.Column("looked_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("unaudited", sa.Text),
 )
-_FOR_READERS = (release, ledger, behind, relation, written, hold)
+# The checks that failed when they were last made, with keys of a few rows, for readers as well.
+failing = sa.Table(
+    "failing",
+    _metadata,
+    sa.Column("asset", sa.Text, primary_key=True),
+    sa.Column("check_name", sa.Text, primary_key=True),
+    sa.Column("holds_back", sa.Boolean, nullable=False),
+    sa.Column("partitions", sa.Integer, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("keys", postgresql.ARRAY(sa.Text), nullable=False),
+    sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+)
+_FOR_READERS = (release, ledger, behind, failing, relation, written, hold)
 # Columns that a schema made by an earlier release lacks.
 LATER = (
     ledger.c.change,

@@ -219,8 +219,10 @@ def _named(table: Table, case: dict[str, str], row: Mapping[Any, Any]) -> dict[s
 
 
 def _shown(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
-    # The first columns say which row it is; a wide fact would hide that.
-    return dict(list(telling.row(row, _columns(table)).items())[:6])
+    # The unique and the first columns say which row it is; a wide fact would hide that.
+    told = telling.row(row, _columns(table))
+    names = [name for name in table.unique_columns if name in told]
+    return {name: told[name] for name in list(dict.fromkeys([*names, *told]))[:6]}
 
 
 def _doubled(session: duckdb.DuckDBPyConnection, table: Table) -> list[Finding]:

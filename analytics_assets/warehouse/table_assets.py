@@ -48,6 +48,8 @@ _WARNS = "A warning: what fails goes on, too."
 _NOT_PUBLISHED = "Not published, the live partitions stay as they were:"
 _STAYS = "Live rows fail a rule that is newer than they are; they stay until they are mended:"
 FAILING, MOST_FAILING = "failing partitions", 1000
+# Of a few rows that break a check, what tells them from others.
+KEYS, _MOST_KEYS = "keys", 5
 
 
 def asset_key(table: Table) -> dg.AssetKey:
@@ -337,6 +339,7 @@ def _check_results(
                 "\n".join(f"- {line}" for line in told(outcome.table, findings))
             )
             metadata["offending rows"] = dg.MetadataValue.md(rows_as_markdown(rows[:50]))
+            metadata[KEYS] = dg.MetadataValue.json(_keys(outcome.table, rows))
         if failing := sorted({finding.partition for finding in findings} | earlier):
             metadata[FAILING] = dg.MetadataValue.json(failing[:MOST_FAILING])
         if blocking and outcome.failure_files:
@@ -351,6 +354,15 @@ def _check_results(
             severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
             metadata=metadata,
         )
+
+
+def _keys(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The first rows by their unique columns, of which personal ones are not among what is told."""
+    found: dict[str, None] = {}
+    for row in rows:
+        named = [f"{name} {row[name]}" for name in table.unique_columns if name in row]
+        found[f"{row['partition']}: {', '.join(named)}" if named else str(row["partition"])] = None
+    return list(found)[:_MOST_KEYS]
 
 
 def _in_quarantine(outcome: Outcome) -> list[str]:

@@ -206,7 +206,9 @@ def data() -> Iterator[Path]:
 
 
 @contextmanager
-def commanded(production: Production, home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def commanded(
+    production: Production, home: Path, command: str = "api"
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The real command in a process of its own, and its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -218,11 +220,11 @@ def commanded(production: Production, home: Path) -> Iterator[tuple[str, subproc
         "PRODUCTION_URL": url,
         "PRODUCTION_READER_URL": production.reader.replace("+psycopg2", ""),
         "DAGSTER_PG_URL": url,
-        "API_PORT": str(port),
+        f"{command.upper()}_PORT": str(port),
     }
-    command = [sys.executable, "-m", "analytics_assets", "api"]
+    asked = [sys.executable, "-m", "analytics_assets", command]
     with (home / "log").open("w") as log:
-        process = subprocess.Popen(command, env=env, stdout=log, text=True)
+        process = subprocess.Popen(asked, env=env, stdout=log, text=True)
     try:
         while True:
             try:

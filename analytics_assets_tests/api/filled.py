@@ -169,18 +169,14 @@ def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: s
     for statement in encoding.dictionary_sql(table, _INCOMING):
         connection.execute(sa.text(statement))
     connection.execute(sa.text(encoding.insert_sql(table, _INCOMING)))
-    connection.execute(
-        sa.insert(records.ledger),
-        {
-            "table_name": table.key,
-            "partition": key or _key(table),
-            "delta_version": 1,
-            "fingerprint": "f",
-            "rows": len(given),
-            "checksum": "c",
-            "run_id": "r",
-        },
-    )
+    entered(connection, table, key or _key(table), len(given))
+
+
+def entered(connection: sa.Connection, table: Table, partition: str, rows: int) -> None:
+    """Put a partition into the ledger, as a release does."""
+    entry = {"delta_version": 1, "fingerprint": "f", "checksum": "c", "run_id": "r"}
+    place = {"table_name": table.key, "partition": partition, "rows": rows}
+    connection.execute(sa.insert(records.ledger), place | entry)
     remember(connection, [table])
 
 

@@ -13,13 +13,14 @@ from datetime import date, datetime, timedelta, timezone
 import dagster as dg
 import pytest
 
+from analytics_assets.automation.checks import failing_checks
 from analytics_assets.automation.jobs import present
 from analytics_assets.automation.operations import STALENESS, stale_assets
 from analytics_assets.automation.plan import plan
 from analytics_assets.automation.refresh import execute
 from analytics_assets.automation.staleness import Lag, as_text, stale, staleness
-from analytics_assets.core.columns import DeclarationError
-from analytics_assets.core.declaration import Table
+from analytics_assets.core.columns import DeclarationError, Measure, MeasureList
+from analytics_assets.core.declaration import Check, Table
 from analytics_assets.core.source import SourceError
 from analytics_assets.definitions import build
 from analytics_assets.production.review import confirm, put_on_hold
@@ -246,6 +247,42 @@ def test_the_asset_keeps_the_answer_and_its_check_fails_when_something_is_stale(
     key = dg.AssetCheckKey(STALENESS, "nothing_is_stale")
     records = workspace.instance.event_log_storage.get_asset_check_execution_history(key, 1)
     assert records[0].status.value == "FAILED"
+
+
+CHEAP = Check(
+    "not_cheap",
+    "No turnover below a tenth",
+    "select * from toy.agg_shop_daily where cents < 10",
+    "",
+)
+
+
+def test_readers_are_told_which_checks_fail_by_which_rows_until_they_pass(
+    source: DatedMemory, workspace: Workspace
+) -> None:
+    raw, fact, daily, *rest = toy_tables(source)
+    tables = [raw, fact, replace(daily, checks=(replace(CHEAP, blocking=False),)), *rest]
+    definitions = build(tables)
+    asked = "select asset, check_name, holds_back, partitions, what, keys from promotion.failing"
+
+    def told() -> list[tuple]:
+        workspace.refresh(definitions, tables)
+        job = definitions.resolve_job_def("operations_staleness")
+        assert job.execute_in_process(instance=workspace.instance).success
+        # The toy's own seasons are too few to judge drift by.
+        return [row for row in workspace.production(asked) if row[1] == "not_cheap"]
+
+    source.months["2024-01"] = [*JANUARY, (date(2024, 1, 9), "c", 7)]
+    found = "- 2024-01: not_cheap: No turnover below a tenth: 1 found."
+    # Of a word that no declaration knows the shape is told.
+    keys = ["2024-01: day 2024-01-09, shop a"]
+    assert told() == [(DAILY, "not_cheap", False, 1, found, keys)]
+    hidden = MeasureList((Measure("sales", "count(*)", "Sales.", "sales", withheld=True),))
+    key = dg.AssetCheckKey(dg.AssetKey(DAILY.split("/")), "not_cheap")
+    (silent,) = failing_checks(workspace.instance, [key], [replace(tables[2], measures=hidden)])
+    assert (silent.partitions, silent.what, silent.keys) == (1, "", [])
+    source.months["2024-01"] = JANUARY
+    assert told() == []
 
 
 def test_what_has_no_time_of_its_own_is_behind_since_it_was_first_seen(

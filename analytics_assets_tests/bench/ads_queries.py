@@ -1,13 +1,15 @@
 """How fast production answers about ads: a year of many rows a day, made up, of every column.
 
-Belongs here: the queries that the brief of the ad metrics promises, through the role that
-dashboards have. Rows lie as nightly promotions leave them: a day after the other.
+Belongs here: the queries that the brief of the ad metrics promises and those of the dashboard's
+page, through the role that dashboards have. Rows lie as nightly promotions leave them: a day after
+the other.
 Does not belong here: what building costs (``ads.py``).
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import random
 import shutil
@@ -22,15 +24,24 @@ import duckdb
 import sqlalchemy as sa
 
 from analytics_assets import settings
+from analytics_assets.api.database import Database
+from analytics_assets.api.listing import view_of
+from analytics_assets.api.settings import ApiSettings
 from analytics_assets.core.columns import Column
 from analytics_assets.core.declaration import Table
+from analytics_assets.domains.ad_metrics.pages import MOST_ROWS, course
 from analytics_assets.domains.ad_metrics.tables import (
     daily_mixpanel_metrics,
     daily_mixpanel_metrics_breakdown,
     daily_mixpanel_metrics_overview,
+    id_hierarchy_mapping,
+    id_name_mapping,
 )
 from analytics_assets.production import encoding, records, schema, server
 from analytics_assets.production.promotion import production_engine
+from analytics_assets_tests.api.conftest import Production
+from analytics_assets_tests.api.filled import entered, promote
+from analytics_assets_tests.bench.readers import look
 
 DAYS, WARM_UP, RUNS = 365, 20, 400
 FIRST = date(2024, 1, 1)
@@ -78,6 +89,14 @@ from daily_mixpanel_metrics_overview
 where date between %(day)s::date - 27 and %(day)s
 group by date order by date""",
 }
+PAGES = (
+    "/pages/ads",
+    "/pages/ads?level=adset",
+    "/pages/ads?level=ad",
+    f"/pages/ads?level=ad&from={FIRST}",
+    "/pages/ads?breakdown=device&measure=mixpanel_trial_count",
+    "/tables/ad_metrics.daily_mixpanel_metrics",
+)
 
 
 def main() -> None:
@@ -98,8 +117,11 @@ def main() -> None:
                 (daily_mixpanel_metrics_overview, 1),
             ):
                 _fill(engine, table.promoted, count, folder / "day.csv")
+            _name(engine, rows)
         with production_engine(urls.reader, read_only=True) as engine:
             _ask(engine, rows)
+        asyncio.run(_draw(urls.reader, rows))
+        look(Production(urls.promoter, urls.reader), folder, PAGES)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -117,6 +139,7 @@ def _fill(engine: sa.Engine, table: Table, rows: int, path: Path) -> None:
                 cursor = connection.connection.cursor()
                 cursor.copy_expert("copy incoming from stdin (format csv)", file)
                 connection.execute(sa.text(encoding.insert_sql(table, "incoming")))
+                entered(connection, table, table.period.key(day), rows)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text(f"vacuum analyze {encoding.stored_name(table)}"))
         size = sum(schema.stored_bytes(connection, table.domain).values())
@@ -147,6 +170,33 @@ def _made_up(table: Table, rows: int, day: date) -> str:
     return f"select {columns} from range({entities}) as r (i){joined}"
 
 
+def _name(engine: sa.Engine, rows: int) -> None:
+    """Names, and of each ad its adset and campaign."""
+    seen = {"first_seen_date": FIRST, "last_seen_date": FIRST + timedelta(days=DAYS - 1)}
+    named = [
+        {"entity_type": level, "entity_id": one, "canonical_name": f"{level} {one}",
+         "frequency_count": DAYS, **seen}
+        for level, ids in _ids(rows).items()
+        for one in ids
+    ]  # fmt: skip
+    ids = _ids(rows)
+    placed = [
+        {"ad_id": ad, "adset_id": ids["adset"][n % len(ids["adset"])],
+         "campaign_id": ids["campaign"][n % len(ids["campaign"])], **seen}
+        for n, ad in enumerate(ids["ad"])
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        promote(connection, id_name_mapping, named)
+        promote(connection, id_hierarchy_mapping, placed)
+
+
+def _ids(rows: int) -> dict[str, list[str]]:
+    """Level -> the entities of it."""
+    ends = [0, rows * CAMPAIGNS // 100, rows * (CAMPAIGNS + ADSETS) // 100, rows]
+    levels = zip(("campaign", "adset", "ad"), ends, ends[1:], strict=False)
+    return {level: [str(120000000 + i) for i in range(*span)] for level, *span in levels}
+
+
 def _value(column: Column, day: date) -> str:
     number = f"(hash(i, '{column.name}', '{day}') % 10000)"
     scale = {"bigint": "::bigint // 100", "money": " / 100.0", "percent": " / 100.0"}
@@ -170,6 +220,25 @@ def _ask(engine: sa.Engine, rows: int) -> None:
                 seconds.append(time.perf_counter() - started)
             shares = statistics.quantiles(seconds[WARM_UP:], n=20)
             print(f"{name:<34}{len(found):>6,}{1e3 * shares[9]:>9.2f}{1e3 * shares[18]:>9.2f}")
+
+
+async def _draw(url: str, rows: int) -> None:
+    """The statement behind the page's lines: the course of all entities that it shows."""
+    rng, database = random.Random(1), Database(url, ApiSettings(statement_timeout=30))
+    try:
+        for level, ids in _ids(rows).items():
+            seconds = []
+            for _ in range(WARM_UP + RUNS):
+                shown = rng.sample(ids, min(MOST_ROWS, len(ids)))
+                end = FIRST + timedelta(days=rng.randrange(28, DAYS))
+                started = time.perf_counter()
+                found = await course(database, view_of(daily_mixpanel_metrics), level, shown, end)
+                seconds.append(time.perf_counter() - started)
+            shares = statistics.quantiles(seconds[WARM_UP:], n=20)
+            name = f"the page's lines of {len(found)} {level}s"
+            print(f"{name:<34}{'':>6}{1e3 * shares[9]:>9.2f}{1e3 * shares[18]:>9.2f}")
+    finally:
+        await database.close()
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
+import httpx
 import sqlalchemy as sa
 
+from analytics_assets import registry
 from analytics_assets.api.asking import Asker
 from analytics_assets.api.database import Database
 from analytics_assets.api.settings import ApiSettings
@@ -31,10 +32,8 @@ from analytics_assets.core.question import read
 from analytics_assets.domains import births
 from analytics_assets.production import encoding, records, schema, server
 from analytics_assets.production.promotion import production_engine
-from analytics_assets.production.standing import remember
-from analytics_assets_tests.api.conftest import Production, empty_production
-from analytics_assets_tests.api.filled import TABLES
-from analytics_assets_tests.dashboard.conftest import shown
+from analytics_assets_tests.api.conftest import Production, commanded, empty_production
+from analytics_assets_tests.api.filled import TABLES, entered
 
 FIRST, YEARS, TIMES = 2015, 10, 40
 _REFERENCE = Path(births.__file__).parent / "reference"
@@ -86,7 +85,7 @@ def main() -> None:
             with production_engine(production.promoter) as engine:
                 _fill(engine)
             asyncio.run(_ask(production))
-            _look(production)
+            look(production, Path(folder), PAGES)
 
 
 def _fill(engine: sa.Engine) -> None:
@@ -172,11 +171,7 @@ def _promote(
     for statement in encoding.dictionary_sql(table, "incoming"):
         connection.execute(sa.text(statement))
     connection.execute(sa.text(encoding.insert_sql(table, "incoming")))
-    entry = {"table_name": table.key, "partition": table.period.key(date(2023, 12, 1)),
-             "delta_version": 1, "fingerprint": "f", "rows": rows, "checksum": "c",
-             "run_id": "r"}  # fmt: skip
-    connection.execute(sa.insert(records.ledger), entry)
-    remember(connection, [table])
+    entered(connection, table, table.period.key(date(2023, 12, 1)), rows)
     return rows
 
 
@@ -204,10 +199,17 @@ async def _ask(production: Production) -> None:
         await database.close()
 
 
-def _look(production: Production) -> None:
+def look(production: Production, home: Path, pages: Sequence[str]) -> None:
+    """Print how long pages take, and the most memory of the dashboard's own process after these
+    and the page of each promoted table."""
     print(f"\n{'first':>8}{'then, s':>9}  a page")
-    with shown(production) as client:
-        for page in PAGES:
+    others = [f"/tables/{t.domain}.{t.published_name}" for t in TABLES if t.publish]
+    others += [f"/pages/{page.name}" for own in registry.pages().values() for page in own.pages]
+    with (
+        commanded(production, home, "dashboard") as (base, process),
+        httpx.Client(base_url=base, timeout=60) as client,
+    ):
+        for page in pages:
             took = []
             for _ in range(4):
                 started = time.perf_counter()
@@ -215,7 +217,13 @@ def _look(production: Production) -> None:
                 took.append(time.perf_counter() - started)
             said = "" if answer.status_code == 200 else f" ({answer.status_code})"
             print(f"{took[0]:>8.2f}{min(took[1:]):>9.2f}  {page}{said}", flush=True)
-    print(f"this process took {psutil.Process().memory_info().rss / 1e6:,.0f} MB")
+        answers = [client.get(page).status_code for page in others]
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+        (most,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    print(
+        f"{len(answers)} other pages, {sum(code != 200 for code in answers)} failed;"
+        f" the dashboard took {int(most) * 1024 / 1e6:,.0f} MB at most"
+    )
 
 
 if __name__ == "__main__":

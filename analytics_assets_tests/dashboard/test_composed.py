@@ -13,11 +13,15 @@ import pytest
 import sqlalchemy as sa
 
 from analytics_assets import registry
+from analytics_assets.dashboard.looks import ROWS, Looks
 from analytics_assets.domains.ad_metrics.pages import tone
 from analytics_assets.domains.behavior.analysis import interrupted_time_series
 from analytics_assets.domains.behavior.analysis.rows import _level_before
 from analytics_assets.domains.behavior.pages import segments
 from analytics_assets.domains.births.pages import PAGES as BIRTHS
+from analytics_assets.production import records
+from analytics_assets.production.freshness import Failing, tell_readers
+from analytics_assets.warehouse.ledger import now
 from analytics_assets_tests.api.conftest import Production
 from analytics_assets_tests.api.filled import TABLES, promote, rows_of
 from analytics_assets_tests.dashboard.conftest import figures, page, shown, value_of
@@ -118,6 +122,24 @@ def test_every_tile_is_a_state_and_every_label_a_measure() -> None:
     assert names - BIRTHS.labels.keys() == set()
 
 
+def test_every_number_of_the_births_is_described_in_portuguese(dashboard: httpx.Client) -> None:
+    numbers = {
+        n.name for t in TABLES if t.domain == "births" and t.publish for n in Looks(t).numbers
+    }
+    assert len(numbers) > 90
+    assert numbers - BIRTHS.descriptions.keys() - {ROWS} == set()
+    for language, said in (("pt", "subestimada pelos ignorados"), ("en", "biased low by unknowns")):
+        asked = {"measure": "cesarean_pct", "lang": language}
+        assert said in page(dashboard, "/tables/births.agg_yearly", **asked)
+
+
+def test_what_is_described_in_portuguese_is_a_number_of_its_domain() -> None:
+    for domain, own in registry.pages().items():
+        looks = [Looks(table) for table in TABLES if table.domain == domain and table.publish]
+        numbers = {number.name for one in looks for number in one.numbers}
+        assert own.descriptions.keys() - numbers == set(), domain
+
+
 def test_ads_are_named_go_down_and_have_their_course(
     dashboard: httpx.Client, production: Production
 ) -> None:
@@ -199,3 +221,25 @@ def test_operations_name_releases_holds_and_sizes(
     for domain in {table.domain for table in TABLES if table.publish}:
         assert f">{domain}<" in text
     assert "quarantine" in text
+    assert "No check fails." in text
+
+
+def test_operations_show_failing_checks_with_keys_and_no_markup_of_theirs(
+    own_production: Production, writer: sa.Engine
+) -> None:
+    keys = ["2024-01: shop <b>a</b>", "2024-02: shop b"]
+    failing = Failing("births/fact_births", "contract", True, 2, "- 2024-01: bad.", keys, now())
+    with writer.begin() as connection:
+        records.prepare(connection, "births")
+        tell_readers(connection, [], now(), [failing])
+    with shown(own_production) as client:
+        text = page(client, "/pages/operations", lang="en")
+        for said in ("births/fact_births", "contract", "holds back", "- 2024-01: bad."):
+            assert said in text
+        assert "2024-01: shop &lt;b&gt;a&lt;/b&gt;\n2024-02: shop b</td>" in text
+        with writer.begin() as connection:
+            tell_readers(connection, [], now())
+        assert "No check fails." in page(client, "/pages/operations", lang="en")
+        with writer.begin() as connection:
+            connection.exec_driver_sql("drop table promotion.failing")
+        assert "may not see this" in page(client, "/pages/operations", lang="en")

@@ -253,6 +253,20 @@ def test_seven_days_are_a_mean_and_no_day_without_a_row_is_lost(
         assert [float(row["total_births [births]"]) for row in daily] == [0]
 
 
+def test_a_year_that_was_never_landed_is_a_gap_and_no_year_of_nothing(
+    own_production: Production, writer: sa.Engine
+) -> None:
+    gone = {(2022, "12"), (2022, "35"), (2023, "35")}
+    rows = [row for row in rows_of(YEARLY) if (row["year"], row["state_code"]) not in gone]
+    with writer.begin() as connection:
+        promote(connection, YEARLY, rows)
+    with shown(own_production, tables=[YEARLY], pages={}) as client:
+        found = rows_as_csv(client, "/tables/agg_state_yearly.csv", split="state")
+    values = {row["year"][:4]: row["São Paulo"] for row in found}
+    assert (values["2022"], float(values["2023"])) == ("", 0)
+    assert float(values["2021"])
+
+
 def test_an_index_begins_at_100(dashboard: httpx.Client) -> None:
     found = rows_as_csv(dashboard, "/tables/births.agg_state_yearly.csv", split="state", index="1")
     assert {float(value) for name, value in found[0].items() if name != "year"} == {100}

@@ -209,6 +209,52 @@ _COLOURS = Text(
     f"Receita sobre gasto: a partir de {PAYS_WELL:g} compensa bem, a partir de {PAYS:g} compensa,"
     f" abaixo dá prejuízo; menos de {FEWEST_CONVERSIONS} testes e compras em 14 dias não bastam.",
 )
+_DESCRIPTIONS = {
+    "meta_spend": "Gasto na Meta.",
+    "meta_impressions": "Impressões.",
+    "meta_clicks": "Cliques.",
+    "meta_trial_count": "Testes que a Meta conta.",
+    "meta_purchase_count": "Compras que a Meta conta.",
+    "mixpanel_trial_count": "Usuários distintos que iniciaram um teste.",
+    "mixpanel_post_trial_count": "Usuários distintos que iniciaram um teste ao menos 7 dias antes"
+    " do fim dos dados.",
+    "mixpanel_converted_count": "Usuários distintos que passaram do teste e converteram.",
+    "mixpanel_trial_refund_count": "Usuários distintos que converteram e foram reembolsados.",
+    "mixpanel_purchase_count": "Usuários distintos que compraram diretamente.",
+    "mixpanel_purchase_refund_count": "Usuários distintos que compraram diretamente e foram"
+    " reembolsados.",
+    "actual_revenue_usd": "Receita de conversões e compras.",
+    "actual_refunds_usd": "Reembolsos, como valor positivo.",
+    "net_actual_revenue_usd": "Receita menos reembolsos.",
+    "estimated_revenue_usd": "Soma do valor atual dos usuários.",
+    **{
+        f"{name}_rate_total": f"Soma das taxas estimadas de {said} destes usuários: dividida pelo"
+        " número deles é a média, em qualquer intervalo."
+        for name, said in (
+            ("trial_conversion", "conversão de testes"),
+            ("trial_refund", "reembolso de testes"),
+            ("purchase_refund", "reembolso de compras"),
+        )
+    },
+    "trial_conversion_rate_estimated": "Média das taxas estimadas dos usuários em teste.",
+    "trial_conversion_rate_actual": "Convertidos entre os que passaram do teste.",
+    "trial_refund_rate_estimated": "Média das taxas estimadas dos usuários convertidos.",
+    "trial_refund_rate_actual": "Reembolsados entre os convertidos.",
+    "purchase_refund_rate_estimated": "Média das taxas estimadas dos que compraram diretamente.",
+    "purchase_refund_rate_actual": "Reembolsados entre os que compraram diretamente.",
+    "trial_accuracy_ratio": "Testes do Mixpanel para 100 da Meta; 100 onde a Meta não tem nenhum.",
+    "purchase_accuracy_ratio": "Compras do Mixpanel para 100 da Meta; 100 onde a Meta não tem"
+    " nenhuma.",
+    "mixpanel_cost_per_trial": "Gasto por teste do Mixpanel.",
+    "mixpanel_cost_per_purchase": "Gasto por compra do Mixpanel.",
+    "meta_cost_per_trial": "Gasto por teste da Meta.",
+    "meta_cost_per_purchase": "Gasto por compra da Meta.",
+    "click_to_trial_rate": "Testes do Mixpanel por 100 cliques.",
+    "adjusted_estimated_revenue_usd": "Receita estimada / (razão de precisão / 100): a dos testes"
+    " ou a das compras, o que for mais (se iguais, testes); sem ajuste onde a razão é 0.",
+    "profit_usd": "Receita estimada ajustada menos gasto.",
+    "estimated_roas": "Receita estimada ajustada por 1 USD de gasto.",
+}
 _MEASURES = {
     "meta_spend": Text("spend", "gasto"),
     "estimated_revenue_usd": Text("estimated revenue", "receita estimada"),
@@ -291,6 +337,7 @@ PAGES = DomainPages(
         "estimated_roas": Text("Estimated ROAS", "ROAS estimado"),
         "day": "Dia",
     },
+    descriptions=_DESCRIPTIONS,
     display={
         key: {
             name: Display(unit="USD", digits=2)

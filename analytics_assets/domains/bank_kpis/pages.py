@@ -151,5 +151,46 @@ PAGES = DomainPages(
         "month": "Mês",
         **{code: Text(m.metric_name, m.metric_name) for code, m in METRICS.items()},
     },
+    descriptions={
+        "cartera_total": "Crédito em todas as etapas: 1, 2, 3 e a valor justo (VR).",
+        "cartera_comercial_total": "Crédito comercial em todas as etapas: empresas, entidades"
+        " financeiras e governamentais.",
+        "cartera_consumo_total": "Crédito ao consumo em todas as etapas.",
+        "cartera_vivienda_total": "Crédito à habitação em todas as etapas.",
+        "cartera_empresarial_total": "Crédito a empresas em todas as etapas, parte do comercial.",
+        "cartera_financieras_total": "Crédito a entidades financeiras em todas as etapas, parte do"
+        " comercial.",
+        "cartera_gubernamentales_total": "Crédito a entidades governamentais em todas as etapas,"
+        " parte do comercial.",
+        "cartera_vencida_total": "Crédito na etapa 3, vencido.",
+        "reservas_etapa_todas": "Reservas para perdas de crédito em todas as etapas; negativas,"
+        " como o regulador as publica.",
+        "perdida_esperada_total": "Perda esperada como valor: as reservas, positivas.",
+        "perdida_esperada": "Reservas sobre a carteira total.",
+        "imor": "Etapa 3 sobre a carteira total.",
+        "imor_comercial": "Etapa 3 sobre todas as etapas da carteira comercial.",
+        "imor_consumo": "Etapa 3 sobre todas as etapas da carteira de consumo.",
+        "imor_vivienda": "Etapa 3 sobre todas as etapas da carteira de habitação.",
+        "icor": "Reservas sobre a etapa 3.",
+        "icap": "Capital líquido sobre ativos ponderados pelo risco, como o regulador o publica.",
+        "ccb": "Capital básico sobre ativos ponderados pelo risco, como o regulador o publica.",
+        "ccf": "Capital fundamental sobre ativos ponderados pelo risco, como o regulador o"
+        " publica.",
+        "tda": "Crédito vencido com as baixas de doze meses; como o regulador o publica.",
+        "ct_etapa_1": "Etapa 1 sobre a carteira total.",
+        "ct_etapa_2": "Etapa 2 sobre a carteira total.",
+        "ct_etapa_3": "Etapa 3 sobre a carteira total; o mesmo que IMOR.",
+        "ct_etapa_vr": "Crédito a valor justo sobre a carteira total.",
+        "market_share_pct": "Carteira total sobre a do sistema: instituição 5, ou 21 para o que é"
+        " consolidado.",
+        "castigos_comercial": "Crédito comercial baixado no mês.",
+        "castigos_consumo": "Crédito ao consumo baixado no mês.",
+        "castigos_vivienda": "Crédito à habitação baixado no mês.",
+        "castigos_total": "Crédito baixado no mês.",
+        "quitas_total": "Parte das dívidas que o banco perdoou no mês.",
+        "value": "O valor; razões são de 0 a 1.",
+        "old_value": "O valor anterior; vazio onde não havia nenhum.",
+        "new_value": "O valor desde então; vazio onde não há mais nenhum.",
+    },
     display={WIDE: {code: _display(metric) for code, metric in METRICS.items()}},
 )

@@ -9,24 +9,9 @@ from __future__ import annotations
 from analytics_assets.core.columns import Column
 from analytics_assets.core.contracts import quoted
 from analytics_assets.core.declaration import Check
-from analytics_assets.domains.behavior.words import PHASES
+from analytics_assets.domains.behavior.words import EVENT_TYPES, PHASES
 from analytics_assets.warehouse.session import literal
 
-EVENT_TYPES = (
-    "MISSION_STARTED",
-    "MISSION_COMPLETED",
-    "CARD_REVIEWED",
-    "VALIDATION_COMPLETED",
-    "SESSION_STARTED",
-    "SESSION_ENDED",
-    "LECTURE_UPLOADED",
-    "SEARCH_PERFORMED",
-    "GRAPH_VIEWED",
-    "RECOMMENDATION_VIEWED",
-    "RECOMMENDATION_CLICKED",
-    "RECOMMENDATION_DISMISSED",
-    "RECOMMENDATION_RATED",
-)
 ID_PATTERN = "^c[a-z0-9]{24}$"
 
 EVENT_COLUMNS = (

@@ -24,7 +24,7 @@ from analytics_assets.dashboard.declared import (
 )
 from analytics_assets.dashboard.figures import COLOURS, Figure
 from analytics_assets.dashboard.words import Language, Text, number
-from analytics_assets.domains.behavior.words import PHASES
+from analytics_assets.domains.behavior.words import EVENT_TYPES, PHASES
 
 DAILY, ITS, ABAB = (
     "behavior/public_daily_performance",
@@ -363,5 +363,15 @@ PAGES = DomainPages(
         "total_rows": Text("Events", "Eventos"),
         "unique_users": Text("Users", "Usuários"),
         "day": Text("Day", "Dia"),
+    },
+    descriptions={
+        "total_rows": "Eventos.",
+        "unique_users": "Usuários.",
+        "events": "Eventos.",
+        "scored_events": "Eventos com pontuação.",
+        "score_sum": "Soma das pontuações.",
+        "mean_score": "Pontuação média.",
+        **{f"{name.lower()}_rows": f"Eventos {name}." for name in EVENT_TYPES},
+        **{f"{name.lower()}_rows": f"Eventos na fase {name}." for name in PHASES},
     },
 )

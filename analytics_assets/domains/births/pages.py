@@ -93,6 +93,27 @@ _OF_MEANS = {
     "{}_sum": Text("Sum of {}", "Soma: {}"),
     "{}_known": Text("Births with known {}", "Nascimentos com informação: {}"),
 }
+# As the descriptions of the measures are, which are composed alike.
+_DESCRIBED_FLAGS = {
+    "count": "Nascimentos: {}.",
+    "known": "Nascimentos de que se sabe: {}.",
+    "rate": "Proporção dos nascimentos de que se sabe: {}.",
+    "pct": "Proporção de todos os nascimentos, subestimada pelos ignorados: {}.",
+}
+_DESCRIBED_MEANS = {
+    "mean_{}": "Média onde se sabe: {}.",
+    "{}_sum": "Soma: {}.",
+    "{}_known": "Nascimentos de que se sabe: {}.",
+}
+
+
+def _descriptions() -> dict[str, str]:
+    found = {"total_births": "Nascimentos."}
+    for stem, said in _FLAGS.items():
+        found |= {f"{stem}_{end}": text.format(said.pt) for end, text in _DESCRIBED_FLAGS.items()}
+    for stem, said in _MEANS.items():
+        found |= {n.format(stem): text.format(said.pt) for n, text in _DESCRIBED_MEANS.items()}
+    return found
 
 
 def _labels() -> dict[str, Text | str]:
@@ -343,6 +364,7 @@ _PAGE = Page(
 PAGES = DomainPages(
     pages=(_PAGE,),
     labels=_labels(),
+    descriptions=_descriptions(),
     values={"category": _category, "breakdown": _breakdown},
     order={"category": _position},
     maps={

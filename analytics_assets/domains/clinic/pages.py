@@ -144,4 +144,15 @@ PAGES = DomainPages(
         "day": "Dia",
         "year": "Ano",
     },
+    descriptions={
+        "age": "Média da idade; sem valor onde é implausível.",
+        "appointments": "Consultas.",
+        "attended": "Consultas a que o paciente veio.",
+        "not_attended": "Consultas a que o paciente não veio.",
+        "status_known": "Consultas de que se sabe se o paciente veio.",
+        "attendance_rate": "Proporção das consultas de situação conhecida a que o paciente veio.",
+        "events": "Eventos.",
+        "patients": "Pacientes com esse evento no dia. Não se soma: um paciente pode tê-lo em"
+        " vários dias.",
+    },
 )

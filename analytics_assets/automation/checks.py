@@ -1,0 +1,73 @@
+"""What failed checks say, to people who may see summaries, counts and keys.
+
+Belongs here: the words of one evaluation, and which checks fail now.
+Does not belong here: making checks (``warehouse``, ``production``), problems that open and close
+(``problems.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from analytics_assets.core.declaration import Table
+from analytics_assets.production.freshness import Failing
+from analytics_assets.warehouse.table_assets import FAILING, KEYS
+
+_QUOTED = re.compile(r"""(?<!\w)('[^'\n]*'|"[^"\n]*"|`[^`\n]*`)(?!\w)""")
+_LINES, _LINE = 5, 300
+_FAILED = AssetCheckExecutionRecordStatus.FAILED
+
+
+def failing_checks(
+    instance: dg.DagsterInstance, checks: Iterable[dg.AssetCheckKey], tables: Sequence[Table]
+) -> list[Failing]:
+    """The checks that failed when they were last made; of where small cells are withheld without
+    words and keys, which may tell that there is one."""
+    found = instance.event_log_storage.get_asset_check_summary_records(list(checks))
+    silent = {table.domain for table in tables if table.withholds}
+    failing = []
+    for last in (one.last_completed_check_execution_record for one in found.values()):
+        if last is None or last.event is None or last.status is not _FAILED:
+            continue
+        made = last.event.get_dagster_event().asset_check_evaluation_data
+        told = silent.isdisjoint(made.asset_key.path)
+        failing.append(
+            Failing(
+                made.asset_key.to_user_string(),
+                made.check_name,
+                made.severity is dg.AssetCheckSeverity.ERROR,
+                len(made.metadata[FAILING].value) if FAILING in made.metadata else 0,
+                check_text(made) if told else "",
+                made.metadata[KEYS].value if told and KEYS in made.metadata else [],
+                datetime.fromtimestamp(last.event.timestamp, timezone.utc),
+            )
+        )
+    return failing
+
+
+def check_text(check: Any) -> str:
+    """What a failed check found: summary and counts, never the rows."""
+    found = [line for line in text_of(check, "what").splitlines() if line.startswith("- ")]
+    numbers = [
+        f"{name}: {value.value}"
+        for name, value in check.metadata.items()
+        if isinstance(value.value, (int, float)) or name.startswith(("held back", "partitions"))
+    ]
+    return safe([*(check.description or "").splitlines()[:1], *found] or numbers)
+
+
+def text_of(check: Any, name: str) -> str:
+    return str(check.metadata[name].value) if name in check.metadata else ""
+
+
+def safe(lines: list[str]) -> str:
+    """A few short lines without quoted text, which may be somebody's data."""
+    kept = [_QUOTED.sub("'...'", line)[:_LINE] for line in lines if line.strip()]
+    more = [f"... and {len(kept) - _LINES} more"] if len(kept) > _LINES else []
+    return "\n".join(kept[:_LINES] + more)
