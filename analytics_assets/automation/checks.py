@@ -37,14 +37,15 @@ def failing_checks(
             continue
         made = last.event.get_dagster_event().asset_check_evaluation_data
         told = silent.isdisjoint(made.asset_key.path)
+        metadata: Any = {name: value.value for name, value in made.metadata.items()}
         failing.append(
             Failing(
                 made.asset_key.to_user_string(),
                 made.check_name,
                 made.severity is dg.AssetCheckSeverity.ERROR,
-                len(made.metadata[FAILING].value) if FAILING in made.metadata else 0,
+                len(metadata.get(FAILING, [])),
                 check_text(made) if told else "",
-                made.metadata[KEYS].value if told and KEYS in made.metadata else [],
+                metadata.get(KEYS, []) if told else [],
                 datetime.fromtimestamp(last.event.timestamp, timezone.utc),
             )
         )
