@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.test_utils import create_run_for_test
 
 from analytics_assets.automation.jobs import MOST_REPEATS, _tried
@@ -93,8 +94,9 @@ def test_the_same_run_is_asked_for_a_few_times_only() -> None:
     assert 2 <= MOST_REPEATS <= 10
     with dg.DagsterInstance.ephemeral() as instance:
         for _ in range(MOST_REPEATS):
+            create_run_for_test(instance, tags={RECIPE_TAG: run.recipe})  # no worker takes it
             assert not _tried(instance, run)
-            create_run_for_test(
-                instance, status=dg.DagsterRunStatus.SUCCESS, tags={RECIPE_TAG: run.recipe}
-            )
+            asked = create_run_for_test(instance, tags={RECIPE_TAG: run.recipe})
+            for what in (DagsterEventType.RUN_START, DagsterEventType.RUN_SUCCESS):
+                instance.report_dagster_event(DagsterEvent(what.value, run.job), asked.run_id)
         assert _tried(instance, run)

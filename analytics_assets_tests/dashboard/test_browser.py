@@ -1,8 +1,12 @@
-"""A real browser on every kind of page: drawn, narrow, by keyboard, without faults of axe-core."""
+"""A real browser on every kind of page: drawn, narrow, by keyboard, without faults of axe-core.
+
+Also on all published years of one state, where numbers of cards are those of production.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import unescape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,9 +17,14 @@ import pytest
 from analytics_assets import settings
 from analytics_assets.dashboard import shapes
 from analytics_assets.domains.births.pages import PAGES as BIRTHS
+from analytics_assets.production import server
 from analytics_assets_tests.api.conftest import Production
-from analytics_assets_tests.dashboard.conftest import shown
+from analytics_assets_tests.api.filled import TABLES
+from analytics_assets_tests.births.test_acre import acre  # noqa: F401
+from analytics_assets_tests.dashboard.conftest import shown, value_of
+from analytics_assets_tests.dashboard.test_composed import cards
 from analytics_assets_tests.dashboard.test_shapes import collection, square
+from analytics_assets_tests.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 PAGES = (
@@ -42,6 +51,31 @@ WIDTHS = (1440, 390)
 # No function is waited for: to evaluate one again and again is what the page's policy forbids.
 _UNDRAWN = ".chart:not([data-drawn])"
 _SERIOUS = ("serious", "critical")
+# What a mouse can use and sees, and no key has come to.
+_UNREACHED = """() => [...document.querySelectorAll(
+    'a[href], button, select, input, summary, [tabindex="0"]'
+)].filter((one) => one.checkVisibility() && !one.disabled && !one.dataset.reached)
+  .map((one) => one.outerHTML.slice(0, 200))"""
+# Where it is in the page, and whether one sees that it has the focus.
+_FOCUSED = """() => {
+    const one = document.activeElement;
+    if (one === document.body || one.dataset.reached) return null;
+    one.dataset.reached = "1";
+    return getComputedStyle(one).outlineStyle;
+}"""
+# Charts in which nothing is drawn, or that are wider than the page.
+_EMPTY = """() => [...document.querySelectorAll(".chart")].filter((one) =>
+    one.getBoundingClientRect().right > innerWidth || !one.data.some((trace) =>
+        (trace.z || trace.y || trace.lat || []).some((value) => value !== null)
+    )
+).map((one) => one.dataset.title)"""
+BIRTHS_PAGES = (
+    "/pages/births",
+    "/pages/births?state=12&measure=cesarean_rate&lang=pt",
+    "/pages/births?base=residence&compare=state&scale=1&lang=en",
+    "/pages/births?base=residence&state=12&year=2011&lang=en",
+    "/pages/births?year=2000&breakdown=race&measure=preterm_rate&lang=pt",
+)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +176,21 @@ def test_everything_can_be_done_by_keyboard(
     assert looked.faults == []
 
 
+def test_the_keyboard_reaches_whatever_a_mouse_can_use(
+    chromium: playwright.Browser, dashboard: httpx.Client
+) -> None:
+    looked = Looked(chromium, str(dashboard.base_url))
+    for path in PAGES:
+        looked.open(path)
+        for _ in range(400):
+            looked.page.keyboard.press("Tab")
+            outline = looked.page.evaluate(_FOCUSED)
+            if outline is None:
+                break
+            assert outline != "none", (path, looked.page.evaluate(_UNREACHED)[:1])
+        assert looked.page.evaluate(_UNREACHED) == [], path
+
+
 def test_a_choice_shows_at_once_and_a_picture_can_be_kept(
     chromium: playwright.Browser, dashboard: httpx.Client, tmp_path: Path
 ) -> None:
@@ -188,3 +237,38 @@ def test_shapes_are_drawn_from_this_machine(
         looked.open("/tables/births.agg_state_yearly?chart=map")
         assert looked.page.locator(".choroplethlayer path[d]").count() == 2
         assert looked.faults == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_published_years_are_drawn_on_every_page_and_cards_are_what_production_says(
+    chromium: playwright.Browser,
+    acre: Workspace,  # noqa: F811
+    width: int,
+) -> None:
+    urls = server.urls(settings.load())
+    production = Production(urls.promoter, urls.reader)
+    promoted = [table for table in TABLES if table.domain == "births" and table.publish]
+    with shown(production) as client:
+        looked = Looked(chromium, str(client.base_url), width)
+        for path in (*BIRTHS_PAGES, *(f"/tables/births.{t.published_name}" for t in promoted)):
+            looked.open(path)
+            assert looked.page.locator(".empty").count() == 0, path
+            assert looked.page.evaluate(_EMPTY) == [], path
+            assert looked.page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert looked.faults == []
+        for base, table in (("occurrence", "agg_state"), ("residence", "agg_residence_state")):
+            asked = {"base": base, "state": "12", "year": "2015", "lang": "en"}
+            found = cards(unescape(client.get("/pages/births", params=asked).text))
+            where = f"births.{table}_yearly where state_code = '12' and year in (2014, 2015)"
+            births = value_of(production, f"select total_births from {where} and year = 2015")
+            before = value_of(production, f"select total_births from {where} and year = 2014")
+            value, change = found["Births"]
+            assert value == f"{births:,}"
+            assert f"{abs(100 * (births - before) / before):,.1f}%" in change
+            for label, column in (
+                ("Caesarean rate", "cesarean_rate"),
+                ("Preterm rate", "preterm_rate"),
+                ("Low birth weight", "low_birth_weight_rate"),
+            ):
+                rate = value_of(production, f"select {column} from {where} and year = 2015")
+                assert found[label][0] == f"{rate:,.1f}%"
