@@ -6,15 +6,15 @@ the sums within the limits agree in it, or where the limits leave one whole numb
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.sparse import csr_array, hstack, identity, vstack
-from scipy.sparse.linalg import lsmr
+from scipy.sparse import block_array, csr_array, vstack
+from scipy.sparse.csgraph import connected_components
 
-_ROUNDS = 60
+_ROUNDS, _CLOSE = 60, 1e-6
 
 
 @dataclass
@@ -93,25 +93,119 @@ class Numbers:
             np.zeros(len(part)),
         )
 
-    def computed(self, log: Iterable[str] | None = None) -> dict[int, float]:
-        """Position -> value (NaN: it is one, and follows) of each unknown number that follows."""
+    def computed(
+        self, wanted: Iterable[int], truth: np.ndarray, windows: Sequence[np.ndarray] = ()
+    ) -> list[int]:
+        """Those of the wanted positions whose numbers follow.
+
+        ``truth``: the numbers that were not told, where they are known here: what is computed is
+        shown by what else could be. ``windows``: numbers that somebody does not know who knows all
+        others that have a truth. What does not even follow for these follows for nobody, and each
+        is a fraction of the work.
+        """
         size = len(self.values)
         equal, right = self._equal.matrix(size)
         most, limit = self._most.matrix(size)
-        low = np.where(np.isnan(self.values), 0.0, self.values)
-        high = np.where(np.isnan(self.values), np.inf, self.values)
-        low, high = _narrowed(equal, right, most, limit, low, high)
-        fixed = high - low < 0.5
-        known = np.where(fixed, low, 0.0)
-        found = {int(p): float(low[p]) for p in np.flatnonzero(fixed & np.isnan(self.values))}
-        free = np.flatnonzero(~fixed)
-        if not len(free):
-            return found
-        equal_left, right_left = _without(equal, right, known, free, True)
-        most_left, limit_left = _without(most, limit, known, free, False)
-        tight = _implied(equal_left, right_left, most_left, limit_left)
-        own = vstack([equal_left, vstack([most_left, -identity(len(free))])[tight]]).tocsr()
-        return found | {int(free[p]): np.nan for p in _determined(own)}
+        known = _narrowed(equal, right, most, limit, *_limits(self.values))
+        told = np.where(np.isnan(self.values), truth, self.values)
+        start = _completed(equal, right, most, limit, *_limits(told))
+        moves = _Moves(equal, most[np.abs(limit - most @ start) < _CLOSE], start, *known)
+        left = np.array(sorted(wanted), dtype=int)
+        fixed = left[~moves.free[left]]
+        left = left[moves.free[left]]
+        nobody = np.isnan(truth)
+        for window in (*windows, np.arange(size)):
+            may = nobody.copy()
+            may[window] = True
+            here = may[left]
+            last = len(window) == size
+            left = np.concatenate([left[~here], moves.unmoved(may, left[here], once=not last)])
+        return sorted([*map(int, fixed), *map(int, left)])
+
+
+class _Moves:
+    """Ways from a solution to others: directions that leave all sums as they are, and what is at a
+    limit on its side. Numbers without a choice are not ``free``."""
+
+    def __init__(
+        self,
+        equal: csr_array,
+        tight: csr_array,
+        start: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+    ) -> None:
+        self.free = high - low >= 0.5
+        self._rows = vstack([equal, tight]).tocsr()
+        self._equal = np.arange(self._rows.shape[0]) < equal.shape[0]
+        self._least = np.where(start <= low + _CLOSE, 0.0, -1.0)
+        self._most = np.where(start >= high - _CLOSE, 0.0, 1.0)
+        self._random = np.random.default_rng(1)
+
+    def unmoved(self, may: np.ndarray, wanted: np.ndarray, once: bool) -> np.ndarray:
+        """Those of the wanted numbers that stay in all ways on which only these may move; more of
+        them if they are pushed ``once``.
+
+        All are pushed at once by random weights, one way and the other: where no push moves any,
+        the weights are orthogonal to all ways, and so, almost surely, none of them moves.
+        """
+        columns, rows = self._together(np.flatnonzero(may & self.free), wanted)
+        equations = self._equal[rows]
+        matrix = self._rows[rows][:, columns]
+        bounds = np.column_stack([self._least[columns], self._most[columns]])
+        at = np.searchsorted(columns, wanted)
+        left = np.ones(len(wanted), dtype=bool)
+        while left.any():
+            cost = np.zeros(len(columns))
+            cost[at[left]] = self._random.standard_normal(int(left.sum()))
+            moved = np.zeros(len(wanted), dtype=bool)
+            for push in (cost, -cost):
+                done = linprog(
+                    push,
+                    matrix[~equations],
+                    np.zeros(int(np.sum(~equations))),
+                    matrix[equations],
+                    np.zeros(int(np.sum(equations))),
+                    bounds,
+                    "highs-ds",
+                )
+                assert done.status == 0, done.message
+                moved |= np.abs(done.x[at]) > _CLOSE
+            moves = (moved & left).any()
+            left &= ~moved
+            if once or not moves:
+                break
+        return wanted[left]
+
+    def _together(self, columns: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The columns that some sum or limit connects with a wanted one, and those rows."""
+        own = self._rows[:, columns]
+        _, group = connected_components(block_array([[None, own], [own.T, None]]), directed=False)
+        of_row, of_column = group[: own.shape[0]], group[own.shape[0] :]
+        ours = np.unique(of_column[np.searchsorted(columns, wanted)])
+        return columns[np.isin(of_column, ours)], np.flatnonzero(np.isin(of_row, ours))
+
+
+def _limits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    unknown = np.isnan(values)
+    return np.where(unknown, 0.0, values), np.where(unknown, np.inf, values)
+
+
+def _completed(equal, right, most, limit, low, high) -> np.ndarray:
+    """A solution within the limits."""
+    low, high = _narrowed(equal, right, most, limit, low, high)
+    found = np.where(high - low < 0.5, low, 0.0)
+    free = np.flatnonzero(high - low >= 0.5)
+    if len(free):
+        equal_left, right_left = _without(equal, right, found, free, True)
+        most_left, limit_left = _without(most, limit, found, free, False)
+        bounds = np.column_stack([low[free], high[free]])
+        done = linprog(
+            np.zeros(len(free)), most_left, limit_left, equal_left, right_left, bounds, "highs-ds"
+        )
+        assert done.status == 0, done.message
+        found[free] = done.x
+    return found
 
 
 def _without(rows, right, known, free, equations):
@@ -150,41 +244,3 @@ def _narrowed(equal, right, most, limit, low, high):
         low, high = new_low, new_high
     assert np.all(low <= high + 1e-6), "what is known does not add up"
     return low, high
-
-
-def _implied(equal, right, most, limit) -> np.ndarray:
-    """Which limits (of ``most``, then each number's zero) hold with equality in all solutions.
-
-    One linear program: as many limits as possible are kept at once, in some multiple of a solution.
-    """
-    numbers, limits = equal.shape[1], most.shape[0]
-    none = csr_array((equal.shape[0], limits + numbers))
-    # Columns: what a number is above its slack, slack of limits, slack of numbers, the multiple.
-    equations = hstack([equal, csr_array((equal.shape[0], limits)), equal, -right[:, None]])
-    at_most = hstack([most, identity(limits), most, -limit[:, None]])
-    del none
-    cost = np.concatenate([np.zeros(numbers), -np.ones(limits + numbers), [0.0]])
-    bounds = np.concatenate(
-        [
-            np.tile([0.0, np.inf], (numbers, 1)),
-            np.tile([0.0, 1.0], (limits + numbers, 1)),
-            [[1.0, np.inf]],
-        ]
-    )
-    done = linprog(
-        cost, at_most, np.zeros(limits), equations, np.zeros(equal.shape[0]), bounds, "highs-ds"
-    )
-    assert done.status == 0, done.message
-    slack = done.x[numbers : 2 * numbers + limits]
-    return np.flatnonzero(slack < 0.5)
-
-
-def _determined(rows: csr_array) -> np.ndarray:
-    """Numbers that no vector moves that leaves all rows: random ones are projected there."""
-    generator = np.random.default_rng(1)
-    moved = np.zeros(rows.shape[1])
-    for _ in range(2):
-        vector = generator.standard_normal(rows.shape[1])
-        along = lsmr(rows.T, vector, atol=1e-10, btol=1e-10, maxiter=5_000)[0]
-        moved = np.maximum(moved, np.abs(vector - rows.T @ along))
-    return np.flatnonzero(moved < 1e-5)

@@ -19,6 +19,8 @@ from analytics_assets_tests.linear import Numbers
 
 Name = tuple[str, tuple[str, ...], str, Any]
 Rows = Callable[[str], list[tuple[Any, ...]]]
+# Rows of a release beyond which it is attacked by parts first.
+_MANY = 2_000
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,9 @@ class Attack:
         chosen = [truth.at[name] for name in tried]
         unknown = np.full(len(self._known.columns), np.nan)
         cells = [seen.cells.get(name, unknown)[chosen] for name in self.names]
+        exact = [truth.cells[name][chosen] for name in self.names]
         self.numbers = Numbers(np.concatenate(cells) if cells else np.zeros(0))
+        self._exact = np.concatenate(exact) if exact else np.zeros(0)
         self._rows = list(range(0, len(self.names) * self._size, self._size))
         self._add_sums()
         self._add_weeks()
@@ -161,7 +165,34 @@ class Attack:
 
     def recovered(self) -> list[tuple[Name, str]]:
         """What nobody may know, and follows."""
-        return self._recovered(self.numbers.computed())
+        secret = self._secret()
+        windows = self._windows() if len(self.names) > _MANY else ()
+        return [secret[p] for p in self.numbers.computed(secret, self._truths(), windows)]
+
+    def _truths(self) -> np.ndarray:
+        """Of all numbers; those that are in no table have none."""
+        return np.concatenate(
+            [self._exact, np.full(len(self.numbers.values) - len(self._exact), np.nan)]
+        )
+
+    def _windows(self) -> list[np.ndarray]:
+        """Cells of which somebody may know nothing who knows all others: of a place and its parts,
+        of three months, of all places of a kind and their parts; the smaller ones first."""
+        groups: dict[Hashable, list[int]] = defaultdict(list)
+        for row, (kind, place, time, when) in enumerate(self.names):
+            above, upper = self._truth.parents[kind, place]
+            for group in {("place", place), ("place", upper or kind), kind, above}:
+                groups[group].append(row)
+            if time != "year":
+                month = when.year * 12 + when.month
+                for first in (month - 2, month - 1, month):
+                    groups["months", first].append(row)
+        each = np.arange(self._size)
+        return [
+            np.concatenate([self._rows[row] + each for row in rows])
+            for rows in sorted(groups.values(), key=len)
+            if 0.01 < len(rows) / len(self.names) < 0.5
+        ]
 
     def with_earlier(self, earlier: Attack, unchanged: Callable[[Name], bool]) -> list:
         """What follows, if one keeps an earlier release and knows what has not changed since: of
@@ -188,21 +219,22 @@ class Attack:
                     smaller, larger = (was, now) if change > 0 else (now, was)
                     self._add_up_to(numbers, larger[[at]], [smaller[[at]], few])
                     small[int(few[0])] = name, f"change of {measure}"
-        computed = numbers.computed()
-        later = {p - first: v for p, v in computed.items() if p >= first}
-        found = [what for position, what in small.items() if position in computed]
-        return earlier._recovered(computed) + self._recovered(later) + found
+        later = {first + position: what for position, what in self._secret().items()}
+        secret = earlier._secret() | later | small
+        truth = np.full(len(numbers.values), np.nan)
+        truth[: len(earlier._exact)] = earlier._exact
+        truth[first : first + len(self._exact)] = self._exact
+        return [secret[p] for p in numbers.computed(secret, truth)]
 
-    def _recovered(self, computed: Mapping[int, float]) -> list[tuple[Name, str]]:
-        found = [
-            (name, measure)
+    def _secret(self) -> dict[int, tuple[Name, str]]:
+        """Position -> what nobody may know: small counts, and small rests of what is told."""
+        small = {
+            int(self._cells([self.at[name]], measure)[0]): (name, measure)
             for name, measures in self._truth.small(self._k).items()
             for measure in measures
             if name in self.at and measure in self._at
-            for position in [int(self._cells([self.at[name]], measure)[0])]
-            if position in computed or not np.isnan(self.numbers.values[position])
-        ]
-        return found + [what for position, what in self._rests.items() if position in computed]
+        }
+        return small | self._rests
 
     def _cells(self, rows: Iterable[int], measure: str) -> np.ndarray:
         return np.array([self._rows[row] for row in rows], dtype=int) + self._at[measure]
