@@ -56,10 +56,11 @@ _UNREACHED = """() => [...document.querySelectorAll(
     'a[href], button, select, input, summary, [tabindex="0"]'
 )].filter((one) => one.checkVisibility() && !one.disabled && !one.dataset.reached)
   .map((one) => one.outerHTML.slice(0, 200))"""
-# Where it is in the page, and whether one sees that it has the focus.
+# Whether one sees that what was reached has the focus; a field of a date has several stops.
 _FOCUSED = """() => {
     const one = document.activeElement;
-    if (one === document.body || one.dataset.reached) return null;
+    if (one === document.body) return null;
+    if (one.dataset.reached) return "again";
     one.dataset.reached = "1";
     return getComputedStyle(one).outlineStyle;
 }"""
