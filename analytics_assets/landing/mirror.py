@@ -102,14 +102,8 @@ def _fetch(store: ObjectStore, object_: Object, target: Path) -> None:
             except FileNotFoundError:
                 target.unlink(missing_ok=True)
                 return
-            if (
-                (after.size, after.tag)
-                == (object_.size, object_.tag)
-                == (
-                    draft.stat().st_size,
-                    object_.tag,
-                )
-            ):
+            whole = draft.stat().st_size == object_.size
+            if whole and (after.size, after.tag) == (object_.size, object_.tag):
                 os.utime(draft, ns=(_moment(object_), _moment(object_)))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 draft.replace(target)

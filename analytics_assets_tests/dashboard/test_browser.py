@@ -192,6 +192,16 @@ def test_the_keyboard_reaches_whatever_a_mouse_can_use(
         assert looked.page.evaluate(_UNREACHED) == [], path
 
 
+def test_dates_of_charts_are_in_the_language_of_the_page(
+    chromium: playwright.Browser, dashboard: httpx.Client
+) -> None:
+    looked = Looked(chromium, str(dashboard.base_url))
+    for language, day in (("en", "Jan 4"), ("pt", "4 jan")):
+        looked.open(f"/pages/ads?lang={language}")
+        assert day in looked.page.locator(".xtick").all_text_contents()
+    assert looked.faults == []
+
+
 def test_a_choice_shows_at_once_and_a_picture_can_be_kept(
     chromium: playwright.Browser, dashboard: httpx.Client, tmp_path: Path
 ) -> None:

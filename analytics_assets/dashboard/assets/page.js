@@ -3,13 +3,31 @@
 "use strict";
 
 const root = document.documentElement.dataset.root || "";
-const options = { responsive: true, displaylogo: false, displayModeBar: false };
+const language = document.documentElement.lang;
+const options = { responsive: true, displaylogo: false, displayModeBar: false, locale: language };
 
 // Plotly would fetch the coasts of the world from elsewhere, for maps that show none of them.
 const none = { type: "GeometryCollection", geometries: [] };
 const layers = ["coastlines", "land", "ocean", "lakes", "rivers", "countries", "subunits"];
 const world = { type: "Topology", arcs: [], objects: Object.fromEntries(layers.map((l) => [l, none])) };
 window.PlotlyGeoAssets = { topojson: { world_110m: world, world_50m: world } };
+
+// Plotly knows the days and months of English alone; the browser those of all languages.
+function learnLanguage() {
+  const named = (count, date, style) => Array.from({ length: count }, (_, n) =>
+    new Date(date(n)).toLocaleDateString(language, { ...style, timeZone: "UTC" }).replace(".", ""));
+  const months = (style) => named(12, (n) => Date.UTC(2023, n), { month: style });
+  const days = (style) => named(7, (n) => Date.UTC(2023, 0, 1 + n), { weekday: style });
+  window.Plotly.register({
+    moduleType: "locale",
+    name: language,
+    dictionary: {},
+    format: {
+      months: months("long"), shortMonths: months("short"), days: days("long"), shortDays: days("short"),
+      month: "%b %Y", dayMonth: "%-d %b", dayMonthYear: "%-d %b %Y",
+    },
+  });
+}
 
 function fitted(layout, width) {
   if (width >= 600) return layout;
@@ -83,6 +101,7 @@ window.addEventListener("pageshow", () => {
   }
 });
 if (window.Plotly) {
+  if (language !== "en") learnLanguage();
   const places = [...document.querySelectorAll(".chart")];
   for (const button of document.querySelectorAll("[data-png]")) {
     button.hidden = false;
