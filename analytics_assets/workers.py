@@ -20,6 +20,8 @@ _BROKER = "ANALYTICS_BROKER_URL"
 _LONGEST_RUN_SECONDS = 12 * 3600
 # A process that has loaded the code takes run after run; whatever leaks goes with it.
 _RUNS_OF_A_PROCESS = 200
+# A process takes no run before it has loaded the code: seconds, but not on a busy machine.
+_LOADS_WITHIN = 180
 # The tag of a run that was handed over, and the queue that it waits in.
 TASK = "dagster-celery/task_id"
 _QUEUE = "dagster"
@@ -40,6 +42,7 @@ def launcher() -> dict[str, Any]:
                 "worker_prefetch_multiplier": 1,
                 "broker_transport_options": {"visibility_timeout": _LONGEST_RUN_SECONDS},
                 "broker_connection_retry_on_startup": True,
+                "worker_proc_alive_timeout": _LOADS_WITHIN,
             },
         },
     }
@@ -66,6 +69,7 @@ def work(config: Settings) -> int:
             "it is not set", _BROKER, "Give the address of Redis, such as redis://host:6379/0."
         )
     try:
+        from celery.signals import worker_process_init
         from dagster_celery.launcher import CeleryRunLauncher
         from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
     except ImportError as error:
@@ -86,6 +90,7 @@ def work(config: Settings) -> int:
         app = instance.run_launcher.celery
     create_execute_job_task(app)
     create_resume_job_task(app)
+    worker_process_init.connect(_load_code)
     app.worker_main(
         [
             "worker",
@@ -100,3 +105,11 @@ def work(config: Settings) -> int:
         ]
     )
     return 0
+
+
+def _load_code(**_: Any) -> None:
+    """What a run needs, in each process that takes runs: threads of DuckDB and of the lake, which
+    this starts, do not outlive a fork."""
+    from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+    ReconstructableRepository.for_module("analytics_assets.definitions", "defs").get_definition()

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 import sqlalchemy as sa
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.storage.tags import PRIORITY_TAG
 
 from analytics_assets import home, running_code, settings
 from analytics_assets.automation.plan import (
@@ -210,7 +211,8 @@ def _too_often(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> bool:
 
 
 def _again(run: dg.DagsterRun) -> dg.RunRequest:
-    """The same run anew, for another worker."""
+    """The same run anew, for another worker, which takes it before those that have not begun."""
     chosen = sorted(run.asset_selection) if run.asset_selection else None
     tags = {name: value for name, value in run.tags.items() if name in REQUESTED_TAGS}
+    tags[PRIORITY_TAG] = "1"
     return dg.RunRequest(job_name=run.job_name, asset_selection=chosen, tags=tags)

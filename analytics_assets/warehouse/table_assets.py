@@ -94,6 +94,8 @@ def _step_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
         can_subset=True,
+        # Without a limit, until somebody sets one by this name.
+        pool=name,
     )
     @in_our_words
     def step(context: dg.AssetExecutionContext) -> Iterator[Any]:

@@ -9,11 +9,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
+    QueuedRunCoordinatorDaemon,
+)
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from analytics_assets import cli, environment, settings, workers
 from analytics_assets.automation import turns
+from analytics_assets.automation.jobs import _again
 from analytics_assets.automation.plan import DOMAIN_TAG, RECIPE_TAG, PlannedRun, _cut
 from analytics_assets.automation.turns import HOME_TAG, end_lost
 from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED
@@ -141,6 +145,20 @@ def test_a_run_that_waits_for_a_worker_to_be_free_is_not_lost(
     assert end_lost(workspace.instance, settings.load()) == []
     kept[0] = 0
     assert [one.run_id for one in end_lost(workspace.instance, settings.load())] == [waits]
+
+
+def test_what_was_lost_goes_before_what_has_not_begun(workspace: Workspace) -> None:
+    tags = {RECIPE_TAG: "x", DAGSTER_CELERY_TASK_ID_TAG: "x"}
+    job = dg.JobDefinition(graph_def=_GRAPH)
+    waits, lost = (workspace.instance.create_run_for_job(job, tags=tags) for _ in range(2))
+    asked = workspace.instance.create_run_for_job(job, tags=_again(lost).tags)
+    assert asked.tags[RECIPE_TAG] == "x"
+    assert DAGSTER_CELERY_TASK_ID_TAG not in asked.tags
+    queue = QueuedRunCoordinatorDaemon(interval_seconds=1)
+    assert [run.run_id for run in queue._priority_sort([waits, asked])] == [
+        asked.run_id,
+        waits.run_id,
+    ]
 
 
 def test_a_run_that_lost_its_lease_is_asked_for_again(

@@ -6,7 +6,9 @@ Does not belong here: what our own assets do in a run.
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,6 +22,9 @@ from dagster._core.execution.api import create_execution_plan
 from sqlalchemy.engine import Engine
 
 from analytics_assets.automation.storage import BatchingEventLogStorage
+from analytics_assets.warehouse.table_assets import warehouse_assets
+from analytics_assets_tests.toy import Memory, toy_tables
+from analytics_assets_tests.workspace import Workspace
 
 OURS = """{module: analytics_assets.automation.storage, class: PooledPostgresStorage,
            config: {postgres_url: "%s"}}"""
@@ -326,3 +331,28 @@ def test_a_table_that_is_not_there_is_asked_for_again(ours: dg.DagsterInstance) 
     assert storage.has_table("later")
     assert not storage.has_asset_key_col("later")
     assert storage.has_asset_key_col("cached_status_data")
+
+
+def test_runs_of_some_tables_wait_for_each_other_where_a_limit_is_set(
+    workspace: Workspace, ours: dg.DagsterInstance
+) -> None:
+    """Even those of partitions that have nothing to do with each other."""
+    memory = Memory()
+    memory.months = {"2024-01": [(date(2024, 1, 5), "a", 500)]}
+    (step,) = warehouse_assets([toy_tables(memory)[0]])
+    pool = step.op.name
+    slots = ours.event_log_storage
+    slots.set_concurrency_slots(pool, 1)
+    assert slots.claim_concurrency_slot(pool, "another run", "step").is_claimed
+    ended = list[bool]()
+
+    def build() -> None:
+        ended.append(dg.materialize([step], partition_key="2024-01", instance=ours).success)
+
+    at_work = Thread(target=build)
+    at_work.start()
+    at_work.join(3)
+    assert not ended
+    slots.free_concurrency_slots_for_run("another run")
+    at_work.join(60)
+    assert ended == [True]
