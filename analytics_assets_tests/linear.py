@@ -6,15 +6,18 @@ the sums within the limits agree in it, or where the limits leave one whole numb
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import clarabel
 import numpy as np
 from scipy.optimize import linprog
-from scipy.sparse import block_array, csr_array, vstack
+from scipy.sparse import block_array, csc_matrix, csr_array, eye_array, vstack
 from scipy.sparse.csgraph import connected_components
 
 _ROUNDS, _CLOSE = 60, 1e-6
+# How far a number moves if it does, and how well what moves adds up.
+_MOVED, _EXACT = 1e-5, 1e-8
 
 
 @dataclass
@@ -93,15 +96,11 @@ class Numbers:
             np.zeros(len(part)),
         )
 
-    def computed(
-        self, wanted: Iterable[int], truth: np.ndarray, windows: Sequence[np.ndarray] = ()
-    ) -> list[int]:
+    def computed(self, wanted: Iterable[int], truth: np.ndarray) -> list[int]:
         """Those of the wanted positions whose numbers follow.
 
         ``truth``: the numbers that were not told, where they are known here: what is computed is
-        shown by what else could be. ``windows``: numbers that somebody does not know who knows all
-        others that have a truth. What does not even follow for these follows for nobody, and each
-        is a fraction of the work.
+        shown by what else could be.
         """
         size = len(self.values)
         equal, right = self._equal.matrix(size)
@@ -111,16 +110,8 @@ class Numbers:
         start = _completed(equal, right, most, limit, *_limits(told))
         moves = _Moves(equal, most[np.abs(limit - most @ start) < _CLOSE], start, *known)
         left = np.array(sorted(wanted), dtype=int)
-        fixed = left[~moves.free[left]]
-        left = left[moves.free[left]]
-        nobody = np.isnan(truth)
-        for window in (*windows, np.arange(size)):
-            may = nobody.copy()
-            may[window] = True
-            here = may[left]
-            last = len(window) == size
-            left = np.concatenate([left[~here], moves.unmoved(may, left[here], once=not last)])
-        return sorted([*map(int, fixed), *map(int, left)])
+        fixed, left = left[~moves.free[left]], left[moves.free[left]]
+        return sorted([*map(int, fixed), *map(int, moves.unmoved(left))])
 
 
 class _Moves:
@@ -138,44 +129,58 @@ class _Moves:
         self.free = high - low >= 0.5
         self._rows = vstack([equal, tight]).tocsr()
         self._equal = np.arange(self._rows.shape[0]) < equal.shape[0]
-        self._least = np.where(start <= low + _CLOSE, 0.0, -1.0)
-        self._most = np.where(start >= high - _CLOSE, 0.0, 1.0)
         self._random = np.random.default_rng(1)
+        # Of different lengths: the middle of a number that may go both ways is not to stay.
+        down, up = self._random.uniform(0.5, 1.5, (2, len(start)))
+        self._least = np.where(start <= low + _CLOSE, 0.0, -down)
+        self._most = np.where(start >= high - _CLOSE, 0.0, up)
 
-    def unmoved(self, may: np.ndarray, wanted: np.ndarray, once: bool) -> np.ndarray:
-        """Those of the wanted numbers that stay in all ways on which only these may move; more of
-        them if they are pushed ``once``.
+    def unmoved(self, left: np.ndarray) -> np.ndarray:
+        """Those of these numbers that stay in all ways.
 
-        All are pushed at once by random weights, one way and the other: where no push moves any,
-        the weights are orthogonal to all ways, and so, almost surely, none of them moves.
+        An interior point without a push is far from all limits, so nearly all that can move has
+        moved there. The others are pushed at once by random weights, one way and the other: where
+        no push moves any, the weights are orthogonal to all ways, and so, almost surely, none of
+        them moves.
         """
-        columns, rows = self._together(np.flatnonzero(may & self.free), wanted)
-        equations = self._equal[rows]
-        matrix = self._rows[rows][:, columns]
-        bounds = np.column_stack([self._least[columns], self._most[columns]])
-        at = np.searchsorted(columns, wanted)
-        left = np.ones(len(wanted), dtype=bool)
-        while left.any():
+        pushes = [0.0]
+        while len(left):
+            columns, rows = self._together(np.flatnonzero(self.free), left)
+            at = np.searchsorted(columns, left)
             cost = np.zeros(len(columns))
-            cost[at[left]] = self._random.standard_normal(int(left.sum()))
-            moved = np.zeros(len(wanted), dtype=bool)
-            for push in (cost, -cost):
-                done = linprog(
-                    push,
-                    matrix[~equations],
-                    np.zeros(int(np.sum(~equations))),
-                    matrix[equations],
-                    np.zeros(int(np.sum(equations))),
-                    bounds,
-                    "highs-ds",
-                )
-                assert done.status == 0, done.message
-                moved |= np.abs(done.x[at]) > _CLOSE
-            moves = (moved & left).any()
-            left &= ~moved
-            if once or not moves:
+            cost[at] = self._random.standard_normal(len(left))
+            moved = np.zeros(len(left), dtype=bool)
+            for push in pushes:
+                moved |= np.abs(self._pushed(push * cost, columns, rows)[at]) > _MOVED
+            left = left[~moved]
+            if pushes != [0.0] and not moved.any():
                 break
-        return wanted[left]
+            pushes = [1.0, -1.0]
+        return left
+
+    def _pushed(self, cost: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The way of these columns that costs least."""
+        matrix, equations = self._rows[rows][:, columns], self._equal[rows]
+        size = len(columns)
+        cones = [
+            clarabel.ZeroConeT(int(equations.sum())),
+            clarabel.NonnegativeConeT(int((~equations).sum()) + 2 * size),
+        ]
+        sides = vstack([matrix[equations], matrix[~equations], eye_array(size), -eye_array(size)])
+        ends = [np.zeros(len(rows)), self._most[columns], -self._least[columns]]
+        settings = clarabel.DefaultSettings()
+        settings.verbose, settings.max_threads = False, 1
+        found = clarabel.DefaultSolver(
+            csc_matrix((size, size)), cost, csc_matrix(sides), np.concatenate(ends), cones, settings
+        ).solve()
+        way = np.array(found.x)
+        # Whatever the solver says of itself: this is a way.
+        off = matrix @ way
+        assert np.abs(off[equations]).max(initial=0) < _EXACT, found.status
+        assert off[~equations].max(initial=0) < _EXACT, found.status
+        assert np.all(way > self._least[columns] - _EXACT), found.status
+        assert np.all(way < self._most[columns] + _EXACT), found.status
+        return way
 
     def _together(self, columns: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The columns that some sum or limit connects with a wanted one, and those rows."""

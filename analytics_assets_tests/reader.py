@@ -19,8 +19,6 @@ from analytics_assets_tests.linear import Numbers
 
 Name = tuple[str, tuple[str, ...], str, Any]
 Rows = Callable[[str], list[tuple[Any, ...]]]
-# Rows of a release beyond which it is attacked by parts first.
-_MANY = 2_000
 
 
 @dataclass(frozen=True)
@@ -166,33 +164,13 @@ class Attack:
     def recovered(self) -> list[tuple[Name, str]]:
         """What nobody may know, and follows."""
         secret = self._secret()
-        windows = self._windows() if len(self.names) > _MANY else ()
-        return [secret[p] for p in self.numbers.computed(secret, self._truths(), windows)]
+        return [secret[p] for p in self.numbers.computed(secret, self._truths())]
 
     def _truths(self) -> np.ndarray:
         """Of all numbers; those that are in no table have none."""
         return np.concatenate(
             [self._exact, np.full(len(self.numbers.values) - len(self._exact), np.nan)]
         )
-
-    def _windows(self) -> list[np.ndarray]:
-        """Cells of which somebody may know nothing who knows all others: of a place and its parts,
-        of three months, of all places of a kind and their parts; the smaller ones first."""
-        groups: dict[Hashable, list[int]] = defaultdict(list)
-        for row, (kind, place, time, when) in enumerate(self.names):
-            above, upper = self._truth.parents[kind, place]
-            for group in {("place", place), ("place", upper or kind), kind, above}:
-                groups[group].append(row)
-            if time != "year":
-                month = when.year * 12 + when.month
-                for first in (month - 2, month - 1, month):
-                    groups["months", first].append(row)
-        each = np.arange(self._size)
-        return [
-            np.concatenate([self._rows[row] + each for row in rows])
-            for rows in sorted(groups.values(), key=len)
-            if 0.01 < len(rows) / len(self.names) < 0.5
-        ]
 
     def with_earlier(self, earlier: Attack, unchanged: Callable[[Name], bool]) -> list:
         """What follows, if one keeps an earlier release and knows what has not changed since: of
