@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 _ROUNDS, _CLOSE = 60, 1e-6
 # How far a number moves if it does, and how well what moves adds up.
-_MOVED, _EXACT = 1e-5, 1e-8
+_MOVED, _EXACT = 1e-4, 1e-7
 
 
 @dataclass
@@ -130,10 +130,7 @@ class _Moves:
         self._rows = vstack([equal, tight]).tocsr()
         self._equal = np.arange(self._rows.shape[0]) < equal.shape[0]
         self._random = np.random.default_rng(1)
-        # Of different lengths: the middle of a number that may go both ways is not to stay.
-        down, up = self._random.uniform(0.5, 1.5, (2, len(start)))
-        self._least = np.where(start <= low + _CLOSE, 0.0, -down)
-        self._most = np.where(start >= high - _CLOSE, 0.0, up)
+        self._down, self._up = start > low + _CLOSE, start < high - _CLOSE
 
     def unmoved(self, left: np.ndarray) -> np.ndarray:
         """Those of these numbers that stay in all ways.
@@ -159,28 +156,32 @@ class _Moves:
         return left
 
     def _pushed(self, cost: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The way of these columns that costs least."""
+        """The way of these columns that costs least; none where the solver finds none exactly."""
         matrix, equations = self._rows[rows][:, columns], self._equal[rows]
         size = len(columns)
+        # Of different lengths: the middle of a number that may go both ways is not to stay.
+        down, up = self._random.uniform(0.5, 1.5, (2, size))
+        most, least = (
+            np.where(self._up[columns], up, 0.0),
+            np.where(self._down[columns], -down, 0.0),
+        )
         cones = [
             clarabel.ZeroConeT(int(equations.sum())),
             clarabel.NonnegativeConeT(int((~equations).sum()) + 2 * size),
         ]
         sides = vstack([matrix[equations], matrix[~equations], eye_array(size), -eye_array(size)])
-        ends = [np.zeros(len(rows)), self._most[columns], -self._least[columns]]
+        ends = np.concatenate([np.zeros(len(rows)), most, -least])
         settings = clarabel.DefaultSettings()
         settings.verbose, settings.max_threads = False, 1
         found = clarabel.DefaultSolver(
-            csc_matrix((size, size)), cost, csc_matrix(sides), np.concatenate(ends), cones, settings
+            csc_matrix((size, size)), cost, csc_matrix(sides), ends, cones, settings
         ).solve()
         way = np.array(found.x)
-        # Whatever the solver says of itself: this is a way.
+        # Whatever the solver says of itself.
         off = matrix @ way
-        assert np.abs(off[equations]).max(initial=0) < _EXACT, found.status
-        assert off[~equations].max(initial=0) < _EXACT, found.status
-        assert np.all(way > self._least[columns] - _EXACT), found.status
-        assert np.all(way < self._most[columns] + _EXACT), found.status
-        return way
+        off = np.where(equations, np.abs(off), off)
+        beyond = max(off.max(initial=0), (way - most).max(), (least - way).max())
+        return way if beyond < _EXACT else np.zeros(size)
 
     def _together(self, columns: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The columns that some sum or limit connects with a wanted one, and those rows."""
