@@ -20,7 +20,7 @@ _BROKER = "ANALYTICS_BROKER_URL"
 _LONGEST_RUN_SECONDS = 12 * 3600
 # A process that has loaded the code takes run after run; whatever leaks goes with it.
 _RUNS_OF_A_PROCESS = 200
-# A process takes no run before it has loaded the code: seconds, but not on a busy machine.
+# A process takes no run before it has loaded the code: seconds, minutes on a busy machine.
 _LOADS_WITHIN = 180
 # The tag of a run that was handed over, and the queue that it waits in.
 TASK = "dagster-celery/task_id"

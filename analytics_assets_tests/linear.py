@@ -129,8 +129,8 @@ class _Moves:
         self.free = high - low >= 0.5
         self._rows = vstack([equal, tight]).tocsr()
         self._equal = np.arange(self._rows.shape[0]) < equal.shape[0]
-        self._random = np.random.default_rng(1)
         self._down, self._up = start > low + _CLOSE, start < high - _CLOSE
+        self._random = np.random.default_rng(1)
 
     def unmoved(self, left: np.ndarray) -> np.ndarray:
         """Those of these numbers that stay in all ways.
@@ -140,20 +140,23 @@ class _Moves:
         no push moves any, the weights are orthogonal to all ways, and so, almost surely, none of
         them moves.
         """
-        pushes = [0.0]
-        while len(left):
-            columns, rows = self._together(np.flatnonzero(self.free), left)
-            at = np.searchsorted(columns, left)
-            cost = np.zeros(len(columns))
-            cost[at] = self._random.standard_normal(len(left))
-            moved = np.zeros(len(left), dtype=bool)
-            for push in pushes:
-                moved |= np.abs(self._pushed(push * cost, columns, rows)[at]) > _MOVED
+        left = left[~self._moved(left, (0.0,))]
+        while (moved := self._moved(left, (1.0, -1.0))).any():
             left = left[~moved]
-            if pushes != [0.0] and not moved.any():
-                break
-            pushes = [1.0, -1.0]
         return left
+
+    def _moved(self, left: np.ndarray, pushes: Iterable[float]) -> np.ndarray:
+        """Which of these numbers move by such pushes of them all."""
+        moved = np.zeros(len(left), dtype=bool)
+        if not len(left):
+            return moved
+        columns, rows = self._together(np.flatnonzero(self.free), left)
+        at = np.searchsorted(columns, left)
+        cost = np.zeros(len(columns))
+        cost[at] = self._random.standard_normal(len(left))
+        for push in pushes:
+            moved |= np.abs(self._pushed(push * cost, columns, rows)[at]) > _MOVED
+        return moved
 
     def _pushed(self, cost: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The way of these columns that costs least; none where the solver finds none exactly."""
@@ -161,10 +164,8 @@ class _Moves:
         size = len(columns)
         # Of different lengths: the middle of a number that may go both ways is not to stay.
         down, up = self._random.uniform(0.5, 1.5, (2, size))
-        most, least = (
-            np.where(self._up[columns], up, 0.0),
-            np.where(self._down[columns], -down, 0.0),
-        )
+        most = np.where(self._up[columns], up, 0.0)
+        least = np.where(self._down[columns], -down, 0.0)
         cones = [
             clarabel.ZeroConeT(int(equations.sum())),
             clarabel.NonnegativeConeT(int((~equations).sum()) + 2 * size),
