@@ -1,6 +1,7 @@
 """Workers of several machines: who takes the runs that the queue starts.
 
-Belongs here: what Dagster is told of them, and `analytics-assets worker`.
+Belongs here: what Dagster is told of them, and `analytics-assets worker`, which has a lease of each
+run that it takes.
 Does not belong here: which runs there are (``automation``), or who may build what
 (``warehouse/leases.py``).
 """
@@ -9,10 +10,17 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, cast
 
+from analytics_assets import settings
 from analytics_assets.core.source import SourceError
 from analytics_assets.settings import Settings
+from analytics_assets.warehouse import leases
+
+if TYPE_CHECKING:
+    from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
 
 _BROKER = "ANALYTICS_BROKER_URL"
 # Redis hands a run to another worker if nobody says within this that it ended; that one finds it
@@ -69,7 +77,7 @@ def work(config: Settings) -> int:
             "it is not set", _BROKER, "Give the address of Redis, such as redis://host:6379/0."
         )
     try:
-        from celery.signals import worker_process_init
+        from celery.signals import task_postrun, task_prerun, worker_process_init
         from dagster_celery.launcher import CeleryRunLauncher
         from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
     except ImportError as error:
@@ -91,6 +99,8 @@ def work(config: Settings) -> int:
     create_execute_job_task(app)
     create_resume_job_task(app)
     worker_process_init.connect(_load_code)
+    task_prerun.connect(_take)
+    task_postrun.connect(_let_go)
     app.worker_main(
         [
             "worker",
@@ -113,3 +123,20 @@ def _load_code(**_: Any) -> None:
     from dagster._core.definitions.reconstruct import ReconstructableRepository
 
     ReconstructableRepository.for_module("analytics_assets.definitions", "defs").get_definition()
+
+
+# Of the run that this process has, in Dagster's database from before it begins until it has ended:
+# so whoever looks knows at once that its worker is gone, and need not wait how long it is silent.
+_lease = ExitStack()
+
+
+def _take(kwargs: Mapping[str, Any], **_: Any) -> None:
+    from dagster._serdes import unpack_value
+
+    (packed,) = kwargs.values()
+    run_id = cast("ExecuteRunArgs | ResumeRunArgs", unpack_value(packed)).run_id
+    _lease.enter_context(leases.held(settings.load(), [f"run/{run_id}"], "", "", run_id))
+
+
+def _let_go(**_: Any) -> None:
+    _lease.close()

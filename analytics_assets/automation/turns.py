@@ -31,9 +31,9 @@ _PROCESS_TAG, _USER_TAG = "analytics_assets/process", "analytics_assets/user"
 # A run that holds no lease and wrote no event for so many seconds is nobody's. They are counted
 # from when an event was seen to be the last: the moment that it tells is by its worker's clock.
 _SILENCE = 15
-# One that a worker took and has not begun: a worker that has the code needs a second, one that has
-# just been started loads it first.
-_BEGINS_WITHIN = 30
+# A worker has a lease of each run before it begins it; of one that left the broker a moment ago it
+# may be about to have it.
+_TAKEN_WITHIN = 5
 _seen: dict[str, tuple[int, float]] = {}
 # Everything is in Dagster's event log; on the console it would bury what the caller prints.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -97,24 +97,31 @@ def end_own(instance: dg.DagsterInstance, settings: Settings) -> None:
 def end_lost(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
     """End planned runs whose worker is gone, wherever it was; they are asked for again.
 
-    Who builds or releases holds a lease, which goes with its process; between two of them a run
-    writes events. One that waits for a worker to be free is not lost.
+    A worker holds a lease of the run that it has, which goes with its process. A run of another
+    launcher holds those of what it builds or releases, and writes events between two of them. One
+    that waits for a worker to be free is not lost.
     """
-    begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    planned = [
-        run
-        for run in instance.get_runs(begun)
-        if RECIPE_TAG in run.tags and HOME_TAG not in run.tags
-    ]
+    planned = _planned(instance)
     silent = _silence(instance, planned)
     spared = leases.at_work(settings) | _waiting(instance)
+    # One that has ended meanwhile holds nothing, either.
+    begun = {run.run_id for run in _planned(instance)}
     lost = [
-        run for run in planned if run.run_id not in spared and silent[run.run_id] > _patience(run)
+        run
+        for run in planned
+        if run.run_id in begun - spared and silent[run.run_id] >= _patience(run)
     ]
     for run in lost:
         instance.add_run_tags(run.run_id, {leases.LOST_TAG: "true"})
         instance.report_run_canceled(run, message="The worker that ran it is gone.")
     return lost
+
+
+def _planned(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs under way that somebody planned, but for those of commands."""
+    begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    runs = instance.get_runs(begun)
+    return [run for run in runs if RECIPE_TAG in run.tags and HOME_TAG not in run.tags]
 
 
 def _waiting(instance: dg.DagsterInstance) -> set[str]:
@@ -126,10 +133,11 @@ def _waiting(instance: dg.DagsterInstance) -> set[str]:
 
 
 def _patience(run: dg.DagsterRun) -> float:
-    """Seconds of silence after which a run is nobody's."""
-    if run.status is dg.DagsterRunStatus.STARTED:
-        return _SILENCE
-    return _BEGINS_WITHIN if workers.TASK in run.tags else math.inf
+    """Seconds of silence after which a run that holds nothing is nobody's."""
+    started = run.status is dg.DagsterRunStatus.STARTED
+    if workers.TASK in run.tags:
+        return 0 if started else _TAKEN_WITHIN
+    return _SILENCE if started else math.inf
 
 
 def _silence(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> dict[str, float]:

@@ -23,7 +23,7 @@ _BLUE = "#2563a8"
 def rows_as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """A Markdown table; rows may differ in their columns."""
     if not rows:
-        return "*no rows*"
+        return "no rows"
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [" | ".join(names), " | ".join("---" for _ in names)]
     lines += [" | ".join(_cell(row.get(name)) for name in names) for row in rows]

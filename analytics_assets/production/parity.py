@@ -7,6 +7,7 @@ Does not belong here: the check's asset (``release_assets.py``), or mending a di
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -69,8 +70,11 @@ def compare(
         files = {key: files[key] for key in partitions if key in files}
     # What is stored in another way than declared cannot be read as declared.
     readable = schema.present_shape(connection, table) == schema.shape(table)
-    seen = _production(connection, table, partitions) if readable else {}
-    live = _warehouse(session, table, files)
+    # PostgreSQL is another process: both add up at the same time.
+    with ThreadPoolExecutor(1) as beside:
+        adding = beside.submit(_warehouse, session, table, files)
+        seen = _production(connection, table, partitions) if readable else {}
+        live = adding.result()
     keys = sorted(seen.keys() | live.keys())
     return Comparison(
         len(keys),

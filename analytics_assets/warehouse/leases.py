@@ -113,7 +113,7 @@ def held(
 
 
 def at_work(settings: Settings) -> set[str]:
-    """Runs that hold partitions, or wait for some."""
+    """Runs that hold partitions, or wait for some, and those that a worker has."""
     if not settings.dagster_pg_url:
         return set()
     with closing(_session(settings)) as connection, connection.cursor() as cursor:

@@ -9,11 +9,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
     QueuedRunCoordinatorDaemon,
 )
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import pack_value
 from dagster_celery.launcher import CeleryRunLauncher
-from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from analytics_assets import cli, environment, settings, workers
 from analytics_assets.automation import turns
@@ -95,7 +98,7 @@ def test_only_runs_whose_worker_is_gone_are_ended(
         ).run_id
 
     started, starting = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
-    lost = [begun(started, RECIPE_TAG), begun(starting, RECIPE_TAG, DAGSTER_CELERY_TASK_ID_TAG)]
+    lost = [begun(started, RECIPE_TAG), begun(starting, RECIPE_TAG, workers.TASK)]
     at_work = begun(started, RECIPE_TAG)
     # One that no recipe asked for, of a command, and of a process that may still load the code.
     others = [begun(started), begun(started, RECIPE_TAG, HOME_TAG), begun(starting, RECIPE_TAG)]
@@ -119,6 +122,35 @@ def test_only_runs_whose_worker_is_gone_are_ended(
         assert (LOST_TAG in found.tags) is (run_id in lost)
 
 
+def test_a_run_that_its_worker_no_longer_has_is_lost_at_once(workspace: Workspace) -> None:
+    started = dg.DagsterRunStatus.STARTED
+    tags = {RECIPE_TAG: "x", workers.TASK: "x"}
+    run = workspace.instance.create_run_for_job(
+        dg.JobDefinition(graph_def=_GRAPH), status=started, tags=tags
+    )
+    handed = pack_value(ExecuteRunArgs(_ORIGIN, run.run_id, None))
+    workers._take(kwargs={"execute_job_args_packed": handed})
+    assert end_lost(workspace.instance, settings.load()) == []
+    workers._let_go()
+    assert [one.run_id for one in end_lost(workspace.instance, settings.load())] == [run.run_id]
+
+
+def test_a_run_that_ends_while_it_is_looked_for_is_not_lost(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = {RECIPE_TAG: "x", workers.TASK: "x"}
+    run = workspace.instance.create_run_for_job(
+        dg.JobDefinition(graph_def=_GRAPH), status=dg.DagsterRunStatus.STARTED, tags=tags
+    )
+
+    def ends(_: settings.Settings) -> set[str]:
+        workspace.instance.report_run_canceled(run)
+        return set()
+
+    monkeypatch.setattr(leases, "at_work", ends)
+    assert end_lost(workspace.instance, settings.load()) == []
+
+
 def _say(instance: dg.DagsterInstance, run_id: str, clock: float) -> None:
     """Write an event as a worker whose clock is so many seconds ahead."""
     entry = dg.EventLogEntry(None, 10, "said", run_id, time.time() + clock)
@@ -128,7 +160,7 @@ def _say(instance: dg.DagsterInstance, run_id: str, clock: float) -> None:
 def test_a_run_that_waits_for_a_worker_to_be_free_is_not_lost(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tags = {RECIPE_TAG: "x", DAGSTER_CELERY_TASK_ID_TAG: "x"}
+    tags = {RECIPE_TAG: "x", workers.TASK: "x"}
     taken, waits = (
         workspace.instance.create_run_for_job(
             dg.JobDefinition(graph_def=_GRAPH), status=dg.DagsterRunStatus.STARTING, tags=tags
@@ -148,12 +180,12 @@ def test_a_run_that_waits_for_a_worker_to_be_free_is_not_lost(
 
 
 def test_what_was_lost_goes_before_what_has_not_begun(workspace: Workspace) -> None:
-    tags = {RECIPE_TAG: "x", DAGSTER_CELERY_TASK_ID_TAG: "x"}
+    tags = {RECIPE_TAG: "x", workers.TASK: "x"}
     job = dg.JobDefinition(graph_def=_GRAPH)
     waits, lost = (workspace.instance.create_run_for_job(job, tags=tags) for _ in range(2))
     asked = workspace.instance.create_run_for_job(job, tags=_again(lost).tags)
     assert asked.tags[RECIPE_TAG] == "x"
-    assert DAGSTER_CELERY_TASK_ID_TAG not in asked.tags
+    assert workers.TASK not in asked.tags
     queue = QueuedRunCoordinatorDaemon(interval_seconds=1)
     assert [run.run_id for run in queue._priority_sort([waits, asked])] == [
         asked.run_id,
@@ -197,3 +229,8 @@ def test_a_broker_that_is_away_keeps_nobody_knows_how_many() -> None:
 @dg.graph
 def _GRAPH() -> None:
     """Of no ops: only its runs are looked at."""
+
+
+_ORIGIN = JobPythonOrigin(
+    "looked_at", RepositoryPythonOrigin("python", ModuleCodePointer("nowhere", "defs"))
+)
