@@ -1,76 +1,57 @@
-"""The ad metrics on many events, beside what their brief expects: ``make bench-ads``.
+"""The ad metrics on many events, against the floor of a plain script: ``make bench-ads``.
 
-Belongs here: writing exports of any size with DuckDB, running the pipeline on them as a fresh
-process, and printing what it costs.
-Does not belong here: the sample (``ad_metrics/sample``), whose users have histories of every kind.
+Belongs here: writing exports of any size with DuckDB, and a day of them that is restated.
+Does not belong here: running and comparing (``homes.py``), the floor (``ads_floor.py``), the sample
+(``ad_metrics/sample``), whose users have histories of every kind.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import duckdb
 
 from analytics_assets.domains.ad_metrics.sample import FIRST_DAY, generate
+from analytics_assets.domains.ad_metrics.tables import TABLES
+from analytics_assets_tests.bench.homes import OURS, Home, compare, folder, print_costs, say
 
 DAYS, CAMPAIGNS, ADSETS, ADS = 100, 60, 240, 700
 EVENTS_A_USER = 4.16
-OURS = [sys.executable, "-m", "analytics_assets", "materialize"]
-_STARTED = time.monotonic()
+FLOOR = [sys.executable, "-m", "analytics_assets_tests.bench.ads_floor"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-ads", description=__doc__.splitlines()[0])
     parser.add_argument("events", nargs="?", type=int, default=1_000_000)
+    parser.add_argument("--keep", action="store_true", help="leave the folder for a closer look")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="bench-ads-"))
-    folder.chmod(0o755)
-    try:
-        _bench(folder, options.events)
-    finally:
-        shutil.rmtree(folder)
+    with folder(options.keep) as made:
+        _bench(made, options.events)
 
 
 def _bench(folder: Path, events: int) -> None:
     mixpanel, meta = folder / "mixpanel", folder / "meta_ads"
     generate(mixpanel, meta, days=0)
     written = _write(mixpanel, meta, int(events / EVENTS_A_USER))
-    _say(f"{written:,} events, {DAYS * (CAMPAIGNS + ADSETS + ADS):,} entity-days written")
-    _run(folder, "all of it")
+    say(f"{written:,} events, {DAYS * (CAMPAIGNS + ADSETS + ADS):,} entity-days written")
+    given = {
+        "ANALYTICS_DOMAINS": "ad_metrics",
+        "MIXPANEL_SOURCE": str(mixpanel),
+        "META_ADS_SOURCE": str(meta),
+    }
+    floor, ours = Home(folder / "floor", given), Home(folder / "ours", given)
+    costs = {"build": (floor.run(*FLOOR), ours.run(*OURS))}
+    built = costs["build"][1].output.splitlines()
+    print("\n".join(line for line in built if "ad_metrics" in line))
+    compare(TABLES, floor.folder, ours.folder)
+    print_costs(costs)
     day = FIRST_DAY.replace(month=3)
     path = meta / "ad_performance_daily" / f"{day}.jsonl"
     path.write_text(path.read_text().replace('"spend":"1', '"spend":"2', 1))
-    _run(folder, "one day of Meta restated")
+    say(f"one day of Meta restated: {ours.run(*OURS).wall:.1f} s")
     print("the brief expects 15 to 25 minutes and 6 GB for 100,000 entity-days")
-
-
-def _run(folder: Path, what: str) -> None:
-    unset = {"ANALYTICS_LAKE", "PRODUCTION_URL", "DAGSTER_PG_URL"}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    environment |= {
-        "ANALYTICS_HOME": str(folder / "home"),
-        "ANALYTICS_DOMAINS": "ad_metrics",
-        "MIXPANEL_SOURCE": str(folder / "mixpanel"),
-        "META_ADS_SOURCE": str(folder / "meta_ads"),
-    }
-    log = folder / "log"
-    with log.open("w") as output:
-        started = time.monotonic()
-        process = subprocess.Popen(OURS, env=environment, stdout=output, stderr=output)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(log.read_text()[-4000:])
-    print("\n".join(line for line in log.read_text().splitlines() if "ad_metrics" in line))
-    _say(f"{what}: {seconds:.0f} s, peak {usage.ru_maxrss / 1e6:.2f} GB")
 
 
 def _write(mixpanel: Path, meta: Path, users: int) -> int:
@@ -164,10 +145,6 @@ _INSIGHTS = f"""copy (
         'DAY' as date_start, 'DAY' as date_stop
     from range({ADS}) as r (n), SPLIT as split
 ) to 'FILE' (format json)"""
-
-
-def _say(text: str) -> None:
-    print(f"[{time.monotonic() - _STARTED:6.0f} s] {text}", flush=True)
 
 
 if __name__ == "__main__":

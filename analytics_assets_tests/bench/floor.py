@@ -14,58 +14,40 @@ that it need not spend.
 from __future__ import annotations
 
 import re
-import shutil
 import sys
-from collections.abc import Collection, Sequence
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import psycopg2
-import sqlalchemy as sa
 
-from analytics_assets import settings
-from analytics_assets.core.contracts import quoted, sql_type
-from analytics_assets.core.declaration import Table, in_dependency_order
+from analytics_assets.core.declaration import in_dependency_order
 from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED, WEEKLY, YEARLY
 from analytics_assets.core.rollups import build_sql
 from analytics_assets.core.source import Landing
 from analytics_assets.domains.births.columns import COLUMN_NAMES
 from analytics_assets.domains.births.landing import LANDING
 from analytics_assets.domains.births.tables import TABLES, raw_births, raw_health_facilities
-from analytics_assets.production import server
-from analytics_assets.production.encoding import measure_defaults
+from analytics_assets_tests.bench.plain import (
+    copy,
+    hold,
+    listed,
+    opened,
+    promote,
+    store,
+    stored_rows,
+)
 
-CONFIG = settings.load()
-LAKE = CONFIG.home / "lake"
 COMPUTED = [table for table in in_dependency_order(TABLES) if not table.source]
 LISTS = [t for t in TABLES if t.source and t not in (raw_births, raw_health_facilities)]
 # What a year's file decides alone, so that no more than a year of records is ever in memory.
 OF_RECORDS = [t for t in COMPUTED if raw_births in t.upstream]
 OF_FACT = [t for t in COMPUTED if t.measured_from in OF_RECORDS]
 COARSER = [t for t in COMPUTED if t not in (*OF_RECORDS, *OF_FACT)]
-_DDL = {"text": "text", "integer": "integer", "bigint": "bigint", "date": "date",
-        "decimal": "numeric(18, 4)"}  # fmt: skip
 
 
 def main() -> None:
-    CONFIG.scratch.mkdir(parents=True, exist_ok=True)
-    url = sa.make_url(server.urls(CONFIG).promoter)
-    options = {
-        "memory_limit": CONFIG.memory_limit,
-        "threads": CONFIG.threads,
-        "temp_directory": str(CONFIG.scratch),
-    }
-    with (
-        duckdb.connect(config=options) as session,
-        closing(
-            psycopg2.connect(host=url.query["host"], user=url.username, dbname=url.database)
-        ) as production,
-    ):
-        session.execute("set enable_progress_bar = false")
-        session.execute("create schema births")
+    with opened("births") as (session, production):
         # The made-up files come without names of facilities.
         session.execute(
             "create view births.raw_health_facilities as"
@@ -97,15 +79,7 @@ def build(session: duckdb.DuckDBPyConnection, production: Any) -> None:
         hold(session, table, build_sql(table))
     for table in (*OF_FACT, *COARSER):
         store(session, table)
-    with production.cursor() as cursor:
-        cursor.execute("set synchronous_commit = off")
-        cursor.execute("create schema births_store")
-        for table in TABLES:
-            if table.publish:
-                create(cursor, table)
-                copy(session, cursor, table)
-                index(cursor, table)
-                production.commit()
+    promote(session, production, TABLES)
 
 
 def restate(session: duckdb.DuckDBPyConnection, production: Any, month: str) -> None:
@@ -159,86 +133,6 @@ def land(session: Any, path: Path, year: str, month: str | None = None) -> None:
         f" from records{only}"
     )
     session.execute("drop table records")
-
-
-def hold(session: Any, table: Table, select: str, add: bool = False) -> None:
-    """Keep rows in memory, in place of what is there or beside it."""
-    there = session.execute(
-        "select 1 from duckdb_tables() where schema_name = 'births' and table_name = $1",
-        [table.name],
-    ).fetchone()
-    if there and add:
-        session.execute(f"insert into {table.sql_name} by name {select}")
-    else:
-        session.execute(f"create or replace table {table.sql_name} as {select}")
-
-
-def listed(values: Collection[str]) -> str:
-    return ", ".join(f"'{value}'" for value in values)
-
-
-def stored_rows(table: Table, keys: Collection[str] | None) -> str:
-    """SELECT of rows of these partitions, or of all, from their files."""
-    only = f" where _partition in ({listed(keys)})" if keys else ""
-    return (
-        f"select * exclude (_partition) from read_parquet('{LAKE}/{table.name}/*/*.parquet',"
-        f" hive_partitioning = true, hive_types = {{'_partition': varchar}}){only}"
-    )
-
-
-def store(
-    session: Any,
-    table: Table,
-    key: str | None = None,
-    replaced: Sequence[str] = (),
-    rows: str | None = None,
-) -> None:
-    """Write the rows of a table by partition; a reader in between finds the replaced ones gone."""
-    (LAKE / table.name).mkdir(parents=True, exist_ok=True)
-    for old in replaced:
-        shutil.rmtree(LAKE / table.name / f"_partition={old}", ignore_errors=True)
-    typed = ", ".join(
-        f"cast({quoted(c.name)} as {sql_type(c)}) as {quoted(c.name)}" for c in table.stored_columns
-    )
-    session.execute(
-        f"copy (select {typed}, {key or table.partition_sql} as _partition"
-        f" from {rows or table.sql_name}) to '{LAKE}/{table.name}'"
-        " (format parquet, compression zstd, partition_by (_partition), overwrite_or_ignore true)"
-    )
-
-
-def create(cursor: Any, table: Table) -> None:
-    columns = ", ".join(f'"{c.name}" {_DDL[c.type]}' for c in table.stored_columns)
-    cursor.execute(f"create table births_store.{table.name} ({columns})")
-
-
-def index(cursor: Any, table: Table) -> None:
-    """After the rows, which is quicker."""
-    stored = f"births_store.{table.name}"
-    cursor.execute(f"alter table {stored} add primary key ({', '.join(table.unique_columns)})")
-    for columns in table.publish.indexes:
-        cursor.execute(f"create index on {stored} ({columns})")
-
-
-def copy(session: Any, cursor: Any, table: Table, keys: Sequence[str] | None = None) -> None:
-    """Rows of some partitions in place of those in production, or of all that is in memory."""
-    stored = f"births_store.{table.name}"
-    usual = measure_defaults(table)
-    columns = ", ".join(
-        f"nullif({c.name}, {usual[c.name]})" if c.name in usual else c.name
-        for c in table.stored_columns
-    )
-    rows = CONFIG.scratch / f"{table.name}.csv"
-    select = f"({stored_rows(table, keys)})" if keys else table.sql_name
-    session.execute(f"copy (select {columns} from {select}) to '{rows}' (header false)")
-    for key in keys or ():
-        cursor.execute(
-            f"delete from {stored} where {table.time} >= %s and {table.time} < %s",
-            table.period.window(key),
-        )
-    with rows.open("rb") as file:
-        cursor.copy_expert(f"copy {stored} from stdin (format csv)", file)
-    rows.unlink()
 
 
 if __name__ == "__main__":
