@@ -8,6 +8,7 @@ Does not belong here: which runs there are (``automation``), or who may build wh
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
 from collections.abc import Mapping
@@ -77,6 +78,7 @@ def work(config: Settings) -> int:
             "it is not set", _BROKER, "Give the address of Redis, such as redis://host:6379/0."
         )
     try:
+        from celery.bootsteps import StartStopStep
         from celery.signals import task_postrun, task_prerun, worker_process_init
         from dagster_celery.launcher import CeleryRunLauncher
         from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
@@ -98,7 +100,23 @@ def work(config: Settings) -> int:
         app = instance.run_launcher.celery
     create_execute_job_task(app)
     create_resume_job_task(app)
-    worker_process_init.connect(_load_code)
+    loaded = multiprocessing.Event()
+
+    class Loaded(StartStopStep):
+        """Between the process that takes runs and the connection to the broker: what a worker got
+        before it has the code would wait for it, and nobody else could have it."""
+
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, parent: Any) -> None:
+            loaded.wait(_LOADS_WITHIN)
+
+    def load(**_: Any) -> None:
+        _load_code()
+        loaded.set()
+
+    app.steps["worker"].add(Loaded)
+    worker_process_init.connect(load, weak=False)
     task_prerun.connect(_take)
     task_postrun.connect(_let_go)
     app.worker_main(
@@ -117,7 +135,7 @@ def work(config: Settings) -> int:
     return 0
 
 
-def _load_code(**_: Any) -> None:
+def _load_code() -> None:
     """What a run needs, in each process that takes runs: threads of DuckDB and of the lake, which
     this starts, do not outlive a fork."""
     from dagster._core.definitions.reconstruct import ReconstructableRepository
