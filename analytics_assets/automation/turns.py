@@ -32,8 +32,8 @@ _PROCESS_TAG, _USER_TAG = "analytics_assets/process", "analytics_assets/user"
 # from when an event was seen to be the last: the moment that it tells is by its worker's clock.
 _SILENCE = 15
 # A worker has a lease of each run before it begins it; of one that left the broker a moment ago it
-# may be about to have it, or, once in a few hundred runs, load the code first.
-_TAKEN_WITHIN = 30
+# may be about to have it.
+_TAKEN_WITHIN = 5
 _seen: dict[str, tuple[int, float]] = {}
 # Everything is in Dagster's event log; on the console it would bury what the caller prints.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
