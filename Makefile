@@ -56,10 +56,10 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/pylint analytics_assets
 
-bench: $(VENV)/.installed-dev  ## against the floor of a plain script; BIRTHS=27500000 for ten national years
+bench: $(VENV)/.installed-dev  ## against the floor of a plain script; BIRTHS=5000000 are ten years, 27500000 ten national ones
 	@$(BIN)/python -m analytics_assets_tests.bench $(BIRTHS)
 
-bench-ads: $(VENV)/.installed-dev  ## the ad metrics; EVENTS=10000000 for the size that their brief speaks of
+bench-ads: $(VENV)/.installed-dev  ## the ad metrics against theirs; EVENTS=10000000 for the size that their brief speaks of
 	@$(BIN)/python -m analytics_assets_tests.bench.ads $(EVENTS)
 
 bench-api: $(VENV)/.installed-dev  ## 50 clients for SECONDS=60, also while the database is stopped and started

@@ -78,8 +78,6 @@ def work(config: Settings) -> int:
             "it is not set", _BROKER, "Give the address of Redis, such as redis://host:6379/0."
         )
     try:
-        from celery.bootsteps import StartStopStep
-        from celery.signals import task_postrun, task_prerun, worker_process_init
         from dagster_celery.launcher import CeleryRunLauncher
         from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
     except ImportError as error:
@@ -100,25 +98,7 @@ def work(config: Settings) -> int:
         app = instance.run_launcher.celery
     create_execute_job_task(app)
     create_resume_job_task(app)
-    loaded = multiprocessing.Event()
-
-    class Loaded(StartStopStep):
-        """Between the process that takes runs and the connection to the broker: what a worker got
-        before it has the code would wait for it, and nobody else could have it."""
-
-        requires = ("celery.worker.components:Pool",)
-
-        def start(self, parent: Any) -> None:
-            loaded.wait(_LOADS_WITHIN)
-
-    def load(**_: Any) -> None:
-        _load_code()
-        loaded.set()
-
-    app.steps["worker"].add(Loaded)
-    worker_process_init.connect(load, weak=False)
-    task_prerun.connect(_take)
-    task_postrun.connect(_let_go)
+    _follow(app)
     app.worker_main(
         [
             "worker",
@@ -135,6 +115,33 @@ def work(config: Settings) -> int:
     return 0
 
 
+def _follow(app: Any) -> None:
+    """What a worker does beside taking runs: it loads the code before it connects to the broker,
+    and has a lease of each run while it has the run."""
+    from celery.bootsteps import StartStopStep
+    from celery.signals import task_postrun, task_prerun, worker_process_init
+
+    loaded = multiprocessing.Event()
+
+    class Loaded(StartStopStep):
+        """After the process that takes runs, and before the connection: a run that came before the
+        code is loaded would wait for that, and nobody else could have it."""
+
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, parent: Any) -> None:
+            loaded.wait(_LOADS_WITHIN)
+
+    def load(**_: Any) -> None:
+        _load_code()
+        loaded.set()
+
+    app.steps["worker"].add(Loaded)
+    worker_process_init.connect(load, weak=False)
+    task_prerun.connect(_take)
+    task_postrun.connect(_let_go)
+
+
 def _load_code() -> None:
     """What a run needs, in each process that takes runs: threads of DuckDB and of the lake, which
     this starts, do not outlive a fork."""
@@ -143,12 +150,13 @@ def _load_code() -> None:
     ReconstructableRepository.for_module("analytics_assets.definitions", "defs").get_definition()
 
 
-# Of the run that this process has, in Dagster's database from before it begins until it has ended:
-# so whoever looks knows at once that its worker is gone, and need not wait how long it is silent.
+# Of the run that this process has.
 _lease = ExitStack()
 
 
 def _take(kwargs: Mapping[str, Any], **_: Any) -> None:
+    """Have a lease of a run before it begins: whoever looks knows at once when its worker is gone,
+    and need not wait how long it is silent."""
     from dagster._serdes import unpack_value
 
     (packed,) = kwargs.values()
@@ -157,4 +165,5 @@ def _take(kwargs: Mapping[str, Any], **_: Any) -> None:
 
 
 def _let_go(**_: Any) -> None:
+    """Give it back when the run has ended."""
     _lease.close()

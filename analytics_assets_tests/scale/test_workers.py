@@ -98,7 +98,7 @@ def test_three_workers_build_what_one_process_does(
                 print(f"three workers, an object store: {time.monotonic() - started:.0f} s,")
                 taken = sorted(wait for kill in kills for wait in _taken_over(kill))
                 print(f"{len(kills)} workers killed at work, {len(taken)} runs taken over after")
-                print(*(f"{wait.begun:.0f}" for wait in taken), "s; their end was noticed after")
+                print(*(f"{wait.begun:.0f}" for wait in taken), "s; ended after")
                 print(*(f"{wait.noticed:.0f}" for wait in taken), "s", flush=True)
                 lake = open_lake(settings.load().lake)
                 assert fingerprints(lake, machines.tables) == wanted
@@ -158,8 +158,8 @@ def _until_done(machines: Cluster, draw: random.Random, kills: int) -> list[Kill
 
 
 class Taken(NamedTuple):
-    """Seconds after which another worker had the partitions of a killed one, and after which it was
-    noticed; what lies between was spent waiting for a worker to be free."""
+    """Seconds until another worker had the partitions of a killed one, and until the run of the
+    killed one was ended."""
 
     begun: float
     noticed: float
