@@ -34,6 +34,7 @@ _SILENCE = 15
 # A worker has a lease of each run before it begins it; of one that left the broker a moment ago it
 # may be about to have it.
 _TAKEN_WITHIN = 5
+_GONE = "The worker that ran it is gone."
 _seen: dict[str, tuple[int, float]] = {}
 # Everything is in Dagster's event log; on the console it would bury what the caller prints.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -95,12 +96,17 @@ def end_own(instance: dg.DagsterInstance, settings: Settings) -> None:
 
 
 def end_lost(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
-    """End planned runs whose worker is gone, wherever it was; they are asked for again.
+    """Begin to end planned runs whose worker is gone, wherever it was; they are asked for again.
 
+    They have ended when this is called again: until then each keeps its place among those at work.
+    Given up at once, it went to what had not begun, and what was lost waited for that to end.
     A worker holds a lease of the run that it has, which goes with its process. A run of another
     launcher holds those of what it builds or releases, and writes events between two of them. One
     that waits for a worker to be free is not lost.
     """
+    ending = dg.RunsFilter(statuses=[dg.DagsterRunStatus.CANCELING], tags={leases.LOST_TAG: "true"})
+    for run in instance.get_runs(ending):
+        instance.report_run_canceled(run, message=_GONE)
     planned = _planned(instance)
     silent = _silence(instance, planned)
     spared = leases.at_work(settings) | _waiting(instance)
@@ -113,7 +119,7 @@ def end_lost(instance: dg.DagsterInstance, settings: Settings) -> list[dg.Dagste
     ]
     for run in lost:
         instance.add_run_tags(run.run_id, {leases.LOST_TAG: "true"})
-        instance.report_run_canceled(run, message="The worker that ran it is gone.")
+        instance.report_run_canceling(run, message=_GONE)
     return lost
 
 

@@ -113,6 +113,10 @@ def test_only_runs_whose_worker_is_gone_are_ended(
         monkeypatch.setattr(turns.time, "monotonic", lambda: later)
         _say(workspace.instance, speaks, -600)
         ended = end_lost(workspace.instance, settings.load())
+        _say(workspace.instance, speaks, -600)
+        # They keep their places until what is asked for again is queued before what waits.
+        assert {run.run_id for run in _with_status(workspace, "CANCELING")} == set(lost)
+        assert end_lost(workspace.instance, settings.load()) == []
     others.append(speaks)
     assert {run.run_id for run in ended} == set(lost)
     for run_id in (*lost, at_work, *others):
@@ -120,6 +124,10 @@ def test_only_runs_whose_worker_is_gone_are_ended(
         assert found
         assert (found.status is dg.DagsterRunStatus.CANCELED) is (run_id in lost)
         assert (LOST_TAG in found.tags) is (run_id in lost)
+
+
+def _with_status(workspace: Workspace, status: str) -> list[dg.DagsterRun]:
+    return list(workspace.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus(status)])))
 
 
 def test_a_run_that_its_worker_no_longer_has_is_lost_at_once(workspace: Workspace) -> None:
