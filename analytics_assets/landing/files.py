@@ -32,9 +32,9 @@ class LandedFile:
     window: tuple[date, date] | None = None
 
     @property
-    def is_empty(self) -> bool:
-        """Whether it has no byte."""
-        return self.state.startswith("0-")
+    def size(self) -> int:
+        """Bytes."""
+        return int(self.state.split("-")[0])
 
 
 def files_of(feed: Feed) -> list[LandedFile]:

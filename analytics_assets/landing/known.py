@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,11 +19,13 @@ from analytics_assets import settings
 from analytics_assets.core.source import place
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile
+from analytics_assets.landing.formats import CSV, JSON
 from analytics_assets.landing.reading import READER, Content, look_into
 from analytics_assets.warehouse.notes import note, noted
 from analytics_assets.warehouse.session import open_session
 
 _AGAIN_AFTER = 60.0
+_SMALL = 32 * 2**20
 
 
 def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Content]:
@@ -46,17 +49,32 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
             found[file.path.name] = before
         else:
             changed.append((file, state))
-    if changed:
-        with open_session(settings.load()) as session:
-            for file, state in changed:
-                content = look_into(session, feed, file)
-                before = known.get(file.path.name)
-                then = {"left": _left(before, content), "had": _had(before)}
-                tried = {"tried": time.time()} if content.passes else {}
-                found[file.path.name] = {"state": state, **asdict(content), **then, **tried}
+    read = _read(feed, [file for file, _ in changed])
+    for file, state in changed:
+        content, before = read[file], known.get(file.path.name)
+        then = {"left": _left(before, content), "had": _had(before)}
+        tried = {"tried": time.time()} if content.passes else {}
+        found[file.path.name] = {"state": state, **asdict(content), **then, **tried}
     if found != known:
         note(name, found, shared=True)
     return {file: _content(found[file.path.name]) for file in files}
+
+
+def _read(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Content]:
+    """What these files hold. Small texts are read side by side, since each is read in one thread;
+    what is large, or unpacks to it, has all memory for itself."""
+    if not files:
+        return {}
+    config = settings.load()
+    with open_session(config) as session, ThreadPoolExecutor(config.threads) as pool:
+
+        def beside(file: LandedFile) -> Content:
+            with session.cursor() as own:
+                return look_into(own, feed, file)
+
+        small = [f for f in files if f.size < _SMALL and f.path.suffix.lower() in (*CSV, *JSON)]
+        found = dict(zip(small, pool.map(beside, small), strict=True))
+        return found | {f: look_into(session, feed, f) for f in files if f not in found}
 
 
 def _may_have_passed(noted: Mapping[str, Any]) -> bool:

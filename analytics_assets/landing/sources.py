@@ -103,7 +103,7 @@ class FileSource:
             if content.problem and self.waits:
                 keys = self._named_by(file) if file.window else parts or [UNDATED]
                 # An empty file beside others takes nothing away: nothing more happened.
-                for key in (key for key in keys if not (file.is_empty and key in parts)):
+                for key in (key for key in keys if file.size or key not in parts):
                     unreadable.setdefault(key, []).append(file)
         named = frozenset(key for file in found for key in self._named_by(file))
         rejected: dict[str, dict[LandedFile, list[Tally]]] = {}

@@ -199,7 +199,7 @@ def dictionary_sql(table: Table, incoming: str) -> list[str]:
 
 
 def insert_sql(table: Table, incoming: str) -> str:
-    """The INSERT of the rows in ``incoming``, in order of their key, which fills the index."""
+    """The INSERT of the rows in ``incoming``, which come in order of their key."""
     joined = dictionaries(table)
     named = {column.name for dictionary in joined for column in dictionary.columns}
     fits = _fits_sql(table)
@@ -216,17 +216,18 @@ def insert_sql(table: Table, incoming: str) -> str:
         )
         sql[OVERFLOW] = f"case when not ({all_fit}) then cast(array[{rest}] as bigint[]) end"
     joins = "".join(f" join {d.sql_name} on {_same_tuple(d)}" for d in joined)
-    grouped = ""
+    end = ""
     if pack := packed(table):
         bin_, count = (sql.pop(name) for name in pack)
-        grouped = f" group by {', '.join(sql.values())}"
+        end = f" group by {', '.join(sql.values())}"
         sql[BINS], sql[COUNTS] = (f"array_agg({own} order by {bin_})" for own in (bin_, count))
+        end += (
+            f" order by {', '.join(sql[name] for name in stored_keys(table, table.unique_columns))}"
+        )
     columns = ", ".join(quoted(name) for name in sql)
-    ordered = ", ".join(sql[name] for name in stored_keys(table, table.unique_columns))
     return (
         f"insert into {stored_name(table)} ({columns}) select {', '.join(sql.values())}"
-        f" from {incoming} as incoming{joins}{grouped}"
-        + (f" order by {ordered}" if ordered else "")
+        f" from {incoming} as incoming{joins}{end}"
     )
 
 

@@ -52,6 +52,7 @@ class Recovery:
         self._run_id = opened.run_id
         # Versions to put back of what has to stay and is not there any more.
         self._lost: list[tuple[Table, Offer]] = []
+        self._made: list[Table] = []
 
     def believed(self, table: Table, standing: Standing) -> Standing:
         """The standing after looking: what is not what the ledger says is taken away.
@@ -151,6 +152,12 @@ class Recovery:
                 schema.create(self._connection, table)
             if standing.published:
                 self._drop_renamed(table, standing.published)
+        self._made.append(table)
+
+    def index(self) -> None:
+        """The indexes of what was made, now that its rows are there."""
+        for table in self._made:
+            schema.index(self._connection, table)
 
     def _drop_renamed(self, table: Table, name: str) -> None:
         """Readers must not go on with the old name, which nothing keeps up any more."""

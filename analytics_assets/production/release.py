@@ -150,6 +150,7 @@ class _Release:
             if move.partitions:
                 self._put_in_place(move, standings[move.table.key])
         self._recovery.put_back(found)
+        self._recovery.index()
         self._finish(standings)
         return Release(self._opened.close(), self._told(moves, found, doubted), on_hold)
 

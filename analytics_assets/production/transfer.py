@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import duckdb
@@ -20,6 +21,7 @@ from analytics_assets.core.declaration import Table
 from analytics_assets.production import encoding
 
 _BATCH_ROWS = 50_000
+_READ_BYTES = 2**20
 _AS_TEXT = ("text", "boolean", "timestamp", "datetime")  # sent, and so coming back, in quotes
 
 
@@ -37,7 +39,9 @@ def send(
     """Copy the rows that are exposed as ``table`` into a table of the declared columns."""
     digest = _Digest()
     connection.connection.cursor().copy_expert(
-        f"copy {target} from stdin (format csv)", _Blocks(_as_csv(session, table), digest)
+        f"copy {target} from stdin (format csv)",
+        _Blocks(_ahead(_as_csv(session, table)), digest),
+        size=_READ_BYTES,
     )
     return digest.passed()
 
@@ -53,22 +57,34 @@ def receive(connection: sa.Connection, table: Table, source: str) -> Passed:
     return digest.passed()
 
 
+def _ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Each is made while the one before it is sent: the databases work at the same time."""
+    with ThreadPoolExecutor(1) as beside:
+        coming = beside.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = beside.submit(next, blocks, None)
+            yield block
+
+
 class _Blocks:
     """Blocks of bytes as the file that psycopg2 reads from, each added to a digest on the way."""
 
     def __init__(self, blocks: Iterator[bytes], digest: _Digest) -> None:
         self._blocks = blocks
         self._digest = digest
-        self._rest = b""
+        self._block = b""
+        self._at = 0
 
-    def read(self, size: int = -1) -> bytes:
-        while not self._rest:
+    def read(self, size: int) -> bytes:
+        # A block has megabytes: to cut the head off each time would copy the rest of it.
+        while self._at >= len(self._block):
             block = next(self._blocks, None)
             if block is None:
                 return b""
             self._digest.write(block)
-            self._rest = block
-        head, self._rest = self._rest[:size], self._rest[size:]
+            self._block, self._at = block, 0
+        head = self._block[self._at : self._at + size]
+        self._at += len(head)
         return head
 
 
@@ -102,8 +118,12 @@ def _as_csv(session: duckdb.DuckDBPyConnection, table: Table) -> Iterator[bytes]
         return name
 
     columns = ", ".join(map(as_sent, table.stored_columns))
+    # In the order of their key they fill its index; DuckDB sorts in all threads, PostgreSQL in one.
+    keys = ", ".join(f"stored.{quoted(name)}" for name in table.unique_columns)
+    ordered = f" order by {keys}" if keys else ""
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
-    reader = session.sql(f"select {columns} from {table.sql_name}").to_arrow_reader(_BATCH_ROWS)
+    rows = session.sql(f"select {columns} from {table.sql_name} as stored{ordered}")
+    reader = rows.to_arrow_reader(_BATCH_ROWS)
     for batch in reader:
         sink = pyarrow.BufferOutputStream()
         pyarrow.csv.write_csv(pyarrow.Table.from_batches([batch]), sink, options)

@@ -45,8 +45,9 @@ def open_session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         },
     )
     with resource.get_connection() as connection:
-        # Moments read the same here and in production, wherever the machine stands.
-        connection.execute("set timezone = 'UTC'")
+        # Moments read the same here and in production, wherever the machine stands; global, for the
+        # cursors of other threads.
+        connection.execute("set global timezone = 'UTC'")
         open_storage(settings.lake).register(connection)
         try:
             yield connection
