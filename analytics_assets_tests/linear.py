@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 _ROUNDS, _CLOSE = 60, 1e-6
 # How far a number moves if it does, and how well what moves adds up.
 _MOVED, _EXACT = 1e-4, 1e-7
+_TRIES = 3
 
 
 @dataclass
@@ -159,7 +160,17 @@ class _Moves:
         return moved
 
     def _pushed(self, cost: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The way of these columns that costs least; none where the solver finds none exactly."""
+        """The way of these columns that costs least; none where the solver finds none exactly,
+        however far they may go: that would pass for numbers that follow."""
+        for _ in range(_TRIES):
+            way = self._cheapest(cost, columns, rows)
+            if way is not None:
+                return way
+        return np.zeros(len(columns))
+
+    def _cheapest(
+        self, cost: np.ndarray, columns: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray | None:
         matrix, equations = self._rows[rows][:, columns], self._equal[rows]
         size = len(columns)
         # Of different lengths: the middle of a number that may go both ways is not to stay.
@@ -182,7 +193,7 @@ class _Moves:
         off = matrix @ way
         off = np.where(equations, np.abs(off), off)
         beyond = max(off.max(initial=0), (way - most).max(), (least - way).max())
-        return way if beyond < _EXACT else np.zeros(size)
+        return way if beyond < _EXACT else None
 
     def _together(self, columns: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The columns that some sum or limit connects with a wanted one, and those rows."""

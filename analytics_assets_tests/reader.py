@@ -145,7 +145,8 @@ class Attack:
         first = {m: self._known.first(m) for m in self._known.measures}
         self._at = {m: tried.index(own) for m, own in first.items() if own in tried}
         self._size = len(tried)
-        self.names = [name for name in truth.cells if _of(name, years)]
+        # In one order, whatever that of the rows was: what a solver does depends on it.
+        self.names = sorted((name for name in truth.cells if _of(name, years)), key=repr)
         self.at = {name: n for n, name in enumerate(self.names)}
         chosen = [truth.at[name] for name in tried]
         unknown = np.full(len(self._known.columns), np.nan)
