@@ -16,7 +16,7 @@ from analytics_assets.api.asking import Asker
 from analytics_assets.api.database import Database
 from analytics_assets.api.errors import documented, handle_errors
 from analytics_assets.api.gate import guard
-from analytics_assets.api.lists import lists_router
+from analytics_assets.api.lists import lists_routers
 from analytics_assets.api.meta import V1, meta_router, watch_router
 from analytics_assets.api.proxies import Proxies
 from analytics_assets.api.requests import Metrics, Requests
@@ -58,10 +58,12 @@ def create_app(
         responses=documented(*refusals),
     )
     handle_errors(app)
+    rows, described = lists_routers(V1, promoted, database)
+    app.include_router(rows)
     app.include_router(watch_router(metrics, settings))
     app.include_router(meta_router(promoted, database))
     app.include_router(ask_router(Asker(promoted, database)))
-    app.include_router(lists_router(V1, promoted, database))
+    app.include_router(described)
     for router in routers:
         app.include_router(router(promoted, database))
     if settings.cors_origins:

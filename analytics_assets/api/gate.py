@@ -12,7 +12,7 @@ import hmac
 import re
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import jwt
@@ -30,11 +30,14 @@ _key_header = APIKeyHeader(name="X-API-Key", auto_error=False)
 _bearer = HTTPBearer(auto_error=False)
 
 
-def guard(settings: ApiSettings) -> Callable[..., None]:
-    """A dependency that refuses whoever may not ask; every route but ``/healthz`` has it."""
+def guard(settings: ApiSettings) -> Callable[..., Awaitable[None]]:
+    """A dependency that refuses whoever may not ask; every route but ``/healthz`` has it.
+
+    It waits for nothing, and is ``async`` since FastAPI runs what is not in another thread.
+    """
     digests = [_digest(key) for key in settings.keys]
 
-    def local(request: Request) -> None:
+    async def local(request: Request) -> None:
         if of_unknown_client(request.scope):
             raise Problem(
                 403,
@@ -52,7 +55,7 @@ def guard(settings: ApiSettings) -> Callable[..., None]:
                 "Without API_KEYS or API_JWT_SECRET only this machine is answered.",
             )
 
-    def keyed(
+    async def keyed(
         request: Request,
         key: Annotated[str | None, Security(_key_header)],
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,10 @@ def test_numbers_and_dates_of_any_type_are_taken() -> None:
         assert of(frame().assign(t=dates)).effect == of(frame()).effect
     scores = frame()["y"].map(lambda score: Decimal(repr(score)))
     assert its(frame().assign(y=scores)).level_change == expected.level_change
+    for share in (Decimal("0.9"), Fraction(9, 10), np.float64(0.9)):
+        wanted = its(frame(), confidence=0.9).level_change
+        assert its(frame(), confidence=share).level_change == wanted
+        assert of(frame(), confidence=share).effect == of(frame(), confidence=0.9).effect
 
 
 @pytest.mark.parametrize(

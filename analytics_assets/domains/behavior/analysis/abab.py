@@ -22,7 +22,7 @@ from analytics_assets.domains.behavior.analysis.arguments import (
     numbers,
     refuse_unless_number,
     refuse_unless_one_of,
-    refuse_unless_share,
+    share,
 )
 from analytics_assets.domains.behavior.analysis.estimates import Estimate, Refusal, Vector, Whole
 from analytics_assets.domains.behavior.analysis.moments import Moments
@@ -108,7 +108,7 @@ def abab(
     refuse_unless_one_of("randomisation", randomisation, get_args(Chance))
     refuse_unless_number("fewest", fewest, 1, whole=True)
     refuse_unless_number("seed", seed, 0, whole=True)
-    refuse_unless_share("confidence", confidence)
+    confidence = share("confidence", confidence)
     refuse_phases(phases, 4)
     values, number_of = _read(frame, time, phase, outcome, phases)
     treated = (number_of % 2).astype(float)
@@ -168,7 +168,7 @@ def _read(
 
 def pooled_effect(results: Iterable[Abab], confidence: float = 0.95, seed: int = 0) -> Estimate:
     """Mean effect of the subjects that were tested, each of whom was randomised by itself."""
-    refuse_unless_share("confidence", confidence)
+    confidence = share("confidence", confidence)
     generator = np.random.default_rng(seed)
     effects, outcome, assignment = [], np.zeros(_DRAWN), np.zeros(_DRAWN)
     for result in results:

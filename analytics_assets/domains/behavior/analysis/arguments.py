@@ -28,10 +28,11 @@ def refuse_unless_one_of(name: str, value: object, allowed: Sequence[str]) -> No
         raise Refusal(f"{name}={value!r}: give one of {', '.join(map(repr, allowed))}")
 
 
-def refuse_unless_share(name: str, value: Any) -> None:
-    """Refuse what is no number between 0 and 1, such as a percentage."""
-    if not is_number(value) or not 0 < value < 1:
+def share(name: str, value: Any) -> float:
+    """A number between 0 and 1, of whatever type; ``Refusal`` for others, such as a percentage."""
+    if not is_number(value) or not 0 < value < 1 or not 0 < float(value) < 1:
         raise Refusal(f"{name}={value!r}: give a share between 0 and 1, such as 0.95")
+    return float(value)
 
 
 def refuse_unless_number(name: str, value: Any, at_least: float = 0, whole: bool = False) -> None:

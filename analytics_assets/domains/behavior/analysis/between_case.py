@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from analytics_assets.domains.behavior.analysis.arguments import (
     column,
     numbers,
-    refuse_unless_share,
     refused,
     rows,
+    share,
 )
 from analytics_assets.domains.behavior.analysis.estimates import Refusal, Vector, Whole
 from analytics_assets.domains.behavior.analysis.moments import Moments
@@ -86,7 +86,7 @@ def between_case_smd(
     left out. Raises ``Refusal`` for fewer than two cases, a case without one of the phases, phases
     that overlap, and outcomes that do not vary.
     """
-    refuse_unless_share("confidence", confidence)
+    confidence = share("confidence", confidence)
     refuse_phases(phases)
     values = numbers(column(frame, "outcome", outcome), "outcome")
     names = column(frame, "case", case)

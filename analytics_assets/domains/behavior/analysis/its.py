@@ -20,9 +20,9 @@ from analytics_assets.domains.behavior.analysis.arguments import (
     numbers,
     refuse_unless_number,
     refuse_unless_one_of,
-    refuse_unless_share,
     refused,
     rows,
+    share,
 )
 from analytics_assets.domains.behavior.analysis.estimates import (
     COVARIANCES,
@@ -141,7 +141,7 @@ def interrupted_time_series(
     """
     refuse_unless_one_of("impact", impact, get_args(Impact))
     refuse_unless_one_of("covariance", covariance, COVARIANCES)
-    refuse_unless_share("confidence", confidence)
+    confidence = share("confidence", confidence)
     refuse_unless_number("lag", lag)
     if covariance == "quasi-poisson" and not counts:
         raise Refusal("covariance='quasi-poisson' is of counts: give counts=True")
