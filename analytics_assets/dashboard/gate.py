@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from fastapi.security import HTTPAuthorizationCredentials
@@ -21,21 +21,21 @@ from analytics_assets.dashboard.settings import LOGIN, DashboardSettings
 _ASK = {"WWW-Authenticate": 'Basic realm="analytics-assets", charset="UTF-8"'}
 
 
-def guard(settings: DashboardSettings) -> Callable[[Request], None]:
+def guard(settings: DashboardSettings) -> Callable[[Request], Awaitable[None]]:
     """A dependency that refuses whoever may not see the pages.
 
     A key is a password of HTTP Basic, with any name: that is what a browser can ask for.
     """
     known = gate.guard(settings)
 
-    def admit(request: Request) -> None:
+    async def admit(request: Request) -> None:
         if settings.login_header and by_trusted_proxy(request.scope):
             if request.headers.get(settings.login_header, "").strip():
                 return
             if not settings.guarded:
                 raise Problem(401, "unauthorized", f"The proxy names nobody in {LOGIN}.")
         if not settings.guarded:
-            known(request)
+            await known(request)
             return
         scheme, _, rest = request.headers.get("authorization", "").partition(" ")
         key = request.headers.get("x-api-key")
@@ -43,7 +43,7 @@ def guard(settings: DashboardSettings) -> Callable[[Request], None]:
             key, rest = _password(rest), ""
         bearer = HTTPAuthorizationCredentials(scheme=scheme, credentials=rest) if rest else None
         try:
-            known(request, key, bearer)
+            await known(request, key, bearer)
         except Problem as problem:
             text = "Log in with any name, and a key of API_KEYS as the password."
             raise Problem(problem.status, problem.code, text, _ASK) from None
