@@ -31,16 +31,19 @@ def lists_routers(
     """
     answering, described = APIRouter(prefix=prefix), APIRouter(prefix=prefix)
     lists = {name: Listing(table) for name, table in named(tables).items()}
+    for name, listing in lists.items():
+        path = ROWS.format(name=name)
+        serve_list(described, path, listing, database, tags=[listing.table.domain])
+    routes = dict(zip(lists, described.routes, strict=True))
 
     @answering.get(ROWS, responses=documented(404, 422, 503), response_model=None, tags=["meta"])
     async def rows(name: str, request: Request) -> Response:
         """The rows of a table, with its schema or without; 404 names them all."""
-        listing = lists.get(name) or lists[table_name(tables, name)]
+        full = name if name in lists else table_name(tables, name)
+        request.scope["route"] = routes[full]  # for the log and the metrics, which tell the table
+        listing = lists[full]
         return await listing.answer(database, request, listing.query(request.query_params))
 
-    for name, listing in lists.items():
-        path = ROWS.format(name=name)
-        serve_list(described, path, listing, database, tags=[listing.table.domain])
     return answering, described
 
 

@@ -149,7 +149,7 @@ class Recovery:
             self._enter_taken_over(there.key)
         with _explained(table):
             with put_aside(self._connection, schema.view_name(table)):
-                schema.create(self._connection, table)
+                schema.create(self._connection, table, indexed=False)
             if standing.published:
                 self._drop_renamed(table, standing.published)
         self._made.append(table)

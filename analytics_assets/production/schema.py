@@ -215,10 +215,10 @@ def view_name(table: Table) -> str:
     return f"{quoted(table.domain)}.{quoted(table.published_name)}"
 
 
-def create(connection: sa.Connection, table: Table) -> None:
+def create(connection: sa.Connection, table: Table, indexed: bool = True) -> None:
     """A new, empty table and view in place of any of another shape, in the caller's transaction.
 
-    Its indexes are made when its rows are there, which takes half the time: see ``index``.
+    To make indexes when the rows are there takes half the time: leave them to ``index`` then.
     """
     connection.execute(sa.text(f"drop view if exists {view_name(table)}"))
     for dictionary in dictionaries(table):
@@ -226,6 +226,8 @@ def create(connection: sa.Connection, table: Table) -> None:
     stored = store_table(table)
     stored.drop(connection, checkfirst=True)
     connection.execute(sa.schema.CreateTable(stored))
+    if indexed:
+        index(connection, table)
     records.watch(connection, stored_name(table))
     _show(connection, table)
 

@@ -169,7 +169,6 @@ def promote(connection: sa.Connection, table: Table, rows: Iterable[Row], key: s
     for statement in encoding.dictionary_sql(table, _INCOMING):
         connection.execute(sa.text(statement))
     connection.execute(sa.text(encoding.insert_sql(table, _INCOMING)))
-    schema.index(connection, table)
     entered(connection, table, key or _key(table), len(given))
 
 

@@ -194,11 +194,15 @@ def test_metrics_count_requests_by_route(production: Production) -> None:
     with client_of(production) as client:
         for _ in range(3):
             client.get("/api/v1/births/state/yearly", params={"limit": 1})
+        for name in ("births.agg_state_yearly", "agg_state_yearly", PLANTED):
+            client.get(f"/api/v1/tables/{name}/rows")
         client.get(f"/{PLANTED}")
         text = client.get("/metrics").text
     path = 'path="/api/v1/births/state/yearly"'
     assert f'http_requests_total{{method="GET",{path},status="200"}} 3.0' in text
     assert f'http_request_duration_seconds_count{{method="GET",{path}}} 3.0' in text
+    rows = 'path="/api/v1/tables/births.agg_state_yearly/rows"'
+    assert f'http_requests_total{{method="GET",{rows},status="200"}} 2.0' in text
     assert "http_requests_in_progress 1.0" in text
     assert PLANTED not in text
 

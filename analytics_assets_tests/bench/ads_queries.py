@@ -131,7 +131,6 @@ def _fill(engine: sa.Engine, table: Table, rows: int, path: Path) -> None:
     with engine.begin() as connection:
         records.begin_writing(connection, table.domain)
         schema.create(connection, table)
-        schema.index(connection, table)
     with duckdb.connect() as session:
         for day in (FIRST + timedelta(days=n) for n in range(DAYS)):
             session.execute(f"copy ({_made_up(table, rows, day)}) to '{path}' (header false)")

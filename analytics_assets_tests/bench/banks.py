@@ -107,7 +107,6 @@ def _fill(size: Size) -> None:
                     sa.text(f"insert into bank_kpis_store.{name} {rows}"),
                     {"banks": size.banks, "metrics": size.metrics, "months": size.months},
                 )
-                schema.index(connection, _STAR[name])
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for name in _ROWS:
                 connection.execute(sa.text(f"vacuum analyze bank_kpis_store.{name}"))

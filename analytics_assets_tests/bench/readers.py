@@ -171,7 +171,6 @@ def _promote(
     for statement in encoding.dictionary_sql(table, "incoming"):
         connection.execute(sa.text(statement))
     connection.execute(sa.text(encoding.insert_sql(table, "incoming")))
-    schema.index(connection, table)
     entered(connection, table, table.period.key(date(2023, 12, 1)), rows)
     return rows
 
