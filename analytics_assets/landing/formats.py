@@ -39,6 +39,8 @@ JSON = (".json", ".jsonl", ".ndjson")
 EXCEL = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 FORMATS = (*CSV, *JSON, *EXCEL, ".parquet", ".dbf")
 PACKED = (".gz", ".zip")
+# What a row has beside the columns of its file.
+OF_FILE = ("file_number", "file_row", "file_day", "file_end", "unreadable_line")
 # An array of JSON is parsed whole; a longer one is no export of a period.
 _LONGEST_DOCUMENT = 268_435_456
 _LONGEST_LINE = 4_194_304
@@ -276,12 +278,14 @@ def text_sql(name: str, kind: str) -> str:
 
 
 def _names(path: Path, header: list[str]) -> tuple[str, ...]:
-    """The header in lower case; a column without a name is called by its place."""
+    """The header in lower case; a column without a name is called by its place, and one that is
+    called like what we add to a row has an underline before it."""
     most = settings.load().landing_max_columns
     if len(header) > most:
         what = f"it has {len(header):,} columns, more than {most:,}"
         raise beyond(path, what, "LANDING_MAX_COLUMNS")
-    names = [name.strip().lower() for name in header]
+    lower = (name.strip().lower() for name in header)
+    names = [f"_{name}" if name in OF_FILE else name for name in lower]
     doubled = sorted({name for name in names if name and names.count(name) > 1})
     if doubled:
         raise SourceError(

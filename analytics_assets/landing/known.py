@@ -1,14 +1,14 @@
 """What each file of a feed holds, day by day, without reading one again that has not changed.
 
 Belongs here: the note of what is known of files. It may be deleted at any time.
-Does not belong here: reading a file (``reading.py``), which rows count (``sources.py``).
+Does not belong here: looking into a file (``looking.py``), which rows count (``sources.py``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import date, timedelta
@@ -20,12 +20,14 @@ from analytics_assets.core.source import place
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile
 from analytics_assets.landing.formats import CSV, JSON
-from analytics_assets.landing.reading import READER, Content, look_into
+from analytics_assets.landing.looking import Content, look_into
+from analytics_assets.landing.reading import READER
 from analytics_assets.warehouse.notes import note, noted
 from analytics_assets.warehouse.session import open_session
 
 _AGAIN_AFTER = 60.0
-_SMALL = 32 * 2**20
+# Files are read at once up to so many and so many bytes.
+_AT_ONCE, _SMALL = 50, 32 * 2**20
 
 
 def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Content]:
@@ -61,20 +63,38 @@ def contents(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Conten
 
 
 def _read(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Content]:
-    """What these files hold. Small texts are read side by side, since each is read in one thread;
-    what is large, or unpacks to it, has all memory for itself."""
+    """What these files hold. Small texts are read many at once, and side by side; what is large, or
+    unpacks to it, has all memory for itself."""
     if not files:
         return {}
     config = settings.load()
     with open_session(config) as session, ThreadPoolExecutor(config.threads) as pool:
 
-        def beside(file: LandedFile) -> Content:
+        def beside(files: Sequence[LandedFile]) -> dict[LandedFile, Content]:
             with session.cursor() as own:
-                return look_into(own, feed, file)
+                return look_into(own, feed, files)
 
         small = [f for f in files if f.size < _SMALL and f.path.suffix.lower() in (*CSV, *JSON)]
-        found = dict(zip(small, pool.map(beside, small), strict=True))
-        return found | {f: look_into(session, feed, f) for f in files if f not in found}
+        found: dict[LandedFile, Content] = {}
+        for read in pool.map(beside, _together(small, config.threads)):
+            found |= read
+        for file in files:
+            if file not in found:
+                found |= look_into(session, feed, [file])
+        return found
+
+
+def _together(files: Sequence[LandedFile], threads: int) -> Iterator[list[LandedFile]]:
+    """Files to read at once: as many as fit, and no fewer lots than threads."""
+    most = min(_AT_ONCE, -(-len(files) // threads))
+    lot: list[LandedFile] = []
+    for file in files:
+        if lot and (len(lot) == most or sum(f.size for f in lot) + file.size > _SMALL):
+            yield lot
+            lot = []
+        lot.append(file)
+    if lot:
+        yield lot
 
 
 def _may_have_passed(noted: Mapping[str, Any]) -> bool:

@@ -18,7 +18,8 @@ from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile, files_of, strange_files
 from analytics_assets.landing.known import contents
-from analytics_assets.landing.reading import Content, due, parsed
+from analytics_assets.landing.looking import Content
+from analytics_assets.landing.reading import due, parsed
 from analytics_assets.warehouse.session import literal
 
 _LATER = "the day has not come yet"

@@ -1,7 +1,7 @@
 """The sources that derive from a feed: which rows of its files are a partition.
 
 Belongs here: what files offer to the warehouse, as ``core.source.Source`` asks.
-Does not belong here: names of files (``files.py``), what is in one (``reading.py``), the rows that
+Does not belong here: names of files (``files.py``), what is in one (``looking.py``), the rows that
 are in no table (``rejected.py``).
 
 Of each day every distinct content of a file is an input, by its fingerprint, in the order in which
@@ -26,8 +26,9 @@ from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile, files_of, unchanged
 from analytics_assets.landing.folder import arrived
 from analytics_assets.landing.known import contents
+from analytics_assets.landing.looking import Content
 from analytics_assets.landing.readable import still_landed
-from analytics_assets.landing.reading import UNDATED, Content, due, forget, parsed
+from analytics_assets.landing.reading import UNDATED, due, forget, parsed
 from analytics_assets.landing.shares import FEW, rejected_share
 from analytics_assets.warehouse.audit import rows_of
 from analytics_assets.warehouse.session import literal

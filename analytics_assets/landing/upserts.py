@@ -15,7 +15,8 @@ from analytics_assets.core.contracts import quoted
 from analytics_assets.core.source import Landing
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile
-from analytics_assets.landing.reading import MOVING, Content, due
+from analytics_assets.landing.looking import Content
+from analytics_assets.landing.reading import MOVING, due
 from analytics_assets.landing.sources import STAGED, FileSource, Look, Part
 from analytics_assets.warehouse.session import literal
 
