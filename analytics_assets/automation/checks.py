@@ -8,12 +8,16 @@ Does not belong here: making checks (``warehouse``, ``production``), problems th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
+from dagster._core.storage.event_log import EventLogStorage
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.freshness import Failing
@@ -29,11 +33,10 @@ def failing_checks(
 ) -> list[Failing]:
     """The checks that failed when they were last made; of where small cells are withheld without
     words and keys, which may tell that there is one."""
-    found = instance.event_log_storage.get_asset_check_summary_records(list(checks))
     silent = {table.domain for table in tables if table.withholds}
     failing = []
-    for last in (one.last_completed_check_execution_record for one in found.values()):
-        if last is None or last.event is None or last.status is not _FAILED:
+    for last in _last_completed(instance.event_log_storage, list(checks)):
+        if last.event is None or last.status is not _FAILED:
             continue
         made = last.event.get_dagster_event().asset_check_evaluation_data
         told = silent.isdisjoint(made.asset_key.path)
@@ -50,6 +53,20 @@ def failing_checks(
             )
         )
     return failing
+
+
+def _last_completed(
+    storage: EventLogStorage, checks: Sequence[dg.AssetCheckKey]
+) -> Iterator[AssetCheckExecutionRecord]:
+    """The last evaluation of each check; all are asked for at once, but for what is under way."""
+    latest = storage.get_latest_asset_check_execution_by_key(checks)
+    for key in (key for key in checks if key in latest):
+        last: AssetCheckExecutionRecord | None = latest[key]
+        if latest[key].status is AssetCheckExecutionRecordStatus.PLANNED:
+            summary = storage.get_asset_check_summary_records([key])[key]
+            last = summary.last_completed_check_execution_record
+        if last:
+            yield last
 
 
 def check_text(check: Any) -> str:

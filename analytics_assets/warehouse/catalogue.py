@@ -17,7 +17,7 @@ from uuid import uuid4
 import duckdb
 import fasteners
 
-from analytics_assets.core.contracts import quoted
+from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.declaration import Table
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.builds import Snapshot
@@ -122,8 +122,11 @@ def _is_whole(snapshot: Snapshot, table: Table) -> bool:
 def _state(snapshot: Snapshot, table: Table) -> str:
     """Changes with the files that a view reads, its indexes and ratios; kept as its comment."""
     uris = [file.uri for file in snapshot.files(table)]
-    read = ",".join([*uris, *table.indexed, *_columns(table)])
-    return f"files {hashlib.sha256(read.encode()).hexdigest()[:16]}"
+    return f"files {_digest([*uris, *table.indexed, *_columns(table)])}"
+
+
+def _digest(words: Iterable[str]) -> str:
+    return hashlib.sha256(",".join(words).encode()).hexdigest()[:16]
 
 
 def _columns(table: Table) -> list[str]:
@@ -175,20 +178,23 @@ def _write_view(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table
 def _write_short_names(connection: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> None:
     """``table`` alone, for those who leave out the schema.
 
-    Written where the columns differ only: to bind it opens every file of the table.
+    Written where the columns differ only, by what its comment says: to bind it opens every file of
+    the table, and to ask DuckDB for columns those of all tables.
     """
-    shapes: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for schema, name, column, type_ in connection.execute(
-        "select schema_name, table_name, column_name, data_type from duckdb_columns()"
-        " where not internal order by column_index"
-    ).fetchall():
-        shapes.setdefault((schema, name), []).append((column, type_))
+    shapes = dict(
+        connection.execute(
+            "select view_name, comment from duckdb_views() where schema_name = 'main'"
+        ).fetchall()
+    )
     for table in tables:
-        if shapes.get(("main", table.name)) != shapes[table.domain, table.name]:
+        shape = f"columns {_digest([*_columns(table), *map(sql_type, table.stored_columns)])}"
+        if shapes.get(table.name) != shape:
+            name = f"main.{quoted(table.name)}"
             connection.execute(
-                f"create or replace view main.{quoted(table.name)} as"
+                f"create or replace view {name} as"
                 f" select * from {quoted(table.domain)}.{quoted(table.name)}"
             )
+            connection.execute(f"comment on view {name} is '{shape}'")
 
 
 def _write_quarantine(

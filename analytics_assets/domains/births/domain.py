@@ -2,12 +2,19 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from analytics_assets.core.domain import SAMPLE, Command, Domain, Setting
 from analytics_assets.domains.births.download import download_year
 from analytics_assets.domains.births.landing import LANDING
-from analytics_assets.domains.births.sample import generate
 from analytics_assets.domains.births.tables import TABLES
+
+
+def _generate(folder: Path) -> list[Path]:
+    # To import it is half a second of every start, and it is drawn at the first only.
+    from analytics_assets.domains.births.sample import generate
+
+    return generate(folder)
 
 
 def _download(years: Sequence[int]) -> int:
@@ -49,6 +56,6 @@ DOMAIN = Domain(
             " NULL, or no row where the total is",
         ),
     ),
-    samples=(partial(LANDING.prepare, generate),),
+    samples=(partial(LANDING.prepare, _generate),),
     commands=(Command("download", _download, "year", int),),
 )
