@@ -27,6 +27,8 @@ from analytics_assets.core.partitions import MONTHLY
 from analytics_assets.core.refusals import DeclarationError
 from analytics_assets.core.source import Landing, SourceError
 from analytics_assets.landing.feed import Feed
+from analytics_assets.landing.files import files_of
+from analytics_assets.landing.reading import parsed
 from analytics_assets.landing.rejected import RejectedSource
 from analytics_assets.landing.sources import FileSource
 from analytics_assets.landing.upserts import UpsertSource
@@ -370,6 +372,53 @@ def test_columns_without_a_name_of_ours_are_told_or_kept(folder: Path) -> None:
     rest = replace(READINGS, columns=(*READINGS.columns, text("other", "Rest.")), rest="other")
     _, report = land(FileSource(rest), "2024-01-01")
     assert report["other fields, kept as JSON"] == "mood: 1"
+
+
+_KEYS = st.sampled_from(["station", "estación", "time", "level_cm", "other", "wind", "properties"])
+_PROPERTIES = st.dictionaries(_KEYS, st.sampled_from(["7", 7, None, "", [1], {"a": 1}]))
+
+
+@_GENTLE
+@given(document=_PROPERTIES, nested=st.none() | st.just("7") | _PROPERTIES)
+def test_fields_of_a_document_without_a_name_of_ours_are_kept(
+    folder: Path, document: dict[str, Any], nested: Any
+) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    kept = text("other", "Rest.")
+    columns = (*(replace(column, nullable=True) for column in READINGS.columns[:2]), kept)
+    feed = replace(
+        READINGS, columns=columns, rest="other", nests=("properties",), key=(), most_rejected=1
+    )
+    sent = {**document, "properties": nested}
+    own = nested if isinstance(nested, dict) else {}
+    path = folder / "levels.jsonl"
+    path.write_text(json.dumps(sent) + "\n", encoding="utf-8")
+    ours = {"station", "estación", "time", "measured_at", "other"}
+    if nested != "7":
+        # It is a nest, and so no field; one that is called so in it is.
+        del sent["properties"]
+    wanted = {name: value for name, value in _merged(sent, own).items() if name not in ours}
+    with (
+        open_session(settings.load()) as session,
+        parsed(session, feed, files_of(feed)[0]) as rows,
+    ):
+        ((rest,),) = session.execute(f"select other from {rows}").fetchall()
+    assert json.loads(rest or "{}") == wanted
+
+
+def _merged(document: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """RFC 7396."""
+    found = dict(document)
+    for name, value in patch.items():
+        if isinstance(value, dict):
+            before = found.get(name)
+            found[name] = _merged(before if isinstance(before, dict) else {}, value)
+        elif value is None:
+            found.pop(name, None)
+        else:
+            found[name] = value
+    return found
 
 
 def test_a_note_that_is_lost_is_written_anew(folder: Path, tmp_path: Path) -> None:
