@@ -59,6 +59,13 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class ParallelSource(Source, Protocol):
+    """A source of which several partitions can be landed at once, each in a session of its own."""
+
+    side_by_side: bool
+
+
+@runtime_checkable
 class DatedSource(Source, Protocol):
     """A source that can also say since when its input is there."""
 

@@ -73,6 +73,8 @@ class FileSource:
     # Whether a partition waits for a file that cannot be read and may hold rows of it: without it
     # the period would be published short, and pass for complete.
     waits = True
+    # A day is seldom so large that reading and writing it takes more than one thread.
+    side_by_side = True
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed

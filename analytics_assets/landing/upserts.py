@@ -44,12 +44,14 @@ class UpsertSource(FileSource):
         in a file that has been written over since."""
         holders = {one: file for file, content in found.items() for one in content.days.items()}
         parts: dict[tuple[_Moment, LandedFile], dict[str, str]] = {}
-        self._arrivals.clear()
+        arrivals: dict[str, list[str]] = {}
         for (day, rows), moment in _arrivals(found):
-            self._arrivals.setdefault(day, []).append(rows)
+            arrivals.setdefault(day, []).append(rows)
             holder = holders.get((day, rows))
             if holder and due(day, last):
                 parts.setdefault((moment, holder), {})[day] = rows
+        # At once: partitions that are landed side by side look at it.
+        self._arrivals = arrivals
         return [(file, days) for (_, file), days in parts.items()]
 
     def news(self, parts: Sequence[Part], landing: Landing) -> Sequence[Part]:
@@ -63,7 +65,7 @@ class UpsertSource(FileSource):
         known: set[tuple[str, str]] = set()
         for day in {day for day, _ in there}:
             built = landing.built_from.get(day, "").split(",")
-            for rows in self._arrivals[day]:
+            for rows in self._arrivals.get(day, ()):
                 if rows in built:
                     built = built[built.index(rows) + 1 :]
                     known.add((day, rows))

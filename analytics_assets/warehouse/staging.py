@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +17,11 @@ from uuid import uuid4
 
 import duckdb
 
+from analytics_assets import settings
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.rollups import build_sql
-from analytics_assets.core.source import Landing, SourceUnavailable
+from analytics_assets.core.source import Landing, ParallelSource, SourceUnavailable
 from analytics_assets.warehouse.audit import fingerprint, row_hashes_sql
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.integrity import seal
@@ -45,6 +47,13 @@ class Staged:
     same: dict[str, int] = field(default_factory=dict)
     unavailable: tuple[str, SourceUnavailable] | None = None
 
+    def add(self, other: Staged) -> None:
+        """With what was staged of other partitions."""
+        self.files += other.files
+        self.read |= other.read
+        self.same |= other.same
+        self.unavailable = self.unavailable or other.unavailable
+
 
 class Staging:
     """Rows of one snapshot of the lake and of sources, in one DuckDB session."""
@@ -61,18 +70,60 @@ class Staging:
 
         Raises what the source raises, but for ``SourceUnavailable``.
         """
-        for keys in [[key] for key in chunk] if table.source else [chunk]:
-            try:
-                with self._selects(table, keys, reports) as selects:
-                    slices = self._fingerprints(table, keys[0], selects) if table.slice_sql else {}
-                    staged.same |= self._live_slices(table, slices)
-                    staged.read |= slices
-                    changed = slices.keys() - staged.same.keys()
-                    for sql in selects:
-                        staged.files += self._write(table, keys, sql, changed)
-            except SourceUnavailable as error:
-                staged.unavailable = (keys[0], error)
-                return
+        if not table.source:
+            self._stage(table, chunk, reports, staged)
+        elif len(chunk) == 1 or not isinstance(table.source, ParallelSource):
+            for key in chunk:
+                if not staged.unavailable:
+                    self._stage(table, [key], reports, staged)
+        else:
+            self._stage_side_by_side(table, chunk, reports, staged)
+
+    def _stage_side_by_side(
+        self, table: Table, chunk: list[str], reports: Reports, staged: Staged
+    ) -> None:
+        """The partitions of a source in as many threads as DuckDB has, each with a session."""
+        self._snapshot.trusted(table)  # read once, and not by each thread
+
+        def alone(key: str) -> Staged:
+            own = Staged()
+            with self._session.cursor() as session:
+                try:
+                    Staging(session, self._snapshot, self._run_id)._stage(
+                        table, [key], reports, own
+                    )
+                except BaseException:
+                    self._lake.discard(own.files)
+                    raise
+            return own
+
+        pool = ThreadPoolExecutor(settings.load().threads)
+        try:
+            begun = [pool.submit(alone, key) for key in chunk]
+            wait(begun)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        done = [one.result() for one in begun if not one.exception()]
+        for own in done:
+            # Those after one whose source is away will be asked for again, as those that failed.
+            if staged.unavailable:
+                self._lake.discard(own.files)
+            else:
+                staged.add(own)
+        for one in begun:
+            one.result()
+
+    def _stage(self, table: Table, keys: list[str], reports: Reports, staged: Staged) -> None:
+        try:
+            with self._selects(table, keys, reports) as selects:
+                slices = self._fingerprints(table, keys[0], selects) if table.slice_sql else {}
+                staged.same |= self._live_slices(table, slices)
+                staged.read |= slices
+                changed = slices.keys() - staged.same.keys()
+                for sql in selects:
+                    staged.files += self._write(table, keys, sql, changed)
+        except SourceUnavailable as error:
+            staged.unavailable = (keys[0], error)
 
     def _live_slices(self, table: Table, read: Mapping[str, str]) -> dict[str, int]:
         """Slices that are live as they were read, and their rows."""
