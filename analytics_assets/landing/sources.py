@@ -20,7 +20,6 @@ from uuid import uuid4
 
 from analytics_assets.core.contracts import quoted, sql_type
 from analytics_assets.core.source import Landing, SourceError, Tally, place
-from analytics_assets.core.telling import header
 from analytics_assets.landing import reading
 from analytics_assets.landing.feed import Feed
 from analytics_assets.landing.files import LandedFile, files_of, unchanged
@@ -29,6 +28,7 @@ from analytics_assets.landing.known import contents
 from analytics_assets.landing.looking import Content
 from analytics_assets.landing.readable import still_landed
 from analytics_assets.landing.reading import UNDATED, due, forget, parsed
+from analytics_assets.landing.reports import tell
 from analytics_assets.landing.shares import FEW, rejected_share
 from analytics_assets.warehouse.audit import rows_of
 from analytics_assets.warehouse.session import literal
@@ -354,25 +354,8 @@ class FileSource:
 
     def report(self, landing: Landing, look: Look, parts: Sequence[Part], rows: str) -> None:
         """What people should know of the partition; ``rows``: the table of what lands."""
-        report, session = landing.report, landing.session
-        offered = self.offered(look, landing.key, parts)
-        (landed,) = session.execute(f"select count(*) from {rows} where rank > 0").fetchone()
-        names = dict.fromkeys(part.file.path.name for part in parts)
-        report["files with news"] = ", ".join(names) or "none"
-        report["rows offered"] = offered
-        report["rows landed"] = landed
-        report["rows repeated"] = offered - landed
-        if unknown := {name for part in parts for name in look.contents[part.file].unknown}:
-            report["columns left out"] = ", ".join(sorted(unknown))
-        mended = [
-            f"{part.file.path.name}: {note}"
-            for part in parts
-            for note in look.contents[part.file].notes
-        ]
-        if mended:
-            report["mended"] = "\n".join(mended)
-        if self.feed.rest:
-            _report_rest(landing, rows, quoted(self.feed.rest))
+        found = {part.file: look.contents[part.file] for part in parts}
+        tell(landing, self.feed, found, self.offered(look, landing.key, parts), rows)
 
 
 def distinct(
@@ -389,15 +372,3 @@ def distinct(
         }
         seen.update(days[file].items())
     return days
-
-
-def _report_rest(landing: Landing, rows: str, column: str) -> None:
-    """Count the fields that are kept as JSON, by their names alone: values may be personal."""
-    found = landing.session.execute(
-        f"select field, count(*) from (select unnest(json_keys({column})) as field"
-        f" from {rows} where {column} is not null) group by 1 order by 1 limit 50"
-    ).fetchall()
-    if found:
-        landing.report["other fields, kept as JSON"] = ", ".join(
-            f"{header(name)}: {count:,}" for name, count in found
-        )
