@@ -23,6 +23,7 @@ from analytics_assets.landing.reading import (
     MOVING,
     UNDATED,
     Opened,
+    forget,
     kept_rows,
     opened_file,
     table_of,
@@ -80,13 +81,14 @@ def look_into(session: Any, feed: Feed, files: Sequence[LandedFile]) -> dict[Lan
 
     Their rows are kept for the landing that follows: parsing costs more than all else that is done.
     To plan the statement takes as long as to run it over some thousand rows, so files are read by
-    one where they can be; where there is anything to tell of one, it is read again alone.
+    one where they can be. One that cannot be read so, or not in full, is read again alone.
     """
     found = _together(session, feed, files) if len(files) > 1 else {}
     return {file: found.get(file) or _alone(session, feed, file) for file in files}
 
 
 def _alone(session: Any, feed: Feed, file: LandedFile) -> Content:
+    forget(feed, file)  # what was read of it beside others may not be all
     try:
         with scratch_folder() as scratch, opened_file(session, feed, file, scratch) as one:
             return _looked(session, feed, [one])[file]
