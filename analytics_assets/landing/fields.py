@@ -6,6 +6,7 @@ Does not belong here: types, and which row counts (``reading.py``).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,14 +108,14 @@ def _listed(texts: Mapping[str, str]) -> str:
 def _of_documents(feed: Feed) -> Fields:
     """The text is parsed once: all places of all fields are extracted as one list."""
     places = [
-        (column.name, f'$."{nest}"."{theirs}"' if nest else f'$."{theirs}"')
+        (column.name, _path(*nest, theirs))
         for column in feed.columns
         if column.name != feed.rest
         # What somebody calls a property of his own does not replace a field of the document.
-        for nest in ("", *feed.nests)
+        for nest in ((), *((nest,) for nest in feed.nests))
         for theirs in feed.names_of(column.name)
     ]
-    paths = ", ".join(literal(path) for _, path in places)
+    paths = ", ".join(path for _, path in places)
     texts = {
         column.name: "coalesce("
         + ", ".join(
@@ -133,28 +134,40 @@ def _of_documents(feed: Feed) -> Fields:
     return Fields(_listed(texts), f", json_extract_string(document, [{paths}]) as found")
 
 
+def _path(*names: str) -> str:
+    """Where a field stands in a document, for DuckDB's functions."""
+    return literal("$" + "".join(f'."{name}"' for name in names))
+
+
+def _is_object(nest: str) -> str:
+    return f"coalesce(json_type(document, {_path(nest)}) = 'OBJECT', false)"
+
+
 def _all_found(feed: Feed) -> str:
     """Whether each field of a document is among those that were found, which is seen by counting
     in a third of the time that it takes to take them away; a field that is null is not found."""
-    nests = [literal(f'$."{nest}"') for nest in feed.nests]
-    keys = ["len(json_keys(document))"]
-    keys += [f"coalesce(len(json_keys(document, {nest})), 0)" for nest in nests]
-    own = [f"cast(coalesce(json_type(document, {n}) = 'OBJECT', false) as integer)" for n in nests]
-    return f"{' + '.join(keys)} = {' + '.join(['list_count(found)', *own])}"
+    keys = [f"coalesce(len(json_keys(document, {_path(nest)})), 0)" for nest in feed.nests]
+    own = [f"cast({_is_object(nest)} as integer)" for nest in feed.nests]
+    offered = " + ".join(["len(json_keys(document))", *keys])
+    return f"{offered} = {' + '.join(['list_count(found)', *own])}"
 
 
 def _rest(feed: Feed) -> str:
     """The fields that have no column of ours: a merge patch takes the others away. What is called
     like a nest and is none is such a field."""
-    named = [theirs for column in feed.columns for theirs in feed.names_of(column.name)]
     patches = []
     for nest in feed.nests:
-        kind = f"json_type(document, '$.\"{nest}\"')"
+        is_nest = f"{_is_object(nest)} or json_type(document, {_path(nest)}) = 'NULL'"
         patches += [
-            f"case when {kind} in ('OBJECT', 'NULL') then '{{\"{nest}\": null}}' else '{{}}' end",
-            f"case when {kind} = 'OBJECT' then json_extract(document, '$.\"{nest}\"')"
+            f"case when {is_nest} then {_without(nest)} else '{{}}' end",
+            f"case when {_is_object(nest)} then json_extract(document, {_path(nest)})"
             " else '{}' end",
         ]
-    nulls = ", ".join(f'"{name}": null' for name in named)
-    merged = f"json_merge_patch({', '.join(['document', *patches, literal('{' + nulls + '}')])})"
+    named = _without(*(theirs for column in feed.columns for theirs in feed.names_of(column.name)))
+    merged = f"json_merge_patch({', '.join(['document', *patches, named])})"
     return f"nullif(cast({merged} as varchar), '{{}}')"
+
+
+def _without(*names: str) -> str:
+    """The merge patch that takes these fields away."""
+    return literal(json.dumps(dict.fromkeys(names), ensure_ascii=False))

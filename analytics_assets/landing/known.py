@@ -76,7 +76,7 @@ def _read(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Content]:
 
         small = [f for f in files if f.size < _SMALL and f.path.suffix.lower() in (*CSV, *JSON)]
         found: dict[LandedFile, Content] = {}
-        for read in pool.map(beside, _together(small, config.threads)):
+        for read in pool.map(beside, _lots(small, config.threads)):
             found |= read
         for file in files:
             if file not in found:
@@ -84,7 +84,7 @@ def _read(feed: Feed, files: Sequence[LandedFile]) -> dict[LandedFile, Content]:
         return found
 
 
-def _together(files: Sequence[LandedFile], threads: int) -> Iterator[list[LandedFile]]:
+def _lots(files: Sequence[LandedFile], threads: int) -> Iterator[list[LandedFile]]:
     """Files to read at once: as many as fit, and no fewer lots than threads."""
     most = min(_AT_ONCE, -(-len(files) // threads))
     lot: list[LandedFile] = []

@@ -65,6 +65,10 @@ class Look:
     named: frozenset[str]
     rejected: Mapping[str, Mapping[LandedFile, Sequence[Tally]]]
 
+    def has(self, key: str) -> bool:
+        """Whether a file has rows of a partition, or a name that says it."""
+        return key in self.parts or key in self.named
+
 
 class FileSource:
     """The files of a feed. What they hold of a period is the period: of rows that are equal in the
@@ -300,8 +304,7 @@ class FileSource:
     def _refuse(self, look: Look, key: str) -> None:
         for file in look.unreadable.get(key, ()):
             raise look.contents[file].refusal
-        there = key in look.parts or key in look.named
-        if not there and self.feed.expected and key in self.feed.expected():
+        if not look.has(key) and self.feed.expected and key in self.feed.expected():
             # Days that lack one say the same, so that people are told of a gap and not of its days.
             raise SourceError(
                 f"there is no file of {self._gap(key)}",

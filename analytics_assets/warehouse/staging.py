@@ -70,46 +70,37 @@ class Staging:
 
         Raises what the source raises, but for ``SourceUnavailable``.
         """
-        if not table.source:
-            self._stage(table, chunk, reports, staged)
-        elif len(chunk) == 1 or not isinstance(table.source, ParallelSource):
-            for key in chunk:
-                if not staged.unavailable:
-                    self._stage(table, [key], reports, staged)
-        else:
+        source = table.source
+        if isinstance(source, ParallelSource) and source.side_by_side and len(chunk) > 1:
             self._stage_side_by_side(table, chunk, reports, staged)
+            return
+        for keys in [[key] for key in chunk] if source else [chunk]:
+            if not staged.unavailable:
+                self._stage(table, keys, reports, staged)
 
     def _stage_side_by_side(
         self, table: Table, chunk: list[str], reports: Reports, staged: Staged
     ) -> None:
         """The partitions of a source in as many threads as DuckDB has, each with a session."""
         self._snapshot.trusted(table)  # read once, and not by each thread
+        apart = [Staged() for _ in chunk]
 
-        def alone(key: str) -> Staged:
-            own = Staged()
+        def stage(key: str, own: Staged) -> None:
             with self._session.cursor() as session:
-                try:
-                    Staging(session, self._snapshot, self._run_id)._stage(
-                        table, [key], reports, own
-                    )
-                except BaseException:
-                    self._lake.discard(own.files)
-                    raise
-            return own
+                Staging(session, self._snapshot, self._run_id)._stage(table, [key], reports, own)
 
         pool = ThreadPoolExecutor(settings.load().threads)
         try:
-            begun = [pool.submit(alone, key) for key in chunk]
+            begun = [pool.submit(stage, key, own) for key, own in zip(chunk, apart, strict=True)]
             wait(begun)
         finally:
             pool.shutdown(cancel_futures=True)
-        done = [one.result() for one in begun if not one.exception()]
-        for own in done:
-            # Those after one whose source is away will be asked for again, as those that failed.
-            if staged.unavailable:
-                self._lake.discard(own.files)
-            else:
-                staged.add(own)
+            for own in apart:
+                # What comes after a partition whose source is away is asked for again with it.
+                if staged.unavailable:
+                    self._lake.discard(own.files)
+                else:
+                    staged.add(own)
         for one in begun:
             one.result()
 

@@ -40,8 +40,7 @@ class EventsSource(FileSource):
         return super().problems() + [f"{self._where}: {why}?" for why in covered().gaps.values()]
 
     def _refuse(self, look: Look, key: str) -> None:
-        there = key in look.parts or key in look.named
-        if not there and (why := covered().gaps.get(key)):
+        if not look.has(key) and (why := covered().gaps.get(key)):
             raise SourceError(f"{why}?", self._where, "Rename it, or send the days between")
         super()._refuse(look, key)
 
