@@ -1,7 +1,7 @@
 """The folder of ``ANALYTICS_HOME``: who wrote it, and which processes are at work in it.
 
-Belongs here: the version that it is of, who can read it, and the locks of the one process that
-serves it and of the one that builds in it.
+Belongs here: the version that it is of, who can read it, the locks of the one process that serves
+it and of the one that builds in it, and how runs of that one are known.
 Does not belong here: what those processes do.
 """
 
@@ -18,6 +18,8 @@ from analytics_assets import __version__
 from analytics_assets.core.source import SourceError
 from analytics_assets.settings import Settings
 
+# Of runs that a command makes by itself in this home; runs of the daemon do not have it.
+HOME_TAG = "analytics_assets/run_by_command_in"
 _SERVES, _BUILDS = "serving.lock", "building.lock"
 # Whoever only looks whether a lock is held holds it for an instant.
 _A_LOOK = 1.0

@@ -21,8 +21,9 @@ import dagster as dg
 import pytest
 
 from analytics_assets import __version__, cli, home, settings
-from analytics_assets.automation.turns import HOME_TAG, end_of_daemon, end_own, wait_for_daemon
+from analytics_assets.automation.turns import end_of_daemon, end_own, wait_for_daemon
 from analytics_assets.core.source import SourceError
+from analytics_assets.home import HOME_TAG
 from analytics_assets.production import server
 from analytics_assets.warehouse.storage import open_storage
 from analytics_assets_tests.integration.landing import land_year

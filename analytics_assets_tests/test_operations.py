@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from analytics_assets import cli, registry, settings
-from analytics_assets.automation.turns import HOME_TAG
 from analytics_assets.checking import check
 from analytics_assets.core.chosen import named, partitions
 from analytics_assets.core.source import SourceError
 from analytics_assets.definitions import OPERATIONS, build
+from analytics_assets.home import HOME_TAG
 from analytics_assets_tests.toy import Memory, toy_tables
 from analytics_assets_tests.workspace import Workspace, failures
 

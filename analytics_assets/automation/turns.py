@@ -21,12 +21,12 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from analytics_assets import home, interrupts, settings, workers
 from analytics_assets.automation.plan import RECIPE_TAG
+from analytics_assets.home import HOME_TAG
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse import leases
 
-# The home in which a process runs it by itself; runs of the daemon do not have it.
-HOME_TAG = "analytics_assets/run_by_command_in"
-# That process, by its number and when it began, because numbers are given again; and whose it is.
+# The process of a command, by its number and when it began, because numbers are given again; and
+# whose it is.
 _PROCESS_TAG, _USER_TAG = "analytics_assets/process", "analytics_assets/user"
 # A run that holds no lease and wrote no event for so many seconds is nobody's. They are counted
 # from when an event was seen to be the last: the moment that it tells is by its worker's clock.

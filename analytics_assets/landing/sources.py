@@ -96,6 +96,13 @@ class FileSource:
             self._last[:] = [self._looked(contents(self.feed, files), day)]
         return self._last[0]
 
+    def _seen(self) -> Look:
+        """The last look, by which partitions are landed and told: to look for each of them anew
+        would ask for all files as often as there are partitions."""
+        if self._last and self._last[0].where == self._where:
+            return self._last[0]
+        return self.look()
+
     def _looked(self, found: Mapping[LandedFile, Content], day: date) -> Look:
         parts: dict[str, list[Part]] = {}
         offered: dict[str, int] = {}
@@ -144,9 +151,10 @@ class FileSource:
 
     def tallies(self, key: str) -> Iterable[Tally]:
         """Of each file with rows of a partition what of it cannot be landed."""
-        files = self.look().rejected.get(key, {})
+        look = self._seen()
+        files = look.rejected.get(key, {})
         before = self._rejected_before.get(key, 0)
-        anew = sum(self.look().contents[file].rejected_rows for file in files) - before
+        anew = sum(look.contents[file].rejected_rows for file in files) - before
         for found in files.values():
             for tally in found:
                 yield replace(tally, anew=anew)
@@ -204,7 +212,7 @@ class FileSource:
 
     def arrived(self, key: str, names: Collection[str]) -> datetime | None:
         """When the first file with any of these days came or changed."""
-        parts = self.look().parts.get(key, ())
+        parts = self._seen().parts.get(key, ())
         return arrived(part.file.path for part in parts if part.days.keys() & set(names))
 
     def usable(self) -> bool:
@@ -259,10 +267,8 @@ class FileSource:
     def land(self, landing: Landing) -> Iterator[Sequence[str]]:
         """The partition's rows; ``SourceError`` where it has no file that can be landed."""
         # What the build is recorded with is what was there at the last look.
-        look = self._last[0] if self._last else self.look()
-        if look.where != self._where or not all(
-            unchanged(part.file) for part in look.parts.get(landing.key, ())
-        ):
+        look = self._seen()
+        if not all(unchanged(part.file) for part in look.parts.get(landing.key, ())):
             look = self.look()
         self._refuse(look, landing.key)
         self._rejected_before[landing.key] = sum(

@@ -36,6 +36,8 @@ class UpsertSource(FileSource):
         super().__init__(feed)
         # Day -> the contents that files have or had for it, in the order in which they came last.
         self._arrivals: dict[str, list[str]] = {}
+        # Partition -> day and row of it, where what came last of the row is on another day.
+        self._left: dict[str, set[tuple[str, str]]] = {}
 
     def deciding(
         self, found: Mapping[LandedFile, Content], last: date
@@ -50,15 +52,15 @@ class UpsertSource(FileSource):
             holder = holders.get((day, rows))
             if holder and due(day, last):
                 parts.setdefault((moment, holder), {})[day] = rows
-        # At once: partitions that are landed side by side look at it.
-        self._arrivals = arrivals
+        # At once: partitions that are landed side by side look at them.
+        self._arrivals, self._left = arrivals, self._gone(found)
         return [(file, days) for (_, file), days in parts.items()]
 
     def news(self, parts: Sequence[Part], landing: Landing) -> Sequence[Part]:
         """What came after all that the live rows were built from, or between: it is put over them
         again with all that came later. A content that comes back is news, if another came since,
         also one that no file has any more."""
-        if landing.built_from.get(_MOVED, "") != self.inputs()[landing.key].get(_MOVED, ""):
+        if landing.built_from.get(_MOVED, "") != self._moved(landing.key):
             # A row that comes back to its day is in a content that the day has seen before.
             return parts
         there = {one for part in parts for one in part.days.items()}
@@ -85,35 +87,39 @@ class UpsertSource(FileSource):
             key: {name: ",".join(self._arrivals.get(name, (word,))) for name, word in own.items()}
             for key, own in super().inputs().items()
         }
-        for key, rows in self._left(self.look()).items():
-            digest = sha256(repr(sorted(rows)).encode()).hexdigest()[:12]
-            found.setdefault(key, {})[_MOVED] = digest
+        for key in self._left:
+            found.setdefault(key, {})[_MOVED] = self._moved(key)
         return found
 
-    def _left(self, look: Look) -> dict[str, set[tuple[str, str]]]:
-        """Partition -> day and row of it, where what came last of the row is on another day."""
+    def _moved(self, key: str) -> str:
+        """Changes with the rows that have left a partition; empty where none has."""
+        rows = self._left.get(key)
+        return sha256(repr(sorted(rows)).encode()).hexdigest()[:12] if rows else ""
+
+    def _gone(self, found: Mapping[LandedFile, Content]) -> dict[str, set[tuple[str, str]]]:
+        """Partition -> day and row that have left it."""
         if not self.feed.moves:
             return {}
         days: dict[str, set[str]] = {}
         last: dict[str, tuple[int, str]] = {}
-        for file, content in look.contents.items():
+        for file, content in found.items():
             came = [(row, file.changed, day) for row, day in content.moving.items()]
             came += [(row, changed, day) for row, (day, changed) in content.left.items()]
             for row, changed, day in came:
                 days.setdefault(row, set()).add(day)
                 if row not in last or changed >= last[row][0]:
                     last[row] = changed, day
-        found: dict[str, set[tuple[str, str]]] = {}
+        gone: dict[str, set[tuple[str, str]]] = {}
         for row, seen in days.items():
             for day in seen - {last[row][1]}:
-                found.setdefault(self.partition(day), set()).add((day, row))
-        return found
+                gone.setdefault(self.partition(day), set()).add((day, row))
+        return gone
 
     @contextmanager
     def staged(self, landing: Landing, look: Look, parts: Sequence[Part]) -> Iterator[str]:
         """As of any feed, without the rows that are on another day now."""
         with super().staged(landing, look, parts) as staged:
-            left = self._left(look).get(landing.key, ())
+            left = self._left.get(landing.key, ())
             gone = ", ".join(f"({literal(day)}, {literal(row)})" for day, row in left)
             if gone:
                 day = f"strftime({quoted(self.feed.dated.name)}, '%Y-%m-%d')"

@@ -26,6 +26,7 @@ from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.telling import foreign
 from analytics_assets.core.troubles import is_full
+from analytics_assets.home import HOME_TAG
 from analytics_assets.warehouse import leases
 from analytics_assets.warehouse.audit import CONTRACT, RECONCILES, Finding, told
 from analytics_assets.warehouse.build import Builder, check_names
@@ -206,8 +207,11 @@ def _built(
             started = time.monotonic()
             with _explained(table.key, config.lake):
                 outcome = builder.build(table, keys)
-            held = outcome.quarantined or outcome.released
-            changed += [table] if outcome.changed or held or outcome.version is None else []
+            # A command brings up at its end the views of all that it changed: to bind one opens
+            # every file of the table, and most change in several runs.
+            later = HOME_TAG in context.run_tags
+            held = outcome.quarantined or outcome.released or outcome.version is None
+            changed += [table] if held or (outcome.changed and not later) else []
             if len(outcome.absent) < len(keys) or outcome.withdrawn:
                 yield from _check_results(outcome, snapshot, keys)
             failures += _failures(outcome)

@@ -22,9 +22,10 @@ from analytics_assets import cli, environment, settings, workers
 from analytics_assets.automation import turns
 from analytics_assets.automation.jobs import _again
 from analytics_assets.automation.plan import DOMAIN_TAG, RECIPE_TAG, PlannedRun, _cut
-from analytics_assets.automation.turns import HOME_TAG, end_lost
+from analytics_assets.automation.turns import end_lost
 from analytics_assets.core.partitions import MONTHLY, UNPARTITIONED
 from analytics_assets.core.source import SourceError
+from analytics_assets.home import HOME_TAG
 from analytics_assets.warehouse import leases
 from analytics_assets.warehouse.leases import LOST_TAG, held
 from analytics_assets.warehouse.table_assets import warehouse_assets

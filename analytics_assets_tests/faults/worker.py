@@ -24,6 +24,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from analytics_assets import settings
+from analytics_assets.automation import refresh as by_itself
 from analytics_assets.automation.refresh import refresh
 from analytics_assets.core.source import Landing
 from analytics_assets.definitions import build
@@ -140,6 +141,7 @@ def work(environment: Mapping[str, str], how: str, as_of: datetime, trace_path: 
     trace.around(Lake, "publish", "publish", "published")
     trace.around(BuildLedger, "record", "record", "recorded")
     trace.around(table_assets, "refresh_catalogue", "catalogue", "between")
+    trace.around(by_itself, "mend_catalogue", "catalogue", "between")
     trace.around(reporting, "release", "promote", "promoted")
     trace.around(Move, "load", "promote", "promote")
     trace.around(backup, "dump", "dump", "backup")

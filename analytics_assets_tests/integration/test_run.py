@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from analytics_assets.automation.turns import HOME_TAG
+from analytics_assets.home import HOME_TAG
 from analytics_assets_tests.integration.dagster_dev import wait_for
 from analytics_assets_tests.running import empty_home, environment_of, running, servers_of
 

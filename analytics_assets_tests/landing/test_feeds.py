@@ -26,8 +26,9 @@ from analytics_assets.core.columns import text
 from analytics_assets.core.partitions import MONTHLY
 from analytics_assets.core.refusals import DeclarationError
 from analytics_assets.core.source import Landing, SourceError
+from analytics_assets.landing import sources
 from analytics_assets.landing.feed import Feed
-from analytics_assets.landing.files import files_of
+from analytics_assets.landing.files import LandedFile, files_of
 from analytics_assets.landing.reading import parsed
 from analytics_assets.landing.rejected import RejectedSource
 from analytics_assets.landing.sources import FileSource
@@ -451,3 +452,42 @@ def test_a_file_that_changes_after_the_look_is_looked_at_again(folder: Path) -> 
 def test_a_wrong_feed_is_one_sentence(change: dict[str, Any], message: str) -> None:
     with pytest.raises(DeclarationError, match=message):
         replace(READINGS, **change)
+
+
+@pytest.mark.parametrize("kind", [FileSource, UpsertSource])
+def test_the_folder_is_looked_at_as_often_for_many_partitions_as_for_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FileSource]
+) -> None:
+    looks: list[Feed] = []
+
+    def counted(feed: Feed) -> list[LandedFile]:
+        looks.append(feed)
+        return files_of(feed)
+
+    monkeypatch.setattr(sources, "files_of", counted)
+    taken = []
+    for days in (1, 9):
+        for n in range(1, days + 1):
+            bad = ("Chur", f"2024-01-0{n} 07:00:00", "deep")
+            send(folder, f"levels_{n}.csv", [("Chur", f"2024-01-0{n} 06:00:00", "7"), bad])
+        source, looks[:] = kind(READINGS), []
+        keys = source.inputs()
+        assert len(keys) == days
+        for key, words in keys.items():
+            assert landed(source, key, NOTHING) == [("Chur", 7)]
+            assert [tally.rejected for tally in source.tallies(key)] == [1]
+            assert source.arrived(key, words)
+        taken.append(len(looks))
+    assert taken[0] == taken[1]
+
+
+def test_what_is_told_of_a_partition_is_of_the_files_that_it_was_landed_from(folder: Path) -> None:
+    bad = ("Chur", "2024-01-01 07:00:00", "deep")
+    send(folder, "levels_1.csv", [("Chur", "2024-01-01 06:00:00", "7"), bad])
+    source = FileSource(READINGS)
+    source.inputs()
+    assert landed(source, "2024-01-01") == [("Chur", 7)]
+    send(folder, "levels_2.csv", [bad, ("Chur", "2024-01-01 08:00:00", "deep")])
+    assert [tally.file for tally in source.tallies("2024-01-01")] == ["levels_1.csv"]
+    source.inputs()
+    assert len(list(source.tallies("2024-01-01"))) == 2

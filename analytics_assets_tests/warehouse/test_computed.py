@@ -18,13 +18,16 @@ from analytics_assets.core.columns import Column, DeclarationError
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.core.source import SourceError, SourceUnavailable
+from analytics_assets.warehouse import catalogue
 from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.catalogue import mend_catalogue, refresh_catalogue
+from analytics_assets.warehouse.catalogue import _copied, mend_catalogue, refresh_catalogue
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.session import open_session
+from analytics_assets.warehouse.table_assets import asset_key
 from analytics_assets_tests.toy import Memory, rows, settle, toy_tables
+from analytics_assets_tests.workspace import Workspace, definitions_of, failures
 
 MAY, JUNE = "2020-05", "2020-06"
 
@@ -196,6 +199,30 @@ def test_a_table_is_kept_with_indexes_while_they_are_declared(lake: Lake, source
     assert kind(indexed) == ("BASE TABLE", 3)
     with duckdb.connect(str(settings.load().catalogue), read_only=True) as connection:
         assert len(connection.execute("select * from duckdb_indexes()").fetchall()) == 2
+
+
+def test_a_command_writes_the_catalogue_once_and_a_run_of_the_ui_at_once(
+    workspace: Workspace, source: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+
+    def counted(config: settings.Settings, draft: Path) -> duckdb.DuckDBPyConnection:
+        written.append(draft)
+        return _copied(config, draft)
+
+    monkeypatch.setattr(catalogue, "_copied", counted)
+    tables = toy_tables(source)
+    assert failures(workspace.refresh(tables=tables)) == []
+    assert len(written) == 1
+    assert [kind(table)[1] for table in tables[:2]] == [2, 2]
+    source.months[MAY].append((date(2020, 5, 9), "a", 300))
+    raw = definitions_of(tuple(tables)).resolve_job_def("toy_monthly")
+    ran = raw.execute_in_process(
+        partition_key=MAY, asset_selection=[asset_key(tables[0])], instance=workspace.instance
+    )
+    assert ran.success
+    assert len(written) == 2
+    assert [kind(table)[1] for table in tables[:2]] == [3, 2]
 
 
 def test_indexes_are_of_columns_that_there_are(source: Memory) -> None:
