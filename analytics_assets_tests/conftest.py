@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +17,12 @@ from analytics_assets.domains.ad_metrics.sample import generate
 from analytics_assets_tests.workspace import Workspace
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+# A shell makes what it runs in the background ignore SIGINT, and Dagster then ignores SIGTERM, too:
+# what it starts for a run would never end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
