@@ -60,6 +60,7 @@ TESTS = {
     "warehouse": (_LAWS,),
     "warehouse/archive": ("warehouse/test_archive.py",),
     "warehouse/audit": ("warehouse/test_quarantine.py", _LAWS, _DEFECTS),
+    "warehouse/check_results": ("warehouse/test_quarantine.py", _DEFECTS),
     "warehouse/table_assets": ("warehouse/test_reach.py", "warehouse/test_quarantine.py", _DEFECTS),
     "warehouse/pictures": ("warehouse/test_pictures.py", "core/test_display.py"),
     "warehouse/behind": ("warehouse/test_builds.py", "warehouse/test_changed_declarations.py"),

@@ -21,7 +21,7 @@ from dagster._core.storage.event_log import EventLogStorage
 
 from analytics_assets.core.declaration import Table
 from analytics_assets.production.freshness import Failing
-from analytics_assets.warehouse.table_assets import FAILING, KEYS
+from analytics_assets.warehouse.check_results import FAILING, KEYS
 
 _QUOTED = re.compile(r"""(?<!\w)('[^'\n]*'|"[^"\n]*"|`[^`\n]*`)(?!\w)""")
 _LINES, _LINE = 5, 300

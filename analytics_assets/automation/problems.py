@@ -26,7 +26,7 @@ from dagster._utils.error import SerializableErrorInfo
 from analytics_assets.automation.checks import check_text, safe, text_of
 from analytics_assets.automation.notify import Alert
 from analytics_assets.automation.operations import STALENESS, stale_assets
-from analytics_assets.warehouse.table_assets import FAILING
+from analytics_assets.warehouse.check_results import FAILING
 
 NAME = "alerts"
 # Ids are given before events are committed: one that is this old has no younger one before it.

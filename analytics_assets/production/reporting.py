@@ -33,9 +33,10 @@ from analytics_assets.production.promotion import PromotionError, production_eng
 from analytics_assets.production.release import Promotion, Release, release
 from analytics_assets.warehouse import leases
 from analytics_assets.warehouse.builds import Snapshot
+from analytics_assets.warehouse.check_results import FAILING, MOST_FAILING
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import expose, open_session
-from analytics_assets.warehouse.table_assets import FAILING, MOST_FAILING, asset_key
+from analytics_assets.warehouse.table_assets import asset_key
 
 PARITY = "equals_warehouse"
 _RETRIES = 3

@@ -1,7 +1,8 @@
 """Declarations -> Dagster assets.
 
 Belongs here: grouping tables into steps, and telling Dagster what a build did.
-Does not belong here: the build itself (``build.py``), jobs and schedules (``automation``).
+Does not belong here: the build (``build.py``), what checks found (``check_results.py``), jobs and
+schedules (``automation``).
 
 Tables of one layer and period are one multi-asset, as dagster-dbt does it: they stand apart in the
 UI and can be selected one by one, but a run pays Dagster's cost of a step once, not per table.
@@ -22,35 +23,26 @@ from analytics_assets import settings
 from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.contracts import table_schema
 from analytics_assets.core.declaration import Table, in_dependency_order
-from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.telling import foreign
 from analytics_assets.core.troubles import is_full
 from analytics_assets.home import HOME_TAG
 from analytics_assets.warehouse import leases
-from analytics_assets.warehouse.audit import CONTRACT, RECONCILES, Finding, told
-from analytics_assets.warehouse.build import Builder, check_names
+from analytics_assets.warehouse.audit import Finding, told
+from analytics_assets.warehouse.build import Builder
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
+from analytics_assets.warehouse.check_results import check_results, check_specs
 from analytics_assets.warehouse.delta_log import DamagedLog
-from analytics_assets.warehouse.expectations import DRIFT, VOLUME
 from analytics_assets.warehouse.known_lineage import known_lineage
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.outcome import Outcome
-from analytics_assets.warehouse.pictures import PREVIEW_ROWS, pictures_of, totals_of
+from analytics_assets.warehouse.pictures import pictures_of, totals_of
 from analytics_assets.warehouse.quarantine import view_name
 from analytics_assets.warehouse.session import open_session
 
-# Dagster calls these checks non-blocking, as they stop no run: what is built of other partitions
-# goes on. So they say what becomes of the one that fails.
-_HOLDS_BACK = "What fails keeps the rows it had; other partitions go on."
-_WARNS = "A warning: what fails goes on, too."
-# Metadata of a check that fails: an evaluation says which partitions it is about in no other way.
 _NOT_PUBLISHED = "Not published, the live partitions stay as they were:"
 _STAYS = "Live rows fail a rule that is newer than they are; they stay until they are mended:"
-FAILING, MOST_FAILING = "failing partitions", 1000
-# Of a few rows that break a check, what tells them from others.
-KEYS, _MOST_KEYS = "keys", 5
 
 
 def asset_key(table: Table) -> dg.AssetKey:
@@ -91,7 +83,7 @@ def _step_asset(
     @dg.multi_asset(
         name=name,
         specs=[_spec(table, lineages[table.key]) for table in tables],
-        check_specs=[spec for table in tables for spec in _check_specs(table)],
+        check_specs=[spec for table in tables for spec in check_specs(table)],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
         can_subset=True,
@@ -146,25 +138,6 @@ def _dependency(table: Table, upstream: Table) -> dg.AssetDep:
     return dg.AssetDep(asset_key(upstream), partition_mapping=mapping)
 
 
-def _check_specs(table: Table) -> list[dg.AssetCheckSpec]:
-    described = {
-        CONTRACT: f"Types, missing values, ranges, code lists and unique rows. {_HOLDS_BACK}",
-        RECONCILES: "Equal to what it was computed from: rows, or the sum of every measure."
-        f" {_HOLDS_BACK}",
-        VOLUME: "As many rows as partitions of the same season have, the tested one and those built"
-        f" with it left out. {_WARNS}",
-        DRIFT: "Each ratio within the range of partitions of the same season, the tested one and"
-        f" those built with it left out. {_WARNS}",
-    }
-    for check in table.checks:
-        became = _HOLDS_BACK if check.blocking else _WARNS
-        described[check.name] = f"{check.description.rstrip('.')}. {became}"
-    return [
-        dg.AssetCheckSpec(name, asset=asset_key(table), description=described[name])
-        for name in check_names(table)
-    ]
-
-
 class _Shown(NamedTuple):
     """Partition -> numbers for Dagster's plots; pictures of the table for one of its events."""
 
@@ -201,19 +174,19 @@ def _built(
 ) -> Iterator[Any]:
     failures: list[str] = []
     changed: list[Table] = []
+    # A command brings up at its end the views of all that it changed: to bind one opens every file
+    # of the table, and most change in several runs.
+    later = HOME_TAG in context.run_tags
     with open_session(config) as session:
         builder = Builder(session, snapshot, context.run_id, context.log, lease)
         for table in tables:
             started = time.monotonic()
             with _explained(table.key, config.lake):
                 outcome = builder.build(table, keys)
-            # A command brings up at its end the views of all that it changed: to bind one opens
-            # every file of the table, and most change in several runs.
-            later = HOME_TAG in context.run_tags
             held = outcome.quarantined or outcome.released or outcome.version is None
             changed += [table] if held or (outcome.changed and not later) else []
             if len(outcome.absent) < len(keys) or outcome.withdrawn:
-                yield from _check_results(outcome, snapshot, keys)
+                yield from check_results(outcome, snapshot, keys)
             failures += _failures(outcome)
             built = set(keys) - outcome.failed() - set(outcome.absent)
             shown = _Shown(
@@ -320,55 +293,9 @@ def _recheck(context: dg.AssetExecutionContext, tables: list[Table]) -> Iterator
                 for key in context.selected_asset_check_keys
                 if key.asset_key == asset_key(table)
             }
-            for result in _check_results(builder.recheck(table), snapshot, []):
+            for result in check_results(builder.recheck(table), snapshot, []):
                 if result.check_name in wanted:
                     yield result
-
-
-def _check_results(
-    outcome: Outcome, snapshot: Snapshot, built: list[str]
-) -> Iterator[dg.AssetCheckResult]:
-    """One result for each check: what this run found, and what is held back since earlier ones."""
-    for name in check_names(outcome.table):
-        findings = [finding for finding in outcome.findings if finding.check == name]
-        earlier = set(snapshot.blocked_by(outcome.table, name)) - set(built)
-        blocking = any(finding.blocking for finding in findings) or bool(earlier)
-        metadata: dict[str, Any] = {"partitions that fail": len({f.partition for f in findings})}
-        if earlier:
-            metadata["held back since an earlier run"] = ", ".join(sorted(earlier))
-        if outcome.compared.get(name):
-            shown = outcome.compared[name][-PREVIEW_ROWS:]
-            metadata["compared"] = dg.MetadataValue.md(rows_as_markdown(shown))
-        if findings:
-            rows = [{"partition": f.partition, **row} for f in findings for row in f.rows]
-            metadata["what"] = dg.MetadataValue.md(
-                "\n".join(f"- {line}" for line in told(outcome.table, findings))
-            )
-            metadata["offending rows"] = dg.MetadataValue.md(rows_as_markdown(rows[:50]))
-            metadata[KEYS] = dg.MetadataValue.json(_keys(outcome.table, rows))
-        if failing := sorted({finding.partition for finding in findings} | earlier):
-            metadata[FAILING] = dg.MetadataValue.json(failing[:MOST_FAILING])
-        if blocking and outcome.failure_files:
-            metadata["failure cases"] = "\n".join(
-                f"{file}: {outcome.quarantined[key]:,} rows fail"
-                for key, file in sorted(outcome.failure_files.items())
-            )
-        yield dg.AssetCheckResult(
-            asset_key=asset_key(outcome.table),
-            check_name=name,
-            passed=not findings and not earlier,
-            severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
-            metadata=metadata,
-        )
-
-
-def _keys(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The first rows by their unique columns, of which personal ones are not among what is told."""
-    found: dict[str, None] = {}
-    for row in rows:
-        named = [f"{name} {row[name]}" for name in table.unique_columns if name in row]
-        found[f"{row['partition']}: {', '.join(named)}" if named else str(row["partition"])] = None
-    return list(found)[:_MOST_KEYS]
 
 
 def _in_quarantine(outcome: Outcome) -> list[str]:
