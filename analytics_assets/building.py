@@ -32,6 +32,7 @@ from analytics_assets.automation.turns import (
 )
 from analytics_assets.automation.usable import unusable
 from analytics_assets.core.chosen import named, partitions
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import START
 from analytics_assets.core.source import SourceError
@@ -40,7 +41,6 @@ from analytics_assets.production.release_assets import release_job_name
 from analytics_assets.serving import answers
 from analytics_assets.settings import Settings
 from analytics_assets.warehouse.binding import bind_new
-from analytics_assets.warehouse.table_assets import asset_key
 
 _LONGEST_START = 120.0
 

@@ -25,6 +25,7 @@ from analytics_assets.automation.plan import (
 )
 from analytics_assets.automation.turns import end_lost, end_own, under_way
 from analytics_assets.core.boundary import in_our_words
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import PERIODS
 from analytics_assets.core.source import SourceError
@@ -34,7 +35,6 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import mend_catalogue
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.leases import LOST_TAG
-from analytics_assets.warehouse.table_assets import asset_key
 
 Job = UnresolvedAssetJobDefinition
 # A run that was killed is asked for again; one that fails at once is not asked for all day.

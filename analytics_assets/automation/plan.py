@@ -15,13 +15,13 @@ import dagster as dg
 import sqlalchemy as sa
 
 from analytics_assets import settings
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED, Period, overlapping
 from analytics_assets.production.outlook import outlook
 from analytics_assets.production.release_assets import release_job_name
 from analytics_assets.warehouse.behind import Behind
 from analytics_assets.warehouse.builds import Snapshot
-from analytics_assets.warehouse.table_assets import asset_key
 
 # What a run is made from, and its domain, by which the queue limits how many it starts.
 RECIPE_TAG, DOMAIN_TAG = "analytics_assets/recipe", "analytics_assets/domain"

@@ -20,6 +20,7 @@ from analytics_assets.automation.failures import explained
 from analytics_assets.automation.operation import Operation
 from analytics_assets.automation.plan import by_domain
 from analytics_assets.core.chosen import named
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.source import SourceError
@@ -32,7 +33,6 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.catalogue import refresh_catalogue
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import open_session
-from analytics_assets.warehouse.table_assets import asset_key
 
 _WHICH = "A table (births/agg_yearly), a domain (births), or * for everything."
 _WHEN = "A moment in ISO 8601, such as 2024-05-31T12:00:00+00:00; without an offset it is UTC."

@@ -1,7 +1,7 @@
 """A declaration, said in the words of other tools.
 
-Belongs here: declaration -> Arrow schema, Dagster's table schema, PostgreSQL types, pandera schema,
-and the SQL predicates by which a row breaks its contract.
+Belongs here: declaration -> Dagster's key and table schema, Arrow and pandera schema, PostgreSQL
+types, and the SQL predicates by which a row breaks its contract.
 Does not belong here: running any of them.
 """
 
@@ -70,6 +70,11 @@ def arrow_schema(table: Table) -> pyarrow.Schema:
     return pyarrow.schema(
         [pyarrow.field(column.name, arrow_type(column)) for column in table.stored_columns]
     )
+
+
+def asset_key(table: Table) -> dg.AssetKey:
+    """The key under which Dagster knows the table."""
+    return dg.AssetKey(table.key.split("/"))
 
 
 def table_schema(table: Table, lineage: dg.TableColumnLineage | None = None) -> dg.TableSchema:

@@ -18,6 +18,7 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.refusals import Place, declared_at, no_such, refusal
 from analytics_assets.core.rollups import build_sql
@@ -115,9 +116,7 @@ def column_lineage(table: Table) -> dg.TableColumnLineage | None:
     found = _Columns(by_name).of_scope(scope)
     deps = {
         column.name: [
-            dg.TableColumnDep(
-                asset_key=dg.AssetKey(by_name[name].key.split("/")), column_name=source
-            )
+            dg.TableColumnDep(asset_key=asset_key(by_name[name]), column_name=source)
             for name, source in sorted(found.get(column.name.lower(), set()))
         ]
         for column in table.stored_columns

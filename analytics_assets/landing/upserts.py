@@ -53,7 +53,7 @@ class UpsertSource(FileSource):
             if holder and due(day, last):
                 parts.setdefault((moment, holder), {})[day] = rows
         # At once: partitions that are landed side by side look at them.
-        self._arrivals, self._left = arrivals, self._gone(found)
+        self._arrivals, self._left = arrivals, self._have_left(found)
         return [(file, days) for (_, file), days in parts.items()]
 
     def news(self, parts: Sequence[Part], landing: Landing) -> Sequence[Part]:
@@ -96,8 +96,8 @@ class UpsertSource(FileSource):
         rows = self._left.get(key)
         return sha256(repr(sorted(rows)).encode()).hexdigest()[:12] if rows else ""
 
-    def _gone(self, found: Mapping[LandedFile, Content]) -> dict[str, set[tuple[str, str]]]:
-        """Partition -> day and row that have left it."""
+    def _have_left(self, found: Mapping[LandedFile, Content]) -> dict[str, set[tuple[str, str]]]:
+        """Partition -> day and row that are on another day now, by what came last."""
         if not self.feed.moves:
             return {}
         days: dict[str, set[str]] = {}

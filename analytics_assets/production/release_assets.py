@@ -16,7 +16,7 @@ import dagster as dg
 from analytics_assets import settings
 from analytics_assets.core.boundary import in_our_words
 from analytics_assets.core.columns import DeclarationError
-from analytics_assets.core.contracts import table_schema
+from analytics_assets.core.contracts import asset_key, table_schema
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import PERIODS, UNPARTITIONED
@@ -33,7 +33,6 @@ from analytics_assets.production.schema import stored_bytes
 from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import open_session
-from analytics_assets.warehouse.table_assets import asset_key
 
 _SIZE = "size_budget"
 

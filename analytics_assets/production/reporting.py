@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata
 
 from analytics_assets import settings
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.core.partitions import UNPARTITIONED
@@ -36,7 +37,6 @@ from analytics_assets.warehouse.builds import Snapshot
 from analytics_assets.warehouse.check_results import FAILING, MOST_FAILING
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.session import expose, open_session
-from analytics_assets.warehouse.table_assets import asset_key
 
 PARITY = "equals_warehouse"
 _RETRIES = 3

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.display import rows_as_markdown
 from analytics_assets.warehouse.audit import CONTRACT, RECONCILES, told
@@ -43,7 +44,7 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
         became = _HOLDS_BACK if check.blocking else _WARNS
         described[check.name] = f"{check.description.rstrip('.')}. {became}"
     return [
-        dg.AssetCheckSpec(name, asset=table.key.split("/"), description=described[name])
+        dg.AssetCheckSpec(name, asset=asset_key(table), description=described[name])
         for name in check_names(table)
     ]
 
@@ -77,7 +78,7 @@ def check_results(
                 for key, file in sorted(outcome.failure_files.items())
             )
         yield dg.AssetCheckResult(
-            asset_key=outcome.table.key.split("/"),
+            asset_key=asset_key(outcome.table),
             check_name=name,
             passed=not findings and not earlier,
             severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,

@@ -21,7 +21,7 @@ from deltalake.exceptions import DeltaError
 
 from analytics_assets import settings
 from analytics_assets.core.boundary import in_our_words
-from analytics_assets.core.contracts import table_schema
+from analytics_assets.core.contracts import asset_key, table_schema
 from analytics_assets.core.declaration import Table, in_dependency_order
 from analytics_assets.core.partitions import UNPARTITIONED
 from analytics_assets.core.telling import foreign
@@ -43,11 +43,6 @@ from analytics_assets.warehouse.session import open_session
 
 _NOT_PUBLISHED = "Not published, the live partitions stay as they were:"
 _STAYS = "Live rows fail a rule that is newer than they are; they stay until they are mended:"
-
-
-def asset_key(table: Table) -> dg.AssetKey:
-    """The key under which Dagster knows the table."""
-    return dg.AssetKey(table.key.split("/"))
 
 
 def steps(tables: Sequence[Table]) -> list[list[Table]]:

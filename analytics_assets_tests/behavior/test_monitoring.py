@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 import pytest
 
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.domains.behavior.monitoring import (
     failed_runs,
     slow_days,
@@ -14,7 +15,6 @@ from analytics_assets.domains.behavior.monitoring import (
 )
 from analytics_assets.domains.behavior.sources import EXPORT_SECONDS
 from analytics_assets.domains.behavior.tables import behavioral_events, export_quality
-from analytics_assets.warehouse.table_assets import asset_key
 from analytics_assets_tests.behavior.database import Database, build
 
 DAY = "2024-01-05"

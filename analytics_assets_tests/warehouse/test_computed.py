@@ -15,6 +15,7 @@ import pytest
 
 from analytics_assets import settings
 from analytics_assets.core.columns import Column, DeclarationError
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.declaration import Table
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.core.source import SourceError, SourceUnavailable
@@ -25,7 +26,6 @@ from analytics_assets.warehouse.catalogue import _copied, mend_catalogue, refres
 from analytics_assets.warehouse.lake import Lake
 from analytics_assets.warehouse.outcome import Outcome
 from analytics_assets.warehouse.session import open_session
-from analytics_assets.warehouse.table_assets import asset_key
 from analytics_assets_tests.toy import Memory, rows, settle, toy_tables
 from analytics_assets_tests.workspace import Workspace, definitions_of, failures
 

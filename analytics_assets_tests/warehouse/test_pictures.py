@@ -13,9 +13,10 @@ import pytest
 
 from analytics_assets import settings
 from analytics_assets.core.columns import Column, Dimension, MeasureList
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.warehouse.lake import open_lake
-from analytics_assets.warehouse.table_assets import asset_key, warehouse_assets
+from analytics_assets.warehouse.table_assets import warehouse_assets
 from analytics_assets_tests.toy import EXTREMES, MONTH, Memory, settle, toy_tables
 
 SPLIT = Dimension(

@@ -15,13 +15,14 @@ import pytest
 
 from analytics_assets import settings
 from analytics_assets.core.columns import Column
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.declaration import Check, Table
 from analytics_assets.warehouse import quarantine as module
 from analytics_assets.warehouse.audit import CONTRACT
 from analytics_assets.warehouse.lake import Lake, open_lake
 from analytics_assets.warehouse.quarantine import Quarantine
 from analytics_assets.warehouse.session import open_session
-from analytics_assets.warehouse.table_assets import asset_key, warehouse_assets
+from analytics_assets.warehouse.table_assets import warehouse_assets
 from analytics_assets_tests.toy import Memory, toy_tables
 
 MONTH, VIEW = "2024-01", "quarantine.toy_raw_sales"

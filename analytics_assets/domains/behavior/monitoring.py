@@ -11,12 +11,12 @@ import dagster as dg
 
 from analytics_assets import settings
 from analytics_assets.core.boundary import in_our_words
+from analytics_assets.core.contracts import asset_key
 from analytics_assets.core.partitions import DAILY
 from analytics_assets.domains.behavior.sources import EXPORT_SECONDS
 from analytics_assets.domains.behavior.tables import behavioral_events
 from analytics_assets.warehouse.lake import open_lake
 from analytics_assets.warehouse.ledger import now
-from analytics_assets.warehouse.table_assets import asset_key
 
 WINDOW = timedelta(days=7)
 LEAST_SUCCESS, LONGEST, MOST_CHANGE = 0.95, timedelta(minutes=10), 0.5
